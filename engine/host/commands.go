@@ -1,0 +1,77 @@
+package host
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// A Command is a program to run. It is never given to a shell.
+type Command struct {
+	Argv  []string // Argv[0] is looked up on root's PATH
+	Stdin []byte
+	Env   []string // NAME=value, added to a small fixed environment with LC_ALL=C.UTF-8
+	Dir   string   // "/" where empty
+
+	// Namespace is the name of a network namespace below /run/netns to run
+	// in; the host's own where empty.
+	Namespace string
+
+	// Timeout ends the program and its children; ten minutes where zero.
+	Timeout time.Duration
+}
+
+// String shows the program and its arguments, for messages. Stdin and
+// environment, where secrets belong, are not in it.
+func (c Command) String() string { return strings.Join(c.Argv, " ") }
+
+// Result is what a program left behind.
+type Result struct {
+	Stdout []byte
+	Stderr []byte
+	Exit   int
+}
+
+// ExitError says that a program ran and exited with another status than 0.
+// The whole of its stderr is kept; the message shows the end of it.
+type ExitError struct {
+	Command string
+	Result  Result
+}
+
+// Error names the program, its status and the last line it wrote to stderr.
+func (e *ExitError) Error() string {
+	text := strings.TrimSpace(string(e.Result.Stderr))
+	if text == "" {
+		text = strings.TrimSpace(string(e.Result.Stdout))
+	}
+	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
+		text = text[i+1:]
+	}
+	if text == "" {
+		return fmt.Sprintf("%s: exit status %d", e.Command, e.Result.Exit)
+	}
+	return fmt.Sprintf("%s: exit status %d: %s", e.Command, e.Result.Exit, text)
+}
+
+// CommandReader runs programs that change nothing. The laws hold every module
+// to that promise.
+type CommandReader interface {
+	// Query runs a program to its end. The error is an [*ExitError] where it
+	// exited with another status than 0 (the Result is set then too), and
+	// wraps [ErrNotReady] where there is no such program.
+	Query(ctx context.Context, c Command) (Result, error)
+}
+
+// CommandWriter runs programs that may change the machine.
+type CommandWriter interface {
+	// Run is Query for a program that changes the machine: one effect.
+	Run(ctx context.Context, c Command) (Result, error)
+}
+
+// Commands is the door to programs.
+type Commands interface {
+	CommandReader
+	CommandWriter
+}

@@ -1,0 +1,66 @@
+// Package host is the contract between a module and the machine it works on.
+//
+// A module never opens a file, dials a socket or starts a process by itself.
+// It goes through doors: small interfaces, each with a reading half and a
+// writing half. A [View] holds the reading halves and is all that a check is
+// given, so a check that changes the machine does not compile. A [Host] holds
+// both and is what applying and undoing are given.
+//
+//	Files     whole files, links and directories, written atomically
+//	Kernel    values under /proc and /sys, written in place
+//	Commands  programs by argv, never a shell
+//	Units     systemd's units
+//	Links     network namespaces, links, addresses and routes
+//	OVSDB     databases of Open vSwitch and OVN, as JSON-RPC transactions
+//	Packets   packets sent and answered, for probes (it has no writing half)
+//
+// Every call of a writing half is an [Effect] with a name. [Observe] puts a
+// function in front of each of them: the runner's journal stands there, and so
+// do the tests that kill a step between any two effects.
+//
+// The real doors are in package local, which needs Linux; the doors of package
+// fake hold the state of a whole machine in memory, and run anywhere.
+package host
+
+import "errors"
+
+// ErrNotReady says that what stands behind a door is not there: the database's
+// socket, the system manager, the program of a package that is not installed.
+// An earlier step of the same host may still bring it.
+var ErrNotReady = errors.New("not there yet")
+
+// A View has the reading halves of all doors. Nothing reached through it
+// changes the machine.
+type View struct {
+	Files    FileReader
+	Kernel   KernelReader
+	Commands CommandReader
+	Units    UnitReader
+	Links    LinkReader
+	OVSDB    OVSDBReader
+	Packets  Packets
+
+	// Memo keeps what many steps ask (the package table, the facts) until
+	// the next effect. It may be nil, and then keeps nothing.
+	Memo *Memo
+}
+
+// A Host has both halves of all doors.
+type Host struct {
+	Files    Files
+	Kernel   Kernel
+	Commands Commands
+	Units    Units
+	Links    Links
+	OVSDB    OVSDB
+	Packets  Packets
+	Memo     *Memo
+}
+
+// View returns the reading halves of h.
+func (h Host) View() View {
+	return View{
+		Files: h.Files, Kernel: h.Kernel, Commands: h.Commands, Units: h.Units,
+		Links: h.Links, OVSDB: h.OVSDB, Packets: h.Packets, Memo: h.Memo,
+	}
+}

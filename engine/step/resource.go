@@ -1,0 +1,187 @@
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"weft/engine/host"
+)
+
+// A Resource is a kind of state, and what most modules implement; [Of] makes a
+// [Step] of it. Undo is a desired state too: the one that was found.
+type Resource[S any] interface {
+	// Read returns what is there of what want names. It fills what
+	// identifies the object, and answers every attribute that want manages
+	// (an Attr with a value or None, a map with every key of want). Where
+	// want is absent and the object is there, it answers the object whole,
+	// with what it takes to make it again.
+	Read(ctx context.Context, v host.View, want S) (have S, err error)
+	// Diff is pure; [Compare] does for most.
+	Diff(have, want S) []Delta
+	// Write makes want of have. It copes with a state that a killed Write
+	// left half made.
+	Write(ctx context.Context, h host.Host, have, want S) error
+}
+
+// An Adviser is a resource with more to say about a change: outputs, needs,
+// costs, warnings. Advise is pure and called by every check; where nothing
+// differs, have is what is there.
+type Adviser[S any] interface {
+	Advise(f *Finding, have, want S)
+}
+
+// Of makes a step of a resource. Object names what the step is about in
+// messages and in the journal ("bridge br-int"); it must be the same for two
+// specs that speak of the same thing.
+func Of[S any](object string, r Resource[S], want S) Step {
+	return resourceStep[S]{object: object, resource: r, want: want}
+}
+
+type resourceStep[S any] struct {
+	object   string
+	resource Resource[S]
+	want     S
+}
+
+func (s resourceStep[S]) Check(ctx context.Context, v host.View) (Finding, error) {
+	have, err := s.resource.Read(ctx, v, s.want)
+	if err != nil {
+		return Finding{Object: s.object}, fmt.Errorf("read %s: %w", s.object, err)
+	}
+	f := Finding{
+		Object: s.object,
+		Deltas: s.resource.Diff(have, s.want),
+		Before: mustJSON(have),
+		Want:   mustJSON(s.want),
+	}
+	if a, ok := s.resource.(Adviser[S]); ok {
+		a.Advise(&f, have, s.want)
+	}
+	return f, nil
+}
+
+func (s resourceStep[S]) Apply(ctx context.Context, h host.Host, f Finding) error {
+	have, err := decodeState[S](f.Before)
+	if err != nil {
+		return err
+	}
+	if err := s.resource.Write(ctx, h, have, s.want); err != nil {
+		return fmt.Errorf("write %s: %w", s.object, err)
+	}
+	return nil
+}
+
+// Undo writes the state that was found, but for the attributes that another
+// hand changed since the change was settled: those are reported as conflicts
+// and left. A change that was never seen in force is our own half-made work,
+// and is taken back whole.
+func (s resourceStep[S]) Undo(ctx context.Context, h host.Host, f Finding) error {
+	before, err := decodeState[S](f.Before)
+	if err != nil {
+		return err
+	}
+	want, err := decodeState[S](f.Want)
+	if err != nil {
+		return err
+	}
+	now, err := s.resource.Read(ctx, h.View(), want)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.Object, err)
+	}
+	target, conflict := before, error(nil)
+	if f.Settled {
+		target, conflict = s.merge(now, want, before)
+	}
+	if len(s.resource.Diff(now, target)) == 0 {
+		return conflict
+	}
+	if err := s.resource.Write(ctx, h, now, target); err != nil {
+		return errors.Join(conflict, fmt.Errorf("write back %s: %w", f.Object, err))
+	}
+	now, err = s.resource.Read(ctx, h.View(), target)
+	if err != nil {
+		return errors.Join(conflict, fmt.Errorf("read %s after undo: %w", f.Object, err))
+	}
+	if left := s.resource.Diff(now, target); len(left) > 0 {
+		return errors.Join(conflict, fmt.Errorf("undo %s: %s did not come back", f.Object, left[0].Path))
+	}
+	return conflict
+}
+
+// merge returns what undo should write: before, with the attributes that
+// differ now from both want and before left as they are now.
+func (s resourceStep[S]) merge(now, want, before S) (S, error) {
+	open := map[string]bool{}
+	for _, d := range s.resource.Diff(now, before) {
+		open[d.Path] = true
+	}
+	drift := s.resource.Diff(now, want)
+	whole := open["state"] || slices.ContainsFunc(drift, func(d Delta) bool { return d.Path == "state" })
+	var foreign []string
+	for _, d := range drift {
+		if len(open) > 0 && (whole || open[d.Path]) {
+			foreign = append(foreign, d.Path)
+		}
+	}
+	if len(foreign) == 0 {
+		return before, nil
+	}
+	conflict := fmt.Errorf("%s: %s: %w", s.object, strings.Join(foreign, ", "), ErrConflict)
+	if whole {
+		return now, conflict
+	}
+	target, current := toTree(before), toTree(now)
+	for _, path := range foreign {
+		graft(target, current, path)
+	}
+	merged, err := decodeState[S](mustJSON(target))
+	if err != nil {
+		panic("step: a merged state that does not decode: " + err.Error())
+	}
+	return merged, conflict
+}
+
+func toTree(state any) map[string]any {
+	var tree map[string]any
+	if err := json.Unmarshal(mustJSON(state), &tree); err != nil {
+		panic("step: a state that is no object: " + err.Error())
+	}
+	return tree
+}
+
+// graft copies the value at path from one tree to another. Keys of maps may
+// hold dots, so the longest key that is there wins.
+func graft(to, from map[string]any, path string) {
+	value, inFrom := from[path]
+	if _, inTo := to[path]; inFrom || inTo {
+		if inFrom {
+			to[path] = value
+		} else {
+			delete(to, path)
+		}
+		return
+	}
+	for i := len(path) - 1; i > 0; i-- {
+		if path[i] != '.' {
+			continue
+		}
+		toChild, ok := to[path[:i]].(map[string]any)
+		fromChild, ok2 := from[path[:i]].(map[string]any)
+		if ok && ok2 {
+			graft(toChild, fromChild, path[i+1:])
+			return
+		}
+	}
+}
+
+func decodeState[S any](b json.RawMessage) (S, error) {
+	var s S
+	if err := json.Unmarshal(b, &s); err != nil {
+		return s, fmt.Errorf("decode a recorded state: %w", err)
+	}
+	return s, nil
+}

@@ -1,0 +1,156 @@
+package wire
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+)
+
+// MaxFrame is the longest frame either side accepts, in bytes. A longer one is
+// a broken or hostile peer, and ends the session.
+const MaxFrame = 64 << 20
+
+// MaxNoise is how many bytes before the magic are skipped.
+const MaxNoise = 1 << 20
+
+// ErrNoMagic says that the stream ended, or ran on, without [Magic]. What came
+// instead is in the [NoiseError] around it.
+var ErrNoMagic = errors.New("the other end does not speak weft's protocol")
+
+// NoiseError carries what came instead of the protocol: the output of a login
+// script, an error of the shell. It may hold anything, so neutralise it before
+// it is shown.
+type NoiseError struct {
+	Noise []byte // the first bytes of it, at most 4096
+}
+
+func (e *NoiseError) Error() string {
+	text := strings.TrimSpace(string(e.Noise))
+	if text == "" {
+		return ErrNoMagic.Error()
+	}
+	return ErrNoMagic.Error() + "; it said: " + text
+}
+
+// Unwrap makes it an [ErrNoMagic].
+func (e *NoiseError) Unwrap() error { return ErrNoMagic }
+
+// A Writer writes messages of one direction. It may be used from several
+// goroutines.
+type Writer[M Message] struct {
+	mu     sync.Mutex
+	w      *bufio.Writer
+	opened bool
+}
+
+// NewWriter returns a Writer to w. The magic goes out with the first message.
+func NewWriter[M Message](w io.Writer) *Writer[M] {
+	return &Writer[M]{w: bufio.NewWriterSize(w, 32<<10)}
+}
+
+// Write sends messages in one flush.
+func (w *Writer[M]) Write(messages ...M) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.opened {
+		w.opened = true
+		if _, err := w.w.WriteString(Magic); err != nil {
+			return err
+		}
+	}
+	for _, m := range messages {
+		body := encode(m)
+		if len(body) > MaxFrame {
+			return fmt.Errorf("a message of %d bytes is longer than a frame may be (%d)", len(body), MaxFrame)
+		}
+		var head [4]byte
+		binary.BigEndian.PutUint32(head[:], uint32(len(body)))
+		if _, err := w.w.Write(head[:]); err != nil {
+			return err
+		}
+		if _, err := w.w.Write(body); err != nil {
+			return err
+		}
+	}
+	return w.w.Flush()
+}
+
+// A Reader reads messages of one direction. It is not for several goroutines.
+type Reader[M Message] struct {
+	r      *bufio.Reader
+	opened bool
+}
+
+// NewReader returns a Reader from r.
+func NewReader[M Message](r io.Reader) *Reader[M] {
+	return &Reader[M]{r: bufio.NewReaderSize(r, 32<<10)}
+}
+
+// Read returns the next message. It returns io.EOF at the end of a whole
+// stream, io.ErrUnexpectedEOF within a frame, and a [*NoiseError] where the
+// magic does not come.
+func (r *Reader[M]) Read() (M, error) {
+	var m M
+	if !r.opened {
+		if err := r.seekMagic(); err != nil {
+			return m, err
+		}
+		r.opened = true
+	}
+	var head [4]byte
+	if _, err := io.ReadFull(r.r, head[:]); err != nil {
+		return m, err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > MaxFrame {
+		return m, fmt.Errorf("a frame of %d bytes is announced, more than %d are not accepted", n, MaxFrame)
+	}
+	// Grow with what really arrives: the length is the peer's word.
+	body, err := io.ReadAll(io.LimitReader(r.r, int64(n)))
+	if err != nil {
+		return m, err
+	}
+	if len(body) < int(n) {
+		return m, io.ErrUnexpectedEOF
+	}
+	if err := json.Unmarshal(body, &m); err != nil {
+		return m, fmt.Errorf("decode a frame: %w", err)
+	}
+	return m, nil
+}
+
+// seekMagic skips noise. Magic begins with a byte that occurs only there, so a
+// mismatch needs no going back.
+func (r *Reader[M]) seekMagic() error {
+	var noise []byte
+	matched := 0
+	for range MaxNoise {
+		b, err := r.r.ReadByte()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				return &NoiseError{Noise: noise}
+			}
+			return err
+		}
+		switch {
+		case b == Magic[matched]:
+			matched++
+		case b == Magic[0]:
+			matched = 1
+		default:
+			matched = 0
+		}
+		if matched == len(Magic) {
+			return nil
+		}
+		if len(noise) < 4096 && b != 0 {
+			noise = append(noise, b)
+		}
+	}
+	return &NoiseError{Noise: noise}
+}

@@ -1,0 +1,270 @@
+// Package wire is the protocol between weft and the runner it pushed to a
+// host: the frames, the messages in them, and nothing else.
+//
+// The controller starts the runner over SSH and speaks to it on its stdin and
+// stdout; stderr is log lines for people. Either side first writes [Magic], so
+// that a login banner, a profile that echoes or a sudo password that nobody
+// read is skipped and never taken for a message. After it come frames: four
+// bytes of length, big endian, and as many bytes of JSON, a [Request] towards
+// the runner and an [Event] back.
+//
+// Requests are served in order, one at a time, but for Heartbeat and Stop,
+// which are seen at once. The controller does not wait for an answer before it
+// sends the next request: a converged host is Hello and Check in one write,
+// and one answer.
+//
+//	weft                                runner
+//	 Hello, Check ───────────────────▶
+//	              ◀─────────────────── Hello (facts, lease), Unit…, Done
+//	 Apply, EndPlay ─────────────────▶
+//	              ◀─────────────────── Unit…, Done, Need…, Done
+//	 Bye ────────────────────────────▶
+//	              ◀─────────────────── Done, end of file
+package wire
+
+import (
+	"encoding/json"
+	"time"
+
+	"weft/engine/host"
+	"weft/engine/step"
+)
+
+// Magic is the first thing either side writes. Both sides are of one build, so
+// it needs no version: the runner is addressed by the digest of its bytes.
+const Magic = "\x00weft-frames\n"
+
+// A Request is one message to the runner. Exactly one field is set but ID.
+type Request struct {
+	// ID is echoed in the Done that ends the request's events.
+	ID int `json:"id"`
+
+	Hello     *Hello     `json:"hello,omitempty"`
+	Check     *Check     `json:"check,omitempty"`
+	Apply     *Apply     `json:"apply,omitempty"`
+	Probe     *Probe     `json:"probe,omitempty"`
+	EndPlay   *EndPlay   `json:"end_play,omitempty"`
+	UndoPlay  *UndoPlay  `json:"undo_play,omitempty"`
+	Rollback  *Rollback  `json:"rollback,omitempty"`
+	Runs      *Runs      `json:"runs,omitempty"`
+	Exec      *Exec      `json:"exec,omitempty"`
+	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
+	Stop      *Stop      `json:"stop,omitempty"`
+	Bye       *Bye       `json:"bye,omitempty"`
+}
+
+// Hello opens the session. The runner answers with an Event whose Hello is
+// set.
+type Hello struct {
+	Run      string `json:"run"`      // the run's id, unique and sortable by time; a name for a directory
+	Site     string `json:"site"`     // of the inventory
+	Host     string `json:"host"`     // the inventory's name of this host
+	Owner    string `json:"owner"`    // who runs it: "anna@bastion (weft apply playbooks/x.hcl)"
+	Playbook string `json:"playbook"` // for the list of runs
+	Intent   Intent `json:"intent"`
+	// LockTimeout is how long to wait for another's lease; zero not at all.
+	LockTimeout time.Duration `json:"lock_timeout,omitempty"`
+	// LeaseTime is after how long without a Heartbeat the runner starts no
+	// further effect and the lease may be taken over; 30 s where zero.
+	LeaseTime time.Duration `json:"lease_time,omitempty"`
+	// Facts asks for the facts.
+	Facts bool `json:"facts,omitempty"`
+	// Secrets are values to scrub from what tools print and from what the
+	// runner sends.
+	Secrets []string `json:"secrets,omitempty"`
+}
+
+// Intent is what a session is for.
+type Intent string
+
+// The intents. Only Change takes the lease and writes below the state
+// directory.
+const (
+	Look   Intent = "look"
+	Change Intent = "change"
+)
+
+// Check asks for a finding of each unit, in order. It writes nothing. Probes
+// among the units are passed over. Units of later Checks of the same session
+// replace those of the same address.
+type Check struct {
+	Units []step.Unit `json:"units"`
+}
+
+// Apply converges units in order: check, record, apply, verify. It ends at the
+// first that fails. Units with unknown attributes are not sent. Probes among
+// them run in their place, after the open needs of the play were settled.
+type Apply struct {
+	Play  string      `json:"play"`
+	Units []step.Unit `json:"units"`
+	// Triggers maps the address of a step of this play to the needs that
+	// its change raises on behalf of later steps (restart_on).
+	Triggers map[string][]step.Need `json:"triggers,omitempty"`
+	// Planned are the digests of the deltas that were shown to the operator,
+	// by address ([Finding.Digest]). A step that finds other deltas fails as
+	// stale. An address that is missing was not known then and is applied.
+	Planned map[string]string `json:"planned,omitempty"`
+}
+
+// Probe runs probes, in order, all of them, and changes nothing.
+type Probe struct {
+	Units []step.Unit `json:"units"`
+}
+
+// EndPlay settles the open needs of a play and verifies the steps that waited
+// for them.
+type EndPlay struct {
+	Play string `json:"play"`
+}
+
+// UndoPlay takes back what this run did in a play, in reverse, and settles the
+// needs of what was undone.
+type UndoPlay struct {
+	Play string `json:"play"`
+}
+
+// Rollback takes back whole runs, the last first. Without force it is refused
+// where a later run, not among them, changed the same objects.
+type Rollback struct {
+	Runs []string `json:"runs"`
+}
+
+// Runs asks for the journal's list of runs.
+type Runs struct{}
+
+// Exec runs one program outside any run, for `weft exec`. It is recorded
+// nowhere and cannot be undone.
+type Exec struct {
+	Argv []string `json:"argv"`
+}
+
+// Heartbeat keeps the lease. It has no Done.
+type Heartbeat struct{}
+
+// Stop ends the request under way after the effect in flight. It has no Done
+// of its own: the request that it ends reports its units as stopped.
+type Stop struct{}
+
+// Bye ends the session: the lease is released and the runner exits.
+type Bye struct{}
+
+// An Event is one message from the runner. Exactly one field is set but ID,
+// which is that of the request it belongs to.
+type Event struct {
+	ID int `json:"id"`
+
+	Hello *HelloEvent `json:"hello,omitempty"`
+	Unit  *UnitEvent  `json:"unit,omitempty"`
+	Need  *NeedEvent  `json:"need,omitempty"`
+	Run   *RunEvent   `json:"run,omitempty"`
+	Exec  *ExecEvent  `json:"exec,omitempty"`
+	Wait  *WaitEvent  `json:"wait,omitempty"`
+	Done  *Done       `json:"done,omitempty"`
+}
+
+// HelloEvent answers Hello.
+type HelloEvent struct {
+	Facts *host.Facts `json:"facts,omitempty"`
+	// Holder is set where the lease was not to be had; nothing else will be
+	// served then but Look requests.
+	Holder *Lease `json:"holder,omitempty"`
+	// TookOver is the lease of a dead run that this one took over.
+	TookOver *Lease `json:"took_over,omitempty"`
+	// Open are the runs on this host that were cut and left changes half
+	// made; the next apply adopts what they found.
+	Open []string `json:"open,omitempty"`
+}
+
+// Lease is who may change a host. It is one of the frozen formats: builds of
+// different ages read each other's.
+type Lease struct {
+	Run   string    `json:"run"`
+	Owner string    `json:"owner"`
+	Since time.Time `json:"since"`
+	// Expires moves with each heartbeat.
+	Expires time.Time `json:"expires"`
+	Pid     int       `json:"pid"` // of the runner
+}
+
+// UnitState is where a unit stands.
+type UnitState string
+
+// The states of a unit.
+const (
+	Converged UnitState = "ok"       // nothing to do
+	Planned   UnitState = "planned"  // a check found something to do
+	Waiting   UnitState = "waiting"  // cannot be checked yet, see Error; known after apply
+	Applying  UnitState = "applying" // recorded; the first effect is next
+	Changed   UnitState = "changed"  // applied and verified
+	Pending   UnitState = "pending"  // applied; verified when its needs are settled
+	Failed    UnitState = "failed"   // see Error
+	Stale     UnitState = "stale"    // found other deltas than were planned; nothing was done
+	Stopped   UnitState = "stopped"  // not begun, for a Stop came first
+	Undone    UnitState = "undone"
+	Conflict  UnitState = "conflict" // undone but for what another hand changed, see Error
+	Stuck     UnitState = "stuck"    // could not be undone, see Error; its record stays open
+	Proved    UnitState = "proved"   // a probe held
+	Refuted   UnitState = "refuted"  // a probe did not hold, see Error
+)
+
+// UnitEvent is a transition of a unit.
+type UnitEvent struct {
+	Address string    `json:"address"`
+	State   UnitState `json:"state"`
+	// Finding comes with Converged and Planned, and with Changed and Pending
+	// for the outputs; Before and Want stay on the host.
+	Finding *step.Finding `json:"finding,omitempty"`
+	Report  *step.Report  `json:"report,omitempty"`
+	Error   string        `json:"error,omitempty"`  // one line
+	Detail  string        `json:"detail,omitempty"` // the whole stderr, the unit's log; many lines
+	Elapsed time.Duration `json:"elapsed,omitempty"`
+}
+
+// NeedEvent tells of a need that was settled or could not be.
+type NeedEvent struct {
+	Need    step.Need     `json:"need"`
+	Error   string        `json:"error,omitempty"`
+	Elapsed time.Duration `json:"elapsed,omitempty"`
+}
+
+// RunEvent is a run in the host's journal.
+type RunEvent struct {
+	Run      string    `json:"run"`
+	Owner    string    `json:"owner"`
+	Playbook string    `json:"playbook"`
+	Began    time.Time `json:"began"`
+	Changed  int       `json:"changed"` // steps whose change is still in force
+	Undone   int       `json:"undone"`
+	State    string    `json:"state"` // "done", "open", "undone"
+}
+
+// ExecEvent is the result of an Exec.
+type ExecEvent struct {
+	Stdout []byte `json:"stdout,omitempty"`
+	Stderr []byte `json:"stderr,omitempty"`
+	Exit   int    `json:"exit"`
+}
+
+// WaitEvent says that the runner waits for another's lease.
+type WaitEvent struct {
+	Holder Lease `json:"holder"`
+}
+
+// Done ends the events of a request.
+type Done struct {
+	// Error is set where the request as a whole was refused or broke off:
+	// "the journal cannot be written: no space left on device".
+	Error string `json:"error,omitempty"`
+}
+
+// Message is a request or an event.
+type Message interface{ Request | Event }
+
+// encode is one frame's JSON; messages are our own types, so failing is a bug.
+func encode[M Message](m M) []byte {
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic("wire: a message that is no JSON: " + err.Error())
+	}
+	return b
+}
