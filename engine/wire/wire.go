@@ -85,8 +85,9 @@ const (
 )
 
 // Check asks for a finding of each unit, in order. It writes nothing. Probes
-// among the units are passed over. Units of later Checks of the same session
-// replace those of the same address.
+// among the units are passed over. The runner remembers the units of a session
+// by address, the latest spec of each: a unit with Triggers makes the change of
+// any of those steps raise the need that it settles ([step.Settler]).
 type Check struct {
 	Units []step.Unit `json:"units"`
 }
@@ -97,9 +98,6 @@ type Check struct {
 type Apply struct {
 	Play  string      `json:"play"`
 	Units []step.Unit `json:"units"`
-	// Triggers maps the address of a step of this play to the needs that
-	// its change raises on behalf of later steps (restart_on).
-	Triggers map[string][]step.Need `json:"triggers,omitempty"`
 	// Planned are the digests of the deltas that were shown to the operator,
 	// by address ([Finding.Digest]). A step that finds other deltas fails as
 	// stale. An address that is missing was not known then and is applied.
