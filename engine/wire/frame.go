@@ -96,11 +96,8 @@ func NewReader[M Message](r io.Reader) *Reader[M] {
 // magic does not come.
 func (r *Reader[M]) Read() (M, error) {
 	var m M
-	if !r.opened {
-		if err := r.seekMagic(); err != nil {
-			return m, err
-		}
-		r.opened = true
+	if err := r.Open(); err != nil {
+		return m, err
 	}
 	var head [4]byte
 	if _, err := io.ReadFull(r.r, head[:]); err != nil {
@@ -122,6 +119,21 @@ func (r *Reader[M]) Read() (M, error) {
 		return m, fmt.Errorf("decode a frame: %w", err)
 	}
 	return m, nil
+}
+
+// Open reads up to and with the magic, so that whoever starts a runner knows
+// that one is there before the first message is asked for. It returns a
+// [*NoiseError] where the magic does not come. Read does it where it was not
+// done.
+func (r *Reader[M]) Open() error {
+	if r.opened {
+		return nil
+	}
+	if err := r.seekMagic(); err != nil {
+		return err
+	}
+	r.opened = true
+	return nil
 }
 
 // seekMagic skips noise. Magic begins with a byte that occurs only there, so a
