@@ -97,6 +97,7 @@ type Check struct {
 // them run in their place, after the open needs of the play were settled.
 type Apply struct {
 	Play  string      `json:"play"`
+	Index int         `json:"index"` // of the play in the playbook; recorded, so that a rollback can go backwards
 	Units []step.Unit `json:"units"`
 	// Planned are the digests of the deltas that were shown to the operator,
 	// by address ([Finding.Digest]). A step that finds other deltas fails as
@@ -125,6 +126,9 @@ type UndoPlay struct {
 // where a later run, not among them, changed the same objects.
 type Rollback struct {
 	Runs []string `json:"runs"`
+	// Play restricts it to the changes of one play of those runs, so that
+	// plays can be taken back in reverse over many hosts; all where empty.
+	Play string `json:"play,omitempty"`
 }
 
 // Runs asks for the journal's list of runs.
@@ -234,6 +238,15 @@ type RunEvent struct {
 	Changed  int       `json:"changed"` // steps whose change is still in force
 	Undone   int       `json:"undone"`
 	State    string    `json:"state"` // "done", "open", "undone"
+	// Plays are those that changed this host, in the order they ran.
+	Plays []PlayChange `json:"plays,omitempty"`
+}
+
+// PlayChange is what a run's play did to a host.
+type PlayChange struct {
+	Name    string `json:"name"`
+	Index   int    `json:"index"`
+	Changed int    `json:"changed"` // steps whose change is still in force
 }
 
 // ExecEvent is the result of an Exec.
