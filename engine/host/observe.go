@@ -21,7 +21,19 @@ func (e Effect) String() string { return e.Door + "." + e.Verb + " " + e.Object 
 // before is returned instead of the effect, which then does not happen. The
 // memo is forgotten at every effect.
 func Observe(h Host, before func(ctx context.Context, e Effect) error) Host {
-	o := observer{before: before, memo: h.Memo}
+	return Surround(h, func(ctx context.Context, e Effect, act func() error) error {
+		if err := before(ctx, e); err != nil {
+			return err
+		}
+		return act()
+	})
+}
+
+// Surround returns h with around called in place of every effect, which
+// happens when around calls act. Who must know when an effect has ended (to
+// stop between two of them, say) stands here; for the rest [Observe] does.
+func Surround(h Host, around func(ctx context.Context, e Effect, act func() error) error) Host {
+	o := observer{surround: around, memo: h.Memo}
 	h.Files = observedFiles{h.Files, o}
 	h.Kernel = observedKernel{h.Kernel, o}
 	h.Commands = observedCommands{h.Commands, o}
@@ -32,19 +44,18 @@ func Observe(h Host, before func(ctx context.Context, e Effect) error) Host {
 }
 
 type observer struct {
-	before func(ctx context.Context, e Effect) error
-	memo   *Memo
+	surround func(ctx context.Context, e Effect, act func() error) error
+	memo     *Memo
 }
 
 // around runs act behind the observer. The memo is forgotten on both sides: a
 // reader beside us may have filled it while the effect was under way.
 func (o observer) around(ctx context.Context, door, verb, object string, act func() error) error {
-	if err := o.before(ctx, Effect{Door: door, Verb: verb, Object: object}); err != nil {
-		return err
-	}
-	o.memo.Forget()
-	defer o.memo.Forget()
-	return act()
+	return o.surround(ctx, Effect{Door: door, Verb: verb, Object: object}, func() error {
+		o.memo.Forget()
+		defer o.memo.Forget()
+		return act()
+	})
 }
 
 type observedFiles struct {

@@ -15,7 +15,7 @@
 //
 //	weft                                runner
 //	 Hello, Check ───────────────────▶
-//	              ◀─────────────────── Hello (facts, lease), Unit…, Done
+//	              ◀─────────────────── Hello (facts, lease), Done, Unit…, Done
 //	 Apply, EndPlay ─────────────────▶
 //	              ◀─────────────────── Unit…, Done, Need…, Done
 //	 Bye ────────────────────────────▶
@@ -54,7 +54,7 @@ type Request struct {
 }
 
 // Hello opens the session. The runner answers with an Event whose Hello is
-// set.
+// set, and Done.
 type Hello struct {
 	Run      string `json:"run"`      // the run's id, unique and sortable by time; a name for a directory
 	Site     string `json:"site"`     // of the inventory
