@@ -15,6 +15,7 @@ type Link struct {
 	Carrier   bool   // IFF_LOWER_UP
 	Master    string // name of the bridge or bond it belongs to
 	Peer      int    // of a veth: index of the other end in its namespace, else 0
+	Checksum  bool   // of a veth: transmit checksum offload is on, so its packets may leave without one (ethtool's tx)
 	Index     int
 	Addresses []netip.Prefix // without IPv6 link-local ones
 }
@@ -42,6 +43,7 @@ type LinkChange struct {
 	Up              *bool
 	MTU             int
 	MAC             string
+	Checksum        *bool // of a veth: transmit checksum offload
 	Name            string
 	Namespace       *string // moves the link; "" is the host's own
 	AddAddresses    []netip.Prefix
@@ -57,8 +59,8 @@ type LinkWriter interface {
 	// AddVeth makes a pair in the host's own namespace, both ends down.
 	AddVeth(ctx context.Context, name, peer string) error
 	RemoveLink(ctx context.Context, namespace, name string) error
-	// Set changes a link in one go: move, name, MAC, MTU, addresses, up and
-	// then routes, in that order.
+	// Set changes a link in one go: move, name, MAC, MTU, checksum offload,
+	// addresses, up and then routes, in that order.
 	Set(ctx context.Context, namespace, name string, c LinkChange) error
 }
 
