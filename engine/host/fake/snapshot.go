@@ -1,0 +1,109 @@
+package fake
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"weft/engine/host"
+)
+
+// Snapshot renders the whole state of the machine as text, the same text for
+// the same state: files, kernel values, units that are not at rest, links,
+// routes and databases. What changes by itself is not in it: indexes of links,
+// process ids, times.
+func (m *Machine) Snapshot() string {
+	var b strings.Builder
+	m.mu.Lock()
+	m.files.render(&b)
+	for _, name := range slices.Sorted(maps.Keys(m.kernel)) {
+		fmt.Fprintf(&b, "kernel %s = %q\n", name, m.kernel[name])
+	}
+	for _, name := range slices.Sorted(maps.Keys(m.units)) {
+		m.renderUnit(&b, name)
+	}
+	m.net.render(&b)
+	m.mu.Unlock()
+	m.databases.render(&b)
+	return b.String()
+}
+
+func (t tree) render(b *strings.Builder) {
+	for _, name := range slices.Sorted(maps.Keys(t)) {
+		n := t[name]
+		fmt.Fprintf(b, "%s %s %v %s:%s", n.Type, name, n.Mode, n.Owner, n.Group)
+		switch n.Type {
+		case host.Symlink:
+			fmt.Fprintf(b, " -> %s\n", n.Target)
+		case host.Regular:
+			renderContent(b, n.Content)
+		default:
+			b.WriteByte('\n')
+		}
+	}
+}
+
+// renderContent shows a short text whole, and else its digest.
+func renderContent(b *strings.Builder, content string) {
+	if len(content) > 4096 || !utf8.ValidString(content) {
+		fmt.Fprintf(b, " %d bytes, sha256 %x\n", len(content), sha256.Sum256([]byte(content)))
+		return
+	}
+	b.WriteByte('\n')
+	for line := range strings.Lines(content) {
+		fmt.Fprintf(b, "\t%q\n", line)
+	}
+}
+
+func (m *Machine) renderUnit(b *strings.Builder, name string) {
+	u := m.units[name]
+	if u.active == "inactive" {
+		return
+	}
+	fmt.Fprintf(b, "unit %s %s %s", name, u.active, u.sub)
+	if now := m.files.define(name); u.active == "active" && !u.loaded.equal(now) {
+		b.WriteString(" from a file that has changed since")
+	}
+	b.WriteByte('\n')
+}
+
+func (d definition) equal(o definition) bool {
+	return d.fragment == o.fragment && maps.EqualFunc(d.values, o.values, slices.Equal[[]string])
+}
+
+func (n network) render(b *strings.Builder) {
+	for _, name := range slices.Sorted(maps.Keys(n.spaces)) {
+		s := n.spaces[name]
+		fmt.Fprintf(b, "namespace %q\n", name)
+		var lines []string
+		for _, d := range s.links {
+			lines = append(lines, d.line())
+		}
+		for _, r := range s.routes {
+			lines = append(lines, fmt.Sprintf("\troute %s via %s link %s metric %d\n", r.Destination, r.Via, r.Link, r.Metric))
+		}
+		slices.Sort(lines)
+		b.WriteString(strings.Join(lines, ""))
+	}
+}
+
+func (d *device) line() string {
+	var addresses []string
+	for _, a := range d.Addresses {
+		addresses = append(addresses, a.String())
+	}
+	slices.Sort(addresses)
+	v := d.view()
+	peer := ""
+	if d.peer != nil {
+		peer = " peer " + d.peer.Name
+	}
+	if d.Checksum {
+		peer += " checksum offload"
+	}
+	return fmt.Sprintf("\tlink %s kind %q mac %s mtu %d up %t carrier %t master %q%s %v\n",
+		d.Name, d.Kind, d.MAC, d.MTU, d.Up, v.Carrier, d.Master, peer, addresses)
+}
