@@ -2,6 +2,8 @@ package host
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
 )
@@ -28,7 +30,9 @@ type OVSDBReader interface {
 // OVSDBWriter changes databases.
 type OVSDBWriter interface {
 	// Transact runs the operations in one transaction, which happens whole
-	// or not at all: one effect. An operation's error is the call's error.
+	// or not at all: one effect. An operation's error is the call's error,
+	// an [*OperationError]. The error wraps [ErrOutcomeUnknown] where the
+	// connection was lost before the answer came.
 	Transact(ctx context.Context, db Database, ops ...ovsdb.Operation) ([]ovsdb.OperationResult, error)
 }
 
@@ -36,4 +40,38 @@ type OVSDBWriter interface {
 type OVSDB interface {
 	OVSDBReader
 	OVSDBWriter
+}
+
+// ErrOutcomeUnknown says that a transaction was sent and no answer came: it
+// may have happened. Read again before deciding anything.
+var ErrOutcomeUnknown = errors.New("the connection was lost before the answer: the transaction may or may not have happened")
+
+// OperationError is a database's refusal of a transaction. Nothing of it was
+// done.
+type OperationError struct {
+	Database Database
+	// Op and Table are those of the operation that was refused; both are
+	// empty where the transaction as a whole was refused at its commit.
+	Op    string
+	Table string
+	// Kind is the error of RFC 7047: "timed out" (a wait that did not hold),
+	// "constraint violation", "referential integrity violation", ….
+	Kind    string
+	Details string
+}
+
+// Error names the operation, the table and what the database said.
+func (e *OperationError) Error() string {
+	s := fmt.Sprintf("%s: %s", e.Database, e.Kind)
+	if e.Op != "" {
+		s = fmt.Sprintf("%s: %s", e.Database, e.Op)
+		if e.Table != "" {
+			s += " " + e.Table
+		}
+		s += ": " + e.Kind
+	}
+	if e.Details != "" {
+		s += ": " + e.Details
+	}
+	return s
 }

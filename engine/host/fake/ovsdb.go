@@ -184,13 +184,12 @@ func (d ovsdbDoor) Transact(ctx context.Context, db host.Database, ops ...ovsdb.
 	return d.m.databases.transact(d.m, db, ops)
 }
 
-// snapshot shows the databases as text, a line a row: without UUIDs, which
+// render shows the databases as text, a line a row: without UUIDs, which
 // differ each time a row is made, and without what daemons write for
 // themselves. References show what they refer to.
-func (d *databases) snapshot() string {
+func (d *databases) render(b *strings.Builder) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var b strings.Builder
 	for _, db := range slices.Sorted(maps.Keys(d.stores)) {
 		s := d.stores[db]
 		for _, name := range slices.Sorted(maps.Keys(s.schema)) {
@@ -200,11 +199,10 @@ func (d *databases) snapshot() string {
 			}
 			slices.Sort(lines)
 			for _, l := range lines {
-				fmt.Fprintf(&b, "ovsdb %s %s %s\n", db, name, l)
+				fmt.Fprintf(b, "ovsdb %s %s %s\n", db, name, l)
 			}
 		}
 	}
-	return b.String()
 }
 
 func (s *store) line(t *table, r record) string {

@@ -49,10 +49,10 @@ func (c *column) defaultDatum() datum {
 // those of the rows that the transaction inserts.
 func (c *column) parse(v any, names map[string]string) (datum, error) {
 	d, err := c.parseAny(v, names)
-	if err != nil {
-		return d, err
+	if err == nil && c.checkSize(d) != nil {
+		err = syntax("%s: %d elements, where %d to %d are allowed", c.name, len(d.keys), c.min, c.max)
 	}
-	return d, c.checkSize(d)
+	return d, err
 }
 
 func (c *column) checkSize(d datum) error {

@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 
@@ -15,7 +16,7 @@ func (s *store) where(t *table, conditions [][3]any, names map[string]string) ([
 		function, _ := cond[1].(string)
 		c := t.column(name)
 		if c == nil {
-			return nil, syntax("No column %s in table %s.", name, t.name)
+			return nil, &refusal{"unknown column", fmt.Sprintf("No column %s in table %s.", name, t.name)}
 		}
 		parse := c.parse
 		if function == "includes" || function == "excludes" {
@@ -47,7 +48,7 @@ func (t *table) columnsNamed(names []string) ([]*column, error) {
 	columns := make([]*column, len(names))
 	for i, name := range names {
 		if columns[i] = t.column(name); columns[i] == nil {
-			return nil, syntax("No column %s in table %s.", name, t.name)
+			return nil, &refusal{"unknown column", fmt.Sprintf("No column %s in table %s.", name, t.name)}
 		}
 	}
 	return columns, nil

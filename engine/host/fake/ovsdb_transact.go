@@ -174,7 +174,7 @@ func (s *store) insert(t *table, op operation, names map[string]string) (ovsdb.O
 func (t *table) writable(name string) (*column, error) {
 	c := t.column(name)
 	if c == nil || name == "_uuid" {
-		return nil, syntax("No column %s in table %s.", name, t.name)
+		return nil, &refusal{"unknown column", fmt.Sprintf("No column %s in table %s.", name, t.name)}
 	}
 	return c, nil
 }

@@ -1,0 +1,138 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/ovn-org/libovsdb/ovsdb"
+
+	"weft/engine/host"
+	"weft/engine/host/row"
+)
+
+// OVSDB speaks to the databases of the host over their unix sockets, by
+// JSON-RPC (RFC 7047). It keeps one connection to each database, and dials
+// again on the next call after one was lost. It may be used from several
+// goroutines.
+type OVSDB struct {
+	sockets map[host.Database][]string
+
+	mu          sync.Mutex
+	connections map[host.Database]*connection
+}
+
+// callTime bounds a call whose context has no deadline: a server that hangs
+// must not hang a run.
+const callTime = 30 * time.Second
+
+// Sockets are the places where a database listens: ovsdb-server(1) and
+// ovn-ctl(8), and ovn-ctl of an OVN that was still a part of Open vSwitch.
+// The first that is there is dialled.
+func Sockets() map[host.Database][]string {
+	return map[host.Database][]string{
+		host.OpenVSwitch: {"/run/openvswitch/db.sock", "/var/run/openvswitch/db.sock"},
+		host.Northbound:  {"/run/ovn/ovnnb_db.sock", "/var/run/ovn/ovnnb_db.sock", "/run/openvswitch/ovnnb_db.sock"},
+		host.Southbound:  {"/run/ovn/ovnsb_db.sock", "/var/run/ovn/ovnsb_db.sock", "/run/openvswitch/ovnsb_db.sock"},
+	}
+}
+
+// NewOVSDB makes the door to the databases at these sockets. Nothing is
+// dialled before it is asked for.
+func NewOVSDB(sockets map[host.Database][]string) *OVSDB {
+	return &OVSDB{sockets: sockets, connections: map[host.Database]*connection{}}
+}
+
+// Close ends all connections. A later call dials again.
+func (d *OVSDB) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for db, c := range d.connections {
+		c.close(net.ErrClosed)
+		delete(d.connections, db)
+	}
+	return nil
+}
+
+// Select implements [host.OVSDBReader]. A connection that is lost meanwhile is
+// dialled once more, since reading twice does no harm.
+func (d *OVSDB) Select(ctx context.Context, db host.Database, ops ...ovsdb.Operation) ([]ovsdb.OperationResult, error) {
+	if err := row.OnlySelects(ops); err != nil {
+		return nil, err
+	}
+	results, err := d.transact(ctx, db, ops)
+	if errors.Is(err, errLost) && ctx.Err() == nil {
+		results, err = d.transact(ctx, db, ops)
+	}
+	return results, err
+}
+
+// Transact implements [host.OVSDBWriter].
+func (d *OVSDB) Transact(ctx context.Context, db host.Database, ops ...ovsdb.Operation) ([]ovsdb.OperationResult, error) {
+	results, err := d.transact(ctx, db, ops)
+	if errors.Is(err, errNoAnswer) || errors.Is(err, errLost) {
+		err = fmt.Errorf("%w (%w)", err, host.ErrOutcomeUnknown)
+	}
+	return results, err
+}
+
+func (d *OVSDB) transact(ctx context.Context, db host.Database, ops []ovsdb.Operation) ([]ovsdb.OperationResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	request, err := encodeTransact(db, ops)
+	if err != nil {
+		return nil, err
+	}
+	c, err := d.connect(ctx, db)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database %s: %w", db, err)
+	}
+	answer, err := c.call(ctx, "transact", request)
+	if err != nil {
+		return nil, fmt.Errorf("ask the database %s: %w", db, err)
+	}
+	if refused := answer.refusal(); refused != nil {
+		refused.Database = db
+		return nil, refused
+	}
+	results, err := row.Decode(answer.Result)
+	if err != nil {
+		return nil, fmt.Errorf("ask the database %s: %w", db, err)
+	}
+	if err := row.Check(db, ops, results); err != nil {
+		return nil, err
+	}
+	return results, nil
+}
+
+// connect returns the kept connection, or a new one.
+func (d *OVSDB) connect(ctx context.Context, db host.Database) (*connection, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if c := d.connections[db]; c != nil && c.alive() {
+		return c, nil
+	}
+	sockets := d.sockets[db]
+	if len(sockets) == 0 {
+		return nil, errors.New("no socket of it is known")
+	}
+	var reasons []error
+	for _, socket := range sockets {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		if err == nil {
+			c := newConnection(conn)
+			d.connections[db] = c
+			return c, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+			return nil, err
+		}
+		reasons = append(reasons, err)
+	}
+	return nil, fmt.Errorf("%w: is its server installed and running? (%w)", host.ErrNotReady, reasons[0])
+}
