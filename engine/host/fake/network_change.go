@@ -75,6 +75,12 @@ func (n *network) set(namespace, name string, c host.LinkChange) error {
 		}
 		d.Checksum = *c.Checksum
 	}
+	if c.Checksum != nil {
+		if d.Kind != "veth" {
+			return fmt.Errorf("checksum offload of a link that is no veth: %w", syscall.EOPNOTSUPP)
+		}
+		d.Checksum = *c.Checksum
+	}
 	if err := d.address(c.RemoveAddresses, c.AddAddresses); err != nil {
 		return err
 	}

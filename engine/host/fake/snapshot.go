@@ -104,6 +104,6 @@ func (d *device) line() string {
 	if d.Checksum {
 		peer += " checksum offload"
 	}
-	return fmt.Sprintf("\tlink %s kind %q mac %s mtu %d up %t carrier %t master %q%s %v\n",
-		d.Name, d.Kind, d.MAC, d.MTU, d.Up, v.Carrier, d.Master, peer, addresses)
+	return fmt.Sprintf("\tlink %s kind %q mac %s mtu %d checksum %t up %t carrier %t master %q%s %v\n",
+		d.Name, d.Kind, d.MAC, d.MTU, d.Checksum, d.Up, v.Carrier, d.Master, peer, addresses)
 }
