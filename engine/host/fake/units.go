@@ -75,6 +75,14 @@ func serviceType(d definition) string {
 	return "simple"
 }
 
+// Monotonic is the machine's CLOCK_MONOTONIC in microseconds: the clock that
+// the StartedAt of its units is read from.
+func (m *Machine) Monotonic() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.clock
+}
+
 // units is the door to the units.
 type units struct{ m *Machine }
 

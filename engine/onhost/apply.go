@@ -1,0 +1,361 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"weft/engine/host"
+	"weft/engine/onhost/journal"
+	"weft/engine/step"
+	"weft/engine/wire"
+)
+
+// errHalted ends an apply whose unit failed; the unit's event said why.
+var errHalted = errors.New("a unit failed")
+
+// journalFailure keeps of an error only what breaks a whole request off.
+func journalFailure(err error) error {
+	var w *journal.WriteError
+	if errors.As(err, &w) {
+		return w
+	}
+	return nil
+}
+
+// apply converges units in order, up to the first that fails.
+func (s *session) apply(ctx context.Context, a wire.Apply) error {
+	s.Host.Memo.Forget()
+	units := make([]*unit, len(a.Units))
+	for i, u := range a.Units {
+		units[i] = s.remember(u) // all first: a change raises the needs of steps that come later
+	}
+	for i, x := range units {
+		if s.gate.shut() != nil {
+			s.stopped(units[i:])
+			return nil
+		}
+		c := &change{s: s, x: x, play: a.Play, index: a.Index, began: time.Now()}
+		if err := c.converge(ctx, a.Planned); err != nil {
+			if s.gate.shut() != nil {
+				s.stopped(units[i+1:])
+			}
+			return journalFailure(err)
+		}
+	}
+	return nil
+}
+
+func (s *session) stopped(units []*unit) {
+	for _, x := range units {
+		s.report(x, wire.UnitEvent{State: wire.Stopped})
+	}
+}
+
+// A change is one unit on its way through an apply.
+type change struct {
+	s     *session
+	x     *unit
+	play  string
+	index int
+	began time.Time
+
+	found  step.Finding    // of the first check
+	left   []openNeed      // of earlier runs, shown at this unit
+	half   []half          // changes of dead runs to the same object
+	record *journal.Record // nil until something is to be written
+}
+
+// converge takes the unit through its life. Where it fails it says so, and
+// returns an error.
+func (c *change) converge(ctx context.Context, planned map[string]string) error {
+	if len(c.x.AfterNeeds) > 0 {
+		if _, err := c.s.settle(ctx, c.s.openNeeds(named(c.x.AfterNeeds))); err != nil {
+			return c.fail(fmt.Errorf("what must come before this step failed: %w", err))
+		}
+	}
+	if c.s.isProbe(c.x) {
+		return c.prove(ctx)
+	}
+	if err := c.find(ctx); err != nil {
+		return c.fail(err)
+	}
+	if !c.found.Changed() {
+		return c.finish(ctx)
+	}
+	if c.stale(planned) {
+		c.s.report(c.x, wire.UnitEvent{State: wire.Stale, Finding: &c.found, Elapsed: time.Since(c.began),
+			Error: "the host is not as it was when the plan was made; plan again"})
+		return errHalted
+	}
+	if err := c.write(ctx); err != nil {
+		return c.fail(err)
+	}
+	return c.verify(ctx)
+}
+
+// find checks. What an earlier step brought may take a moment to
+// be there, or wait for a need.
+func (c *change) find(ctx context.Context) error {
+	f, err := c.s.look(ctx, c.x)
+	if errors.Is(err, step.ErrNotYet) && c.s.changed {
+		if _, settled := c.s.settle(ctx, c.s.openNeeds(c.s.ofPlay(c.play))); settled != nil {
+			return errors.Join(err, settled)
+		}
+		f, err = c.lookUntil(ctx, func(_ step.Finding, err error) bool { return !errors.Is(err, step.ErrNotYet) })
+	}
+	if err != nil {
+		return err
+	}
+	c.found = f
+	c.left = c.s.leftAt(ctx, c.x)
+	c.half, err = c.halfMade(ctx)
+	return err
+}
+
+// lookUntil checks until the answer will do, or patience is over.
+func (c *change) lookUntil(ctx context.Context, enough func(step.Finding, error) bool) (step.Finding, error) {
+	deadline := time.Now().Add(c.s.Patience)
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
+		c.s.Host.Memo.Forget()
+		f, err := c.s.look(ctx, c.x)
+		if enough(f, err) || time.Now().After(deadline) {
+			return f, err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return f, err
+		}
+	}
+}
+
+// stale says whether the finding is another than the one that was shown. A
+// restart that was left by an earlier run may have been shown with it.
+func (c *change) stale(planned map[string]string) bool {
+	want, known := planned[c.x.Address]
+	if !known || c.found.Digest() == want {
+		return false
+	}
+	shown := c.found
+	showLeft(&shown, c.left)
+	return shown.Digest() != want
+}
+
+// write puts the change on record and makes it.
+func (c *change) write(ctx context.Context) error {
+	if err := c.putOnRecord(c.needs()); err != nil {
+		return err
+	}
+	c.s.report(c.x, wire.UnitEvent{State: wire.Applying})
+	h := c.s.hostFor(func(e host.Effect) error { return c.s.own.Effect(c.record, e) })
+	c.s.changed = true
+	_, err := guarded(func() (any, error) { return nil, c.x.step.Apply(ctx, h, c.found) })
+	if err != nil {
+		return err
+	}
+	return c.settleOwn(ctx)
+}
+
+// settleOwn settles the need that this step settles in its place.
+func (c *change) settleOwn(ctx context.Context) error {
+	if c.x.settles == nil {
+		return nil
+	}
+	_, err := c.s.settle(ctx, c.s.openNeeds(equalTo(*c.x.settles)))
+	return err
+}
+
+// needs are what the change raises: its own, those of the steps that it
+// triggers, and those of the half-made changes that it takes over.
+func (c *change) needs() []step.Need {
+	var all []step.Need
+	add := func(n step.Need) {
+		if n.Reason == "" {
+			n.Reason = c.x.Address
+		}
+		if !slices.ContainsFunc(all, func(o step.Need) bool { return same(o, n) }) {
+			all = append(all, n)
+		}
+	}
+	for _, n := range c.found.Needs {
+		add(n)
+	}
+	for _, x := range c.s.known {
+		if x.settles != nil && x != c.x && slices.Contains(x.Triggers, c.x.Address) {
+			n := *x.settles
+			n.Reason = c.x.Address
+			add(n)
+		}
+	}
+	for _, h := range c.half {
+		for _, n := range h.record.OpenNeeds() {
+			add(n)
+		}
+	}
+	return all
+}
+
+// putOnRecord writes the change down, with what was found before any dead run
+// began on it.
+func (c *change) putOnRecord(needs []step.Need) error {
+	f := c.found
+	var adopts []journal.Ref
+	for _, h := range slices.Backward(c.half) { // the oldest last: what it found wins
+		f.Before = overlay(f.Before, h.record.Finding.Before)
+		adopts = append(adopts, journal.Ref{Run: h.journal.Header.Run, Record: h.record.N})
+	}
+	rec, err := c.s.own.Record(journal.Change{
+		Play: c.play, Index: c.index, Unit: c.x.Unit, Finding: f, Needs: needs, Adopts: adopts, At: c.s.moment(),
+	})
+	if err != nil {
+		return err
+	}
+	c.record = rec
+	return c.handOver()
+}
+
+// verify looks whether the change is in force.
+func (c *change) verify(ctx context.Context) error {
+	c.s.Host.Memo.Forget()
+	f, err := c.s.look(ctx, c.x)
+	covered := c.covered(f)
+	switch {
+	case len(covered) > 0 && (f.Changed() && err == nil || errors.Is(err, step.ErrNotYet)):
+		return c.pend(f, covered)
+	case err != nil:
+		return c.fail(fmt.Errorf("after it was applied: %w", err))
+	case f.Changed():
+		return c.fail(differs(f))
+	}
+	if err := c.stays(ctx); err != nil {
+		return c.fail(err)
+	}
+	return c.done(f)
+}
+
+// covered are the open needs of the change itself, which may explain why it is
+// not in force yet. Those that it raised for others explain nothing.
+func (c *change) covered(now step.Finding) []step.Need {
+	var open []step.Need
+	for _, n := range c.record.OpenNeeds() {
+		if slices.ContainsFunc(slices.Concat(c.found.Needs, now.Needs), func(o step.Need) bool { return same(o, n) }) {
+			open = append(open, n)
+		}
+	}
+	return open
+}
+
+// pend leaves the change until its needs are settled.
+func (c *change) pend(f step.Finding, needs []step.Need) error {
+	if c.record != nil {
+		if err := c.s.own.Pending(c.record, c.s.moment()); err != nil {
+			return c.fail(err)
+		}
+	}
+	c.s.waiting = append(c.s.waiting, waiting{change: c, needs: needs})
+	c.s.report(c.x, wire.UnitEvent{State: wire.Pending, Finding: c.outcome(f), Elapsed: time.Since(c.began)})
+	return nil
+}
+
+// verifyLate looks at a change whose needs were settled, or should have been.
+func (c *change) verifyLate(ctx context.Context, needs []step.Need) error {
+	for _, n := range needs {
+		if len(c.s.openNeeds(equalTo(n))) > 0 {
+			return c.fail(fmt.Errorf("it is not in force: %s %s did not succeed", n.Verb, n.Object))
+		}
+	}
+	f, err := c.lookUntil(ctx, func(f step.Finding, err error) bool { return err == nil && !f.Changed() })
+	if err != nil {
+		return c.fail(fmt.Errorf("after its needs were settled: %w", err))
+	}
+	if f.Changed() {
+		return c.fail(differs(f))
+	}
+	return c.done(f)
+}
+
+// done says that the change is in force.
+func (c *change) done(f step.Finding) error {
+	if c.record != nil {
+		if err := c.s.own.Verified(c.record, c.s.moment()); err != nil {
+			return c.fail(err)
+		}
+	}
+	c.s.report(c.x, wire.UnitEvent{State: wire.Changed, Finding: c.outcome(f), Elapsed: time.Since(c.began)})
+	return nil
+}
+
+// outcome is what was changed, with the outputs of now.
+func (c *change) outcome(now step.Finding) *step.Finding {
+	f := c.found
+	f.Outputs, f.Warnings = now.Outputs, now.Warnings
+	return &f
+}
+
+// stays sees that a service which was changed still runs a moment later: the
+// check must hold once more when the unit is a moment old.
+func (c *change) stays(ctx context.Context) error {
+	if c.x.settles == nil {
+		return nil
+	}
+	u, err := c.s.Host.Units.Unit(ctx, c.x.settles.Object)
+	if err != nil {
+		return err
+	}
+	age := time.Duration(c.s.Monotonic()-u.StartedAt) * time.Microsecond
+	if u.ActiveState != "active" || age < 0 || age >= c.s.Moment {
+		return nil
+	}
+	if err := sleep(ctx, c.s.Moment-age); err != nil {
+		return err
+	}
+	c.s.Host.Memo.Forget()
+	f, err := c.s.look(ctx, c.x)
+	if err == nil && f.Changed() {
+		err = fmt.Errorf("it did not stay up: %w", differs(f))
+	}
+	return err
+}
+
+// fail says why the unit failed. Its record stays half made.
+func (c *change) fail(err error) error {
+	begun := c.record != nil && c.record.InForce()
+	if c.record != nil {
+		if noted := c.s.own.Failed(c.record, oneLine(err)); noted != nil {
+			err = errors.Join(err, noted)
+		}
+	}
+	e := failure(err, time.Since(c.began))
+	if shut := c.s.gate.shut(); shut != nil {
+		e.State = wire.Stopped
+		if begun {
+			e.State = wire.Failed
+			e.Error = "stopped half-way; the next apply takes it up: " + e.Error
+		}
+	}
+	c.s.report(c.x, e)
+	return errors.Join(errHalted, err)
+}
+
+// differs is the error of a change that is not in force.
+func differs(f step.Finding) error {
+	var all []string
+	for _, d := range f.Deltas {
+		switch {
+		case d.Secret:
+			all = append(all, d.Path+" is another")
+		default:
+			all = append(all, fmt.Sprintf("%s is %s, not %s", d.Path, side(d.From), side(d.To)))
+		}
+	}
+	return errors.New("after it was applied it still differs: " + strings.Join(all, "; "))
+}
+
+func side(raw []byte) string {
+	if raw == nil {
+		return "absent"
+	}
+	return string(raw)
+}

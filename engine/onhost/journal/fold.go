@@ -1,0 +1,194 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// A Run is a journal, folded.
+type Run struct {
+	Header
+	Records []*Record // in the order they were made
+	Closed  bool      // nothing was open when the last session ended
+}
+
+// Open says whether something of the run is left half made or unsettled.
+func (r *Run) Open() bool {
+	for _, rec := range r.Records {
+		if rec.HalfMade() || len(rec.OpenNeeds()) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Counts returns how many changes are in force and how many were taken back.
+func (r *Run) Counts() (changed, undone int) {
+	for _, rec := range r.Records {
+		switch {
+		case rec.InForce():
+			changed++
+		case rec.State == Undone || rec.State == Conflict:
+			undone++
+		}
+	}
+	return changed, undone
+}
+
+// record returns a record by its number.
+func (r *Run) record(n int) (*Record, error) {
+	if n < 1 || n > len(r.Records) {
+		return nil, fmt.Errorf("there is no record %d", n)
+	}
+	return r.Records[n-1], nil
+}
+
+// states are the lines that do nothing but move a record.
+var states = map[kind]State{
+	lineVerified: Verified, linePending: Pending,
+	lineUndone: Undone, lineConflict: Conflict, lineStuck: Stuck, lineFinal: Final, lineAdopted: Adopted,
+}
+
+// apply is the fold: what a line does to the run.
+func (r *Run) apply(l line) error {
+	r.Closed = l.Kind == lineClosed
+	switch l.Kind {
+	case lineClosed:
+		return nil
+	case lineRecord:
+		return r.addRecord(l)
+	case lineSettled:
+		return r.settle(l)
+	case lineEffect:
+		if l.Record == 0 { // of settling a need
+			return nil
+		}
+	}
+	rec, err := r.record(l.Record)
+	if err != nil {
+		return err
+	}
+	switch l.Kind {
+	case lineEffect:
+		switch rec.State {
+		case Recorded:
+			rec.State = Applying
+		case Undoing:
+			rec.UndoBegan = true
+		}
+	case lineFailed:
+	case lineUndoing:
+		rec.State = Undoing
+		rec.Applied = Moment{}
+		for i := range rec.Needs {
+			rec.Needs[i].Open = true
+		}
+	default:
+		state, known := states[l.Kind]
+		if !known {
+			return fmt.Errorf("a line of the unknown kind %q", l.Kind)
+		}
+		rec.moveTo(state, l.Moment)
+	}
+	return nil
+}
+
+func (rec *Record) moveTo(s State, at Moment) {
+	rec.State = s
+	switch s {
+	case Pending:
+		rec.Applied = at
+	case Verified:
+		rec.WasVerified = true
+		if rec.Applied == (Moment{}) {
+			rec.Applied = at
+		}
+	case Undone, Conflict:
+		rec.Applied = at
+	case Adopted:
+		rec.Needs = nil
+	}
+}
+
+func (r *Run) addRecord(l line) error {
+	if l.Unit == nil || l.Finding == nil || l.Record != len(r.Records)+1 {
+		return fmt.Errorf("record %d is not whole, or not the next after %d", l.Record, len(r.Records))
+	}
+	rec := &Record{
+		N: l.Record, Play: l.Play, Index: l.Index, Unit: *l.Unit, Finding: *l.Finding,
+		Adopts: l.Adopts, State: Recorded, Began: l.Moment,
+	}
+	for _, n := range l.Needs {
+		rec.Needs = append(rec.Needs, Need{Need: n, Open: true})
+	}
+	r.Records = append(r.Records, rec)
+	return nil
+}
+
+func (r *Run) settle(l line) error {
+	if l.Need == nil {
+		return errors.New("a settled line without its need")
+	}
+	for _, rec := range r.Records {
+		for i, n := range rec.Needs {
+			if n.Open && n.Verb == l.Need.Verb && n.Object == l.Need.Object {
+				rec.Needs[i].Open, rec.Needs[i].Served = false, true
+			}
+		}
+	}
+	return nil
+}
+
+// fold reads a whole journal. It returns how many bytes of it are good: a last
+// line that a power cut tore is left out, anything else that does not read is
+// an error.
+func fold(content []byte) (*Run, int, error) {
+	r := &Run{}
+	good, number := 0, 0
+	for good < len(content) {
+		end := bytes.IndexByte(content[good:], '\n')
+		if end < 0 {
+			break
+		}
+		text := content[good : good+end]
+		number++
+		if err := r.read(number, text); err != nil {
+			last := len(bytes.Trim(content[good+end:], "\x00\n")) == 0
+			if last && !json.Valid(text) {
+				break
+			}
+			return nil, 0, fmt.Errorf("line %d: %w", number, err)
+		}
+		good += end + 1
+	}
+	if number == 0 || r.Version == 0 {
+		return nil, 0, errNoHeader
+	}
+	return r, good, nil
+}
+
+// errNoHeader says that a power cut came before the first line was whole:
+// nothing had happened.
+var errNoHeader = errors.New("no header")
+
+func (r *Run) read(number int, text []byte) error {
+	if number == 1 {
+		if err := json.Unmarshal(text, &r.Header); err != nil {
+			return fmt.Errorf("decode the header: %w", err)
+		}
+		if r.Version < 1 || r.Run == "" {
+			return errors.New("it is no header of a journal")
+		}
+		return nil
+	}
+	if r.Version != Version {
+		return nil // the lines of another age are for its own runner
+	}
+	var l line
+	if err := json.Unmarshal(text, &l); err != nil {
+		return fmt.Errorf("decode: %w", err)
+	}
+	return r.apply(l)
+}

@@ -1,0 +1,272 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"weft/engine/host"
+	"weft/engine/step"
+)
+
+// A Journal is a run's journal that can be written on. Nothing is on the disk
+// before the first line. It is not for several goroutines.
+type Journal struct {
+	*Run
+	store Store
+	file  File  // nil until the first line of this session
+	size  int64 // of what is good on the disk
+	fresh bool  // there is no file yet
+	begin int64 // size when this session opened it
+}
+
+// Written says whether this session wrote any line.
+func (j *Journal) Written() bool { return j.file != nil }
+
+// Change is what goes on record before a step's first effect.
+type Change struct {
+	Play    string
+	Index   int
+	Unit    step.Unit
+	Finding step.Finding
+	Needs   []step.Need
+	Adopts  []Ref
+	At      Moment
+}
+
+// Record writes a change down.
+func (j *Journal) Record(c Change) (*Record, error) {
+	l := line{
+		Kind: lineRecord, Record: len(j.Records) + 1, Play: c.Play, Index: c.Index, Unit: &c.Unit,
+		Finding: &c.Finding, Needs: c.Needs, Adopts: c.Adopts, Moment: c.At,
+	}
+	if err := j.write(l); err != nil {
+		return nil, err
+	}
+	return j.Records[len(j.Records)-1], nil
+}
+
+// Effect announces an effect of a change.
+func (j *Journal) Effect(rec *Record, e host.Effect) error {
+	return j.write(line{Kind: lineEffect, Record: rec.number(), Effect: &e})
+}
+
+// FollowUp announces an effect of what follows a change: an undo, or, without
+// a record, the settling of a need. It may use the reserve.
+func (j *Journal) FollowUp(rec *Record, e host.Effect) error {
+	return j.insist(line{Kind: lineEffect, Record: rec.number(), Effect: &e})
+}
+
+func (rec *Record) number() int {
+	if rec == nil {
+		return 0
+	}
+	return rec.N
+}
+
+// Pending says that a change is applied and waits for its needs.
+func (j *Journal) Pending(rec *Record, at Moment) error {
+	return j.insist(line{Kind: linePending, Record: rec.N, Moment: at})
+}
+
+// Verified says that a change was seen in force.
+func (j *Journal) Verified(rec *Record, at Moment) error {
+	return j.insist(line{Kind: lineVerified, Record: rec.N, Moment: at})
+}
+
+// Failed notes why a change did not succeed. It stays half made.
+func (j *Journal) Failed(rec *Record, reason string) error {
+	return j.insist(line{Kind: lineFailed, Record: rec.N, Error: reason})
+}
+
+// Settled closes a need in all records of the run.
+func (j *Journal) Settled(n step.Need) error {
+	return j.insist(line{Kind: lineSettled, Need: &n})
+}
+
+// Undoing announces the undo of a record and raises its needs again.
+func (j *Journal) Undoing(rec *Record) error {
+	return j.insist(line{Kind: lineUndoing, Record: rec.N})
+}
+
+// Undone says that a change was taken back.
+func (j *Journal) Undone(rec *Record, at Moment) error {
+	return j.insist(line{Kind: lineUndone, Record: rec.N, Moment: at})
+}
+
+// Conflict says that a change was taken back but for what another hand did.
+func (j *Journal) Conflict(rec *Record, at Moment, reason string) error {
+	return j.insist(line{Kind: lineConflict, Record: rec.N, Moment: at, Error: reason})
+}
+
+// Stuck says that a change could not be taken back, this time.
+func (j *Journal) Stuck(rec *Record, reason string) error {
+	return j.insist(line{Kind: lineStuck, Record: rec.N, Error: reason})
+}
+
+// Final says that a change cannot be taken back at all.
+func (j *Journal) Final(rec *Record, reason string) error {
+	return j.insist(line{Kind: lineFinal, Record: rec.N, Error: reason})
+}
+
+// Adopted says that a record of another run now holds what this one found.
+func (j *Journal) Adopted(rec *Record, by string) error {
+	return j.insist(line{Kind: lineAdopted, Record: rec.N, Run: by})
+}
+
+// Close ends this session's use of the journal. A run with nothing half made
+// loses its marker, so that later sessions need not look at it. A journal that
+// was not written is closed too where it only waited for that.
+func (j *Journal) Close() error {
+	if j.fresh && j.file == nil {
+		return nil
+	}
+	if j.Open() {
+		return j.closeFile()
+	}
+	if !j.Closed {
+		if err := j.insist(line{Kind: lineClosed}); err != nil {
+			return errors.Join(err, j.closeFile())
+		}
+	}
+	return errors.Join(j.closeFile(), j.store.unmark(j.Header.Run))
+}
+
+func (j *Journal) closeFile() error {
+	if j.file == nil {
+		return nil
+	}
+	err := j.file.Close()
+	j.file = nil
+	return err
+}
+
+// write appends a line and does not touch the reserve: on a full disk nothing
+// new is begun.
+func (j *Journal) write(l line) error {
+	if j.file == nil {
+		if err := j.store.reserve(); err != nil {
+			return j.broken(err)
+		}
+	}
+	if err := j.append(l); err != nil {
+		return j.broken(err)
+	}
+	return j.apply(l)
+}
+
+// insist appends a line about something that has happened, or takes something
+// back. On a full disk it gives the reserve back and tries again.
+func (j *Journal) insist(l line) error {
+	err := j.append(l)
+	if errors.Is(err, syscall.ENOSPC) {
+		if release := j.store.release(); release != nil {
+			return j.broken(errors.Join(err, release))
+		}
+		err = j.append(l)
+	}
+	if err != nil {
+		return j.broken(err)
+	}
+	return j.apply(l)
+}
+
+// A WriteError says that a journal could not be written, so that what it was
+// to announce has not been begun.
+type WriteError struct {
+	Dir string // the state directory
+	Err error
+}
+
+// Error says what to do where the disk is full.
+func (e *WriteError) Error() string {
+	if errors.Is(e.Err, syscall.ENOSPC) {
+		return fmt.Sprintf("the journal cannot be written, make room below %s: %v", e.Dir, e.Err)
+	}
+	return fmt.Sprintf("the journal cannot be written: %v", e.Err)
+}
+
+// Unwrap returns what the system said.
+func (e *WriteError) Unwrap() error { return e.Err }
+
+func (j *Journal) broken(err error) error { return &WriteError{Dir: j.store.Dir, Err: err} }
+
+// append puts a line on the disk, or leaves the disk as it was.
+func (j *Journal) append(l line) error {
+	if err := j.open(); err != nil {
+		return err
+	}
+	l.At = time.Now().UTC()
+	body := encode(l)
+	if _, err := j.file.Write(body); err != nil {
+		return errors.Join(err, j.file.Truncate(j.size))
+	}
+	if err := j.file.Sync(); err != nil {
+		return errors.Join(err, j.file.Truncate(j.size))
+	}
+	j.size += int64(len(body))
+	return nil
+}
+
+// open marks the run as open, and opens its file at the end of what is good.
+func (j *Journal) open() error {
+	if j.file != nil {
+		return nil
+	}
+	if err := j.store.mark(j.Header.Run); err != nil {
+		return err
+	}
+	path := j.store.path(j.Header.Run)
+	f, err := j.store.openFile(path)
+	if err != nil {
+		return err
+	}
+	if j.fresh {
+		j.size, err = 0, j.writeHeader(f)
+	} else {
+		err = f.Truncate(j.size)
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	j.file = f
+	return nil
+}
+
+func (j *Journal) writeHeader(f File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	body := encode(j.Header)
+	if _, err := f.Write(body); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := syncDir(filepath.Dir(j.store.path(j.Header.Run))); err != nil {
+		return err
+	}
+	j.size, j.fresh = int64(len(body)), false
+	return nil
+}
+
+// load reads a run's journal from the disk.
+func (s Store) load(run string) (*Journal, error) {
+	path := s.path(run)
+	content, err := s.readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	folded, good, err := fold(content)
+	if errors.Is(err, errNoHeader) {
+		return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the journal %s: %w", path, err)
+	}
+	return &Journal{Run: folded, store: s, size: int64(good)}, nil
+}
