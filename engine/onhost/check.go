@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ func (s *session) check(ctx context.Context, c wire.Check) error {
 	for i, u := range c.Units {
 		units[i] = s.remember(u) // all first: a need is shown at the step that settles it, which may come last
 	}
-	for _, x := range units {
+	for i, x := range units {
 		if s.isProbe(x) {
 			continue
 		}
@@ -26,12 +27,13 @@ func (s *session) check(ctx context.Context, c wire.Check) error {
 			s.report(x, wire.UnitEvent{State: wire.Stopped})
 			continue
 		}
-		s.report(x, s.checkOne(ctx, x))
+		s.report(x, s.checkOne(ctx, x, units[i:]))
 	}
 	return nil
 }
 
-func (s *session) checkOne(ctx context.Context, x *unit) wire.UnitEvent {
+// checkOne checks a unit. The rest is the unit and what comes after it.
+func (s *session) checkOne(ctx context.Context, x *unit, rest []*unit) wire.UnitEvent {
 	began := time.Now()
 	if len(x.Unknown) > 0 {
 		return wire.UnitEvent{State: wire.Waiting, Error: "waits for what another step brings: " + strings.Join(x.Unknown, ", ")}
@@ -39,7 +41,7 @@ func (s *session) checkOne(ctx context.Context, x *unit) wire.UnitEvent {
 	f, err := s.look(ctx, x)
 	elapsed := time.Since(began)
 	switch {
-	case errors.Is(err, step.ErrNotYet) && s.somethingComes(x):
+	case errors.Is(err, step.ErrNotYet) && s.somethingComes(rest):
 		return wire.UnitEvent{State: wire.Waiting, Error: oneLine(err), Elapsed: elapsed}
 	case errors.Is(err, step.ErrNotYet):
 		return failure(fmt.Errorf("%w, and no step before this one brings it", err), elapsed)
@@ -54,19 +56,16 @@ func (s *session) checkOne(ctx context.Context, x *unit) wire.UnitEvent {
 	return wire.UnitEvent{State: state, Finding: &f, Elapsed: elapsed}
 }
 
-// somethingComes says whether a step before x has something to do, so that
-// what x misses may still come.
-func (s *session) somethingComes(x *unit) bool {
-	for _, before := range s.known {
-		if before == x {
-			return false
-		}
-		switch before.state {
+// somethingComes says whether a step before the rest has something to do, so
+// that what a check misses may still come.
+func (s *session) somethingComes(rest []*unit) bool {
+	return slices.ContainsFunc(s.known, func(x *unit) bool {
+		switch x.state {
 		case wire.Planned, wire.Waiting, wire.Pending, wire.Applying, wire.Failed, wire.Stale:
-			return true
+			return !slices.Contains(rest, x)
 		}
-	}
-	return false
+		return false
+	})
 }
 
 func failure(err error, elapsed time.Duration) wire.UnitEvent {
