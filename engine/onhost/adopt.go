@@ -133,7 +133,7 @@ func (s *session) undoForeignHalf(ctx context.Context, j *journal.Journal) error
 	if err := j.Close(); err != nil {
 		return err
 	}
-	err := s.foreign(ctx, j, order{Run: run, Half: true})
+	err := s.foreign(ctx, j, Order{Run: run, Half: true})
 	again, loaded := s.store.Load(run)
 	if loaded != nil {
 		return errors.Join(err, loaded)

@@ -15,15 +15,8 @@ import (
 	"weft/engine/wire"
 )
 
-// An order is what `weft-runner undo` is asked for. Its flags and its output
-// are frozen: builds of different ages ask each other.
-type order struct {
-	Run  string
-	Play string // only this play's changes; all where empty
-	Half bool   // only what is half made
-}
-
-func (o order) args() []string {
+// args is the order as another build's runner takes it: frozen.
+func (o Order) args() []string {
 	args := []string{"undo"}
 	if o.Play != "" {
 		args = append(args, "-play", o.Play)
@@ -36,7 +29,7 @@ func (o order) args() []string {
 
 // foreign has another build's runner take back what it did, and passes its
 // events on. That runner finds that its parent holds the lease.
-func (s *session) foreign(ctx context.Context, j *journal.Journal, o order) error {
+func (s *session) foreign(ctx context.Context, j *journal.Journal, o Order) error {
 	path := filepath.Join(s.State, "bin", j.Runner, "weft-runner")
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("run %s was made by another build of weft, whose runner is not on this host any more: %w", o.Run, err)
@@ -96,7 +89,7 @@ func (s *session) rollbackForeign(ctx context.Context, j *journal.Journal, play 
 	if err := j.Close(); err != nil {
 		return err
 	}
-	err := s.foreign(ctx, j, order{Run: j.Header.Run, Play: play})
+	err := s.foreign(ctx, j, Order{Run: j.Header.Run, Play: play})
 	again, loaded := s.store.Load(j.Header.Run)
 	if loaded != nil {
 		return errors.Join(err, loaded)

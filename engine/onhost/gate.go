@@ -18,6 +18,7 @@ var errLeaseLost = errors.New("nothing was heard from the controller for the tim
 type keeper interface {
 	Beat() error
 	Lost() bool
+	Release() error
 }
 
 // A gate stands before every effect. What has begun passes; once it is shut

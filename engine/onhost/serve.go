@@ -22,7 +22,7 @@ type Config struct {
 	State   string // directory that survives a reboot: /var/lib/weft
 	Runtime string // directory that does not: /run/weft
 	Digest  string // of the runner's bytes; journals name it
-	Build   string // version for people, in the log
+	Build   string // version, for the log
 
 	// Monotonic is CLOCK_MONOTONIC in microseconds, compared with what the
 	// Units door says of a unit's start. Nil is the real clock.
@@ -71,15 +71,7 @@ var ErrCut = errors.New("the session was cut")
 //
 // When ctx is done the effect in flight finishes, and no other begins.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, c Config) error {
-	c = c.filled()
-	s := &session{
-		Config: c,
-		store:  journal.Store{Dir: c.State, OpenFile: c.openFile},
-		out:    &mouth{w: wire.NewWriter[wire.Event](out), scrub: &scrub.Scrubber{}},
-		gate:   &gate{},
-		units:  map[string]*unit{},
-	}
-	s.out.broken = s.gate.cut
+	s := newSession(c, wire.NewWriter[wire.Event](out))
 	inbox := newInbox()
 	s.gate.wake = inbox.close
 	go s.listen(wire.NewReader[wire.Request](in), inbox)
@@ -100,7 +92,7 @@ type session struct {
 	gate  *gate
 
 	hello *wire.Hello // nil before the first request
-	held  *lease.Held // nil unless this session took the lease
+	held  keeper      // nil unless this session may change the host
 	busy  *wire.Lease // who may, where this session wanted to
 
 	boot    string
@@ -114,6 +106,18 @@ type session struct {
 	// ownBefore is how many records this run had when the session began.
 	ownBefore int
 	rolled    []*journal.Journal // of the runs that were rolled back
+}
+
+func newSession(c Config, out sink) *session {
+	c = c.filled()
+	s := &session{
+		Config: c,
+		store:  journal.Store{Dir: c.State, OpenFile: c.openFile},
+		gate:   &gate{},
+		units:  map[string]*unit{},
+	}
+	s.out = &mouth{w: out, scrub: &scrub.Scrubber{}, broken: s.gate.cut}
+	return s
 }
 
 // serve takes requests in order until one is Bye.
@@ -191,6 +195,7 @@ func (s *session) greet(ctx context.Context, h wire.Hello) error {
 	if s.hello != nil {
 		return errors.New("a second hello in one session")
 	}
+	s.logf("runner %s, digest %s", s.Build, s.Digest)
 	if !journal.ValidRun(h.Run) {
 		return fmt.Errorf("%q cannot be the name of a run", h.Run)
 	}
@@ -273,15 +278,15 @@ func (s *session) readJournals(ctx context.Context) error {
 	return nil
 }
 
-// release gives back the lease after closing the journals.
+// release closes the journals and gives back the lease.
 func (s *session) release() error {
-	var errs []error
-	if s.held != nil {
-		errs = append(errs, s.closeJournals(), s.held.Release())
-		s.gate.hold(nil)
-		s.held = nil
+	if s.held == nil {
+		return nil
 	}
-	return errors.Join(errs...)
+	err := errors.Join(s.closeJournals(), s.held.Release())
+	s.gate.hold(nil)
+	s.held = nil
+	return err
 }
 
 // end is release for the session that was cut; after Bye nothing is left to

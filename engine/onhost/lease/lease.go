@@ -222,12 +222,28 @@ func read(dir string) (*record, error) {
 	return &r, nil
 }
 
-// HeldBy returns the process that holds the lease in a directory, zero if
-// none: the runner of another build asks whether it was started by the holder.
-func HeldBy(dir string) (pid int, err error) {
-	r, err := read(dir)
-	if r == nil || err != nil {
-		return 0, err
-	}
-	return r.Pid, nil
+// Borrowed is the lease of the process that started this one.
+type Borrowed struct {
+	dir string
+	pid int
 }
+
+// Borrow returns the lease in a directory where a given process holds it: a
+// runner that another build's runner started to undo a run works under its
+// parent's lease.
+func Borrow(dir string, pid int) (Borrowed, bool) {
+	b := Borrowed{dir: dir, pid: pid}
+	return b, !b.Lost()
+}
+
+// Beat does nothing: the holder beats.
+func (b Borrowed) Beat() error { return nil }
+
+// Lost says whether the holder is another by now, or was not heard from.
+func (b Borrowed) Lost() bool {
+	r, err := read(b.dir)
+	return err != nil || r == nil || r.Pid != b.pid || r.expired(time.Now())
+}
+
+// Release does nothing: the lease is the holder's.
+func (b Borrowed) Release() error { return nil }

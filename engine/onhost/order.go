@@ -1,0 +1,120 @@
+package onhost
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"time"
+
+	"weft/engine/onhost/journal"
+	"weft/engine/onhost/lease"
+	"weft/engine/wire"
+)
+
+// beat is how often a runner without a controller keeps its own lease.
+const beat = 10 * time.Second
+
+// An Order is what `weft-runner undo` is asked for. Its flags and its output
+// are frozen: builds of different ages ask each other, and a host may be asked
+// by hand.
+type Order struct {
+	Run  string
+	Play string // only this play's changes; all where empty
+	Half bool   // only what is half made
+}
+
+// Undo takes back what one run did, without a controller. Its events go out as
+// lines of JSON, and the last is a Done:
+//
+//	{"id":0,"unit":{"address":"file.motd","state":"undone"}}
+//	{"id":0,"need":{"need":{"verb":"restart","object":"ssh.service","reason":"file.sshd"}}}
+//	{"id":0,"run":{"run":"…","state":"undone",…}}
+//	{"id":0,"done":{}}
+//
+// It works under the lease of its parent process where that holds it, and else
+// takes it. The error repeats that of the Done.
+func Undo(ctx context.Context, c Config, o Order, out io.Writer) error {
+	s := newSession(c, lineSink{json.NewEncoder(out)})
+	release := context.AfterFunc(ctx, func() { s.gate.cut(context.Cause(ctx)) })
+	defer release()
+	free, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	s.gate.begin(1, cancel)
+	err := s.obey(free, o)
+	err = errors.Join(err, s.release())
+	s.out.say(wire.Event{Done: &wire.Done{Error: text(err)}})
+	return errors.Join(err, s.out.flush())
+}
+
+// lineSink writes events as lines of JSON.
+type lineSink struct{ e *json.Encoder }
+
+// Write writes one line an event.
+func (l lineSink) Write(events ...wire.Event) error {
+	for _, e := range events {
+		if err := l.e.Encode(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) obey(ctx context.Context, o Order) error {
+	if !journal.ValidRun(o.Run) {
+		return errors.New("it takes the name of a run")
+	}
+	s.hello = &wire.Hello{Run: o.Run, Owner: "weft-runner undo", Intent: wire.Change}
+	borrowed, isOurs := lease.Borrow(s.Runtime, os.Getppid())
+	if isOurs {
+		s.held = borrowed
+		s.gate.hold(borrowed)
+	} else {
+		answer := &wire.HelloEvent{}
+		if err := s.takeLease(ctx, answer); err != nil {
+			return err
+		}
+		if s.held == nil {
+			return s.mayNotChange()
+		}
+		defer s.keepBeating()()
+	}
+	if err := s.readJournals(ctx); err != nil {
+		return err
+	}
+	j, err := s.journalOf(o.Run)
+	if err != nil {
+		return err
+	}
+	if !isOurs { // else the parent has seen to that
+		if err := s.covered(j, []string{o.Run}, o.Play); err != nil {
+			return err
+		}
+	}
+	err = s.takeBack(ctx, j, func(r *journal.Record) bool {
+		return inPlay(o.Play)(r) && (!o.Half || r.HalfMade())
+	})
+	s.out.say(wire.Event{Run: runEvent(j)})
+	return err
+}
+
+// keepBeating keeps the lease until the returned function is called.
+func (s *session) keepBeating() (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(beat)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				if err := s.gate.beat(); err != nil {
+					s.logf("keep the lease: %v", err)
+				}
+			}
+		}
+	}()
+	return func() { close(done) }
+}
