@@ -1,0 +1,196 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"weft/engine/host"
+)
+
+const (
+	// searchPath is root's PATH on Debian and Red Hat alike.
+	searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+	defaultTimeout = 10 * time.Minute
+	// grace is between SIGTERM and SIGKILL.
+	grace = 5 * time.Second
+	// drain is how long output is still read of a program that has ended: a
+	// daemon that it left behind may hold the pipe for ever.
+	drain = 2 * time.Second
+	// keptOutput is kept of both ends of stdout, and of stderr.
+	keptOutput = 8 << 20
+)
+
+// commands runs programs.
+type commands struct{}
+
+// Query ends the program when ctx is done. Output that is too long to be kept
+// whole is an error, since it is there to be read.
+func (commands) Query(ctx context.Context, c host.Command) (host.Result, error) {
+	result, cut, err := execute(ctx, ctx.Done(), c)
+	if err == nil && cut > 0 {
+		err = fmt.Errorf("run %s: it printed %d bytes more than the %d that are kept", c, cut, 2*keptOutput)
+	}
+	return result, err
+}
+
+// Run lets a program that has begun end by itself or by its time-out. The
+// deadline of ctx shortens the time-out; cancelling ctx does not.
+func (commands) Run(ctx context.Context, c host.Command) (host.Result, error) {
+	result, _, err := execute(ctx, nil, c)
+	return result, err
+}
+
+func execute(ctx context.Context, stop <-chan struct{}, c host.Command) (result host.Result, cut int, err error) {
+	if err := ctx.Err(); err != nil {
+		return result, 0, err
+	}
+	cmd, err := prepare(c)
+	if err != nil {
+		return result, 0, err
+	}
+	stdout, stderr := &bounded{limit: keptOutput}, &bounded{limit: keptOutput}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	if err := within(c.Namespace, cmd.Start); err != nil {
+		return result, 0, startError(c, err)
+	}
+	ended := wait(ctx, stop, cmd, timeout(ctx, c))
+	result = host.Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Exit: exitStatus(cmd.ProcessState)}
+	switch {
+	case ended != nil:
+		err = fmt.Errorf("run %s: %w; its last words: %q", c, ended, lastWords(result))
+	case result.Exit != 0:
+		err = &host.ExitError{Command: c.String(), Result: result}
+	}
+	return result, stdout.cut(), err
+}
+
+// prepare finds the program and makes its surroundings.
+func prepare(c host.Command) (*exec.Cmd, error) {
+	if len(c.Argv) == 0 || c.Argv[0] == "" {
+		return nil, errors.New("run a program: the command is empty")
+	}
+	path, err := lookPath(c.Argv[0])
+	if err != nil {
+		return nil, fmt.Errorf("run %s: %w", c, err)
+	}
+	dir := c.Dir
+	if dir == "" {
+		dir = "/"
+	}
+	if _, err := os.Stat(dir); err != nil {
+		return nil, fmt.Errorf("run %s: %w", c, err)
+	}
+	cmd := &exec.Cmd{
+		Path: path, Args: c.Argv, Dir: dir,
+		Env:         append([]string{"PATH=" + searchPath, "HOME=/root", "USER=root", "LOGNAME=root", "LC_ALL=C.UTF-8", "TERM=dumb"}, c.Env...),
+		SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
+		WaitDelay:   drain,
+	}
+	if c.Stdin != nil {
+		cmd.Stdin = bytes.NewReader(c.Stdin)
+	}
+	return cmd, nil
+}
+
+// lookPath finds a program on root's PATH, whatever ours is.
+func lookPath(name string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	for _, dir := range filepath.SplitList(searchPath) {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("there is no program %s on %s: %w", name, searchPath, host.ErrNotReady)
+}
+
+func startError(c host.Command, err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) && errors.Is(path.Err, syscall.ENOENT) && path.Op == "fork/exec" {
+		return fmt.Errorf("run %s: there is no program %s, or not the interpreter in its first line: %w", c, path.Path, host.ErrNotReady)
+	}
+	return fmt.Errorf("run %s: %w", c, err)
+}
+
+func timeout(ctx context.Context, c host.Command) time.Duration {
+	limit := c.Timeout
+	if limit == 0 {
+		limit = defaultTimeout
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline))
+	}
+	return limit
+}
+
+// wait waits for the end of a program, and brings it about where its time is
+// over or stop is closed. The error says why it was ended.
+func wait(ctx context.Context, stop <-chan struct{}, cmd *exec.Cmd, limit time.Duration) error {
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	var why error
+	select {
+	case err := <-done:
+		return waitError(err)
+	case <-timer.C:
+		why = fmt.Errorf("ended by weft after %s: %w", limit.Round(time.Millisecond), context.DeadlineExceeded)
+	case <-stop:
+		why = ctx.Err()
+	}
+	// A negative id is the whole process group (kill(2)).
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
+	reaped := false
+	select {
+	case <-done:
+		reaped = true
+	case <-time.After(grace):
+	}
+	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	if !reaped {
+		<-done
+	}
+	return why
+}
+
+// waitError leaves out what the exit status says already.
+func waitError(err error) error {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) || errors.Is(err, exec.ErrWaitDelay) || errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return err
+}
+
+// exitStatus is 128 and the signal's number for a program that a signal ended,
+// as in a shell.
+func exitStatus(s *os.ProcessState) int {
+	if status, ok := s.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return 128 + int(status.Signal())
+	}
+	return s.ExitCode()
+}
+
+func lastWords(r host.Result) string {
+	text := bytes.TrimSpace(r.Stderr)
+	if len(text) == 0 {
+		text = bytes.TrimSpace(r.Stdout)
+	}
+	if i := bytes.LastIndexByte(text, '\n'); i >= 0 {
+		text = text[i+1:]
+	}
+	return string(text)
+}

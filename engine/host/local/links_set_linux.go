@@ -1,0 +1,122 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"github.com/vishvananda/netlink"
+
+	"weft/engine/host"
+)
+
+// Set does one change after the other; what was done before a refusal stays.
+// Addresses and routes are removed before others are added: an address that is
+// removed takes those along that came after it in the same subnet.
+func (links) Set(ctx context.Context, namespace, name string, c host.LinkChange) error {
+	if c.Namespace != nil && *c.Namespace != namespace {
+		if err := moveLink(ctx, namespace, name, *c.Namespace); err != nil {
+			return fmt.Errorf("set link %s: %w", name, err)
+		}
+		namespace = *c.Namespace
+	}
+	err := dial(ctx, namespace, func(h *netlink.Handle) error {
+		l, err := findLink(h, name)
+		if err != nil {
+			return err
+		}
+		if c.Name != "" && c.Name != name {
+			if err := h.LinkSetName(l, c.Name); err != nil {
+				return fmt.Errorf("rename to %s: %w", c.Name, err)
+			}
+			name = c.Name
+		}
+		return setLink(h, namespace, name, l, c)
+	})
+	if err != nil {
+		return fmt.Errorf("set link %s: %w", name, err)
+	}
+	return nil
+}
+
+func moveLink(ctx context.Context, from, name, to string) error {
+	target, err := openNamespace(to)
+	if err != nil {
+		return err
+	}
+	defer target.Close()
+	return dial(ctx, from, func(h *netlink.Handle) error {
+		l, err := findLink(h, name)
+		if err != nil {
+			return err
+		}
+		if err := h.LinkSetNsFd(l, int(target.Fd())); err != nil {
+			return fmt.Errorf("move to namespace %q: %w", to, err)
+		}
+		return nil
+	})
+}
+
+// setLink does the changes that follow a move and a new name.
+func setLink(h *netlink.Handle, namespace, name string, l netlink.Link, c host.LinkChange) error {
+	if c.MAC != "" {
+		mac, err := net.ParseMAC(c.MAC)
+		if err != nil {
+			return err
+		}
+		if err := h.LinkSetHardwareAddr(l, mac); err != nil {
+			return fmt.Errorf("MAC %s: %w", c.MAC, err)
+		}
+	}
+	if c.MTU != 0 {
+		if err := h.LinkSetMTU(l, c.MTU); err != nil {
+			return fmt.Errorf("MTU %d: %w", c.MTU, err)
+		}
+	}
+	if c.Checksum != nil {
+		if err := writeChecksum(namespace, name, *c.Checksum); err != nil {
+			return fmt.Errorf("checksum offload: %w", err)
+		}
+	}
+	if err := setAddresses(h, l, c); err != nil {
+		return err
+	}
+	if c.Up != nil {
+		set := h.LinkSetDown
+		if *c.Up {
+			set = h.LinkSetUp
+		}
+		if err := set(l); err != nil {
+			return fmt.Errorf("up %t: %w", *c.Up, err)
+		}
+	}
+	return setRoutes(h, l, c)
+}
+
+func setAddresses(h *netlink.Handle, l netlink.Link, c host.LinkChange) error {
+	for _, p := range c.RemoveAddresses {
+		if err := h.AddrDel(l, &netlink.Addr{IPNet: netOf(p)}); err != nil {
+			return fmt.Errorf("remove address %s: %w", p, err)
+		}
+	}
+	for _, p := range c.AddAddresses {
+		if err := h.AddrAdd(l, &netlink.Addr{IPNet: netOf(p)}); err != nil {
+			return fmt.Errorf("add address %s: %w", p, err)
+		}
+	}
+	return nil
+}
+
+func setRoutes(h *netlink.Handle, l netlink.Link, c host.LinkChange) error {
+	for _, r := range c.RemoveRoutes {
+		if err := h.RouteDel(routeOf(r, l.Attrs().Index)); err != nil {
+			return fmt.Errorf("remove route %s: %w", r.Destination, err)
+		}
+	}
+	for _, r := range c.AddRoutes {
+		if err := h.RouteAdd(routeOf(r, l.Attrs().Index)); err != nil {
+			return fmt.Errorf("add route %s: %w", r.Destination, err)
+		}
+	}
+	return nil
+}
