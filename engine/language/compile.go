@@ -1,0 +1,319 @@
+package language
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"weft/engine/step"
+)
+
+var playRule = blockRule{
+	what:   "a play",
+	attrs:  []string{"hosts", "serial", "max_failures", "continue", "on_failure", "description"},
+	blocks: []string{"step", "use"},
+}
+
+// compile turns the blocks of plays and lists into steps.
+func (l *loader) compile() {
+	for _, p := range l.c.plays {
+		playRule.check(p.body, &l.mistakes)
+		for _, a := range sortedAttributes(p.body) {
+			if slices.Contains(playRule.attrs, a.Name) {
+				l.check(a.Expr, scopePlay)
+			}
+		}
+		if attribute(p.body, "hosts") == nil && !l.c.broken["play"] {
+			l.error(p.at, fmt.Sprintf("play %q says no hosts", p.name), hint(`write hosts = role.NAME, or hosts = "all"`))
+		}
+		p.steps = l.steps(p.body, nil)
+		for i, s := range p.steps {
+			s.index = i
+		}
+		l.uniqueSteps(p.steps, fmt.Sprintf("play %q", p.name))
+	}
+	used := map[*list]bool{}
+	for _, p := range l.c.plays {
+		for _, s := range p.steps {
+			for u := s.use; u != nil; u = u.outer {
+				used[u.list] = true
+			}
+		}
+	}
+	for _, name := range sortedKeys(l.c.lists) {
+		if list := l.c.lists[name]; !used[list] {
+			// Nobody uses it here; its mistakes are told all the same.
+			u := &use{list: list, name: name, at: list.at, args: map[string]*argument{}, prefix: name + "/", variant: true}
+			l.resolve(l.steps(list.body, u))
+		}
+	}
+	l.references()
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
+
+func (l *loader) uniqueSteps(steps []*stepDef, where string) {
+	first := map[string]*stepDef{}
+	for _, s := range steps {
+		if before, ok := first[s.address]; ok {
+			l.error(s.nameAt, fmt.Sprintf("step %s is there twice in %s", s.address, where),
+				detail("The first is at %s:%d. A kind and a name are one step of a host.", before.at.Filename, before.at.Start.Line),
+				hint("give it another name"))
+			continue
+		}
+		first[s.address] = s
+	}
+}
+
+func (l *loader) listBlock(b *hclsyntax.Block) {
+	name, ok := labels(b, &l.mistakes, "LIST")
+	if !ok {
+		return
+	}
+	blockRule{what: "a list of steps", attrs: []string{"description"}, blocks: []string{"param", "step", "use"}}.check(b.Body, &l.mistakes)
+	if before, ok := l.c.lists[name[0]]; ok {
+		l.error(b.LabelRanges[0], fmt.Sprintf("list of steps %q is there twice", name[0]),
+			detail("The first is at %s:%d.", before.at.Filename, before.at.Start.Line))
+		return
+	}
+	out := &list{name: name[0], at: b.LabelRanges[0], body: b.Body}
+	for _, inner := range b.Body.Blocks {
+		if inner.Type == "param" {
+			l.param(out, inner)
+		}
+	}
+	l.c.lists[name[0]] = out
+}
+
+func (l *loader) param(in *list, b *hclsyntax.Block) {
+	name, ok := labels(b, &l.mistakes, "NAME")
+	if !ok {
+		return
+	}
+	blockRule{what: "a param", attrs: []string{"type", "default", "description"}}.check(b.Body, &l.mistakes)
+	if slices.Contains(useAttributes, name[0]) {
+		l.error(b.LabelRanges[0], fmt.Sprintf("a param cannot be called %q", name[0]), hint("use has an attribute of that name"))
+		return
+	}
+	if in.param(name[0]) != nil {
+		l.error(b.LabelRanges[0], fmt.Sprintf("param %q is there twice", name[0]))
+		return
+	}
+	p := &param{name: name[0], at: b.LabelRanges[0], typ: cty.DynamicPseudoType, fallback: attribute(b.Body, "default")}
+	if t := attribute(b.Body, "type"); t != nil {
+		p.typ, p.optional, _ = l.typeOf(t)
+	}
+	if p.fallback != nil {
+		l.check(p.fallback, scopeConstant)
+	}
+	in.params = append(in.params, p)
+}
+
+func (li *list) param(name string) *param {
+	i := slices.IndexFunc(li.params, func(p *param) bool { return p.name == name })
+	if i < 0 {
+		return nil
+	}
+	return li.params[i]
+}
+
+// useAttributes are the attributes of use itself; the others are arguments.
+var useAttributes = []string{"when", "tags", "for_each"}
+
+// steps compiles the steps and uses of a body, in reading order.
+func (l *loader) steps(body *hclsyntax.Body, in *use) []*stepDef {
+	var out []*stepDef
+	for _, b := range body.Blocks {
+		switch b.Type {
+		case "step":
+			if s := l.step(b, in); s != nil {
+				out = append(out, s)
+			}
+		case "use":
+			out = append(out, l.use(b, in)...)
+		}
+	}
+	return out
+}
+
+func (l *loader) use(b *hclsyntax.Block, outer *use) []*stepDef {
+	names, ok := labels(b, &l.mistakes, "LIST", "NAME")
+	if !ok {
+		return nil
+	}
+	called := l.c.lists[names[0]]
+	if called == nil {
+		if !l.c.broken["steps"] {
+			l.error(b.LabelRanges[0], fmt.Sprintf("there is no list of steps %q", names[0]),
+				meantOr(names[0], sortedKeys(l.c.lists), "a list is written steps \"LIST\" { … }, here or in a file that include names"))
+		}
+		return nil
+	}
+	u := &use{list: called, name: names[1], at: b.DefRange(), outer: outer, args: map[string]*argument{}, prefix: names[1] + "/"}
+	if outer != nil {
+		u.prefix = outer.prefix + u.prefix
+	}
+	for up := outer; up != nil; up = up.outer {
+		if up.list == called {
+			l.error(b.DefRange(), fmt.Sprintf("list of steps %q uses itself", called.name))
+			return nil
+		}
+	}
+	for _, inner := range b.Body.Blocks {
+		l.error(inner.TypeRange, "use holds attributes, not blocks", hint("write %s = …", inner.Type))
+	}
+	l.arguments(u, b, scopeStep(outer != nil, false))
+	return l.steps(called.body, u)
+}
+
+func (l *loader) arguments(u *use, b *hclsyntax.Block, s scope) {
+	params := make([]string, len(u.list.params))
+	for i, p := range u.list.params {
+		params[i] = p.name
+	}
+	for _, a := range sortedAttributes(b.Body) {
+		switch {
+		case a.Name == "when":
+			u.when = &condition{a.Expr, l.check(a.Expr, s)}
+		case a.Name == "tags":
+			u.tags = a.Expr
+			l.check(a.Expr, scopePlay)
+		case a.Name == "for_each":
+			l.error(a.NameRange, "use has no for_each", hint("put for_each on the steps of the list, over a param"))
+		case u.list.param(a.Name) == nil:
+			l.error(a.NameRange, fmt.Sprintf("list of steps %q has no param %q", u.list.name, a.Name), meant(a.Name, params))
+		default:
+			arg := &argument{a.Expr, l.check(a.Expr, s)}
+			u.args[a.Name] = arg
+			u.variant = u.variant || l.variant(arg.used, u.outer)
+		}
+	}
+	for _, p := range u.list.params {
+		if p.fallback == nil && u.args[p.name] == nil {
+			l.error(b.DefRange(), fmt.Sprintf("param %q of list %q has no value", p.name, u.list.name), hint("write %s = … in this use", p.name))
+		}
+	}
+}
+
+// variant says whether an expression differs from host to host.
+func (l *loader) variant(used *names, in *use) bool {
+	return used.variant || len(used.params) > 0 && in != nil && in.variant
+}
+
+// stepAttributes are the attributes of every step.
+var stepAttributes = []string{"when", "for_each", "tags", "after_needs", "guard"}
+
+func (l *loader) step(b *hclsyntax.Block, in *use) *stepDef {
+	names, ok := labels(b, &l.mistakes, "KIND", "NAME")
+	if !ok {
+		return nil
+	}
+	k := l.c.kinds[names[0]]
+	if k == nil {
+		l.error(b.LabelRanges[0], fmt.Sprintf("there is no kind of step %q", names[0]),
+			meantOr(names[0], sortedKeys(l.c.kinds), "weft modules lists them"))
+		// Its references may still be looked at, and references to it hold.
+		k = &kind{Kind: step.Kind{Name: names[0]}}
+	}
+	s := &stepDef{kind: k, name: names[1], label: names[1], at: b.DefRange(), nameAt: b.LabelRanges[1], use: in, slot: -1}
+	if in != nil {
+		s.name = in.prefix + s.name
+	}
+	s.address = k.Name + "." + s.name
+	each := b.Body.Attributes["for_each"]
+	c := &compiler{loader: l, step: s, scope: scopeStep(in != nil, each != nil)}
+	for u := in; u != nil; u = u.outer {
+		if u.tags != nil {
+			s.tags = append(s.tags, u.tags)
+		}
+	}
+	c.meta(b.Body)
+	if k.spec == nil {
+		for _, a := range sortedAttributes(b.Body) {
+			c.names(a.Expr)
+		}
+		return s
+	}
+	c.attributes(b)
+	if !s.variant && !s.keyed() {
+		s.slot = l.slot()
+	}
+	return s
+}
+
+func (s *stepDef) keyed() bool { return s.forEach != nil }
+
+func (l *loader) slot() int {
+	l.c.slots++
+	return l.c.slots - 1
+}
+
+// meta reads the attributes that every step has.
+func (c *compiler) meta(body *hclsyntax.Body) {
+	s := c.step
+	for u := s.use; u != nil; u = u.outer {
+		s.variant = s.variant || u.when != nil && c.loader.variant(u.when.used, u.outer)
+	}
+	if a, ok := body.Attributes["when"]; ok {
+		s.when = &condition{a.Expr, c.names(a.Expr)}
+	}
+	if a, ok := body.Attributes["for_each"]; ok {
+		outer := c.scope
+		c.scope = scopeStep(s.use != nil, false)
+		s.forEach = &condition{a.Expr, c.names(a.Expr)}
+		c.scope = outer
+	}
+	if a, ok := body.Attributes["tags"]; ok {
+		s.tags = append(s.tags, a.Expr)
+		c.check(a.Expr, scopePlay)
+	}
+	if a, ok := body.Attributes["after_needs"]; ok {
+		s.needs = c.node(a.Expr, needsShape, &field{Field: step.Field{Name: "after_needs"}, shape: needsShape}, "after_needs")
+	}
+	if a, ok := body.Attributes["guard"]; ok {
+		c.error(a.NameRange, "guard is not supported yet", hint("leave it out, and change management links by hand for now"))
+	}
+}
+
+func (c *compiler) names(expr hclsyntax.Expression) *names {
+	used := c.check(expr, c.scope)
+	c.step.used = append(c.step.used, used)
+	c.step.variant = c.step.variant || c.loader.variant(used, c.step.use)
+	return used
+}
+
+var needsShape = &shape{form: formList, elem: &shape{form: formString}}
+
+// compiler compiles one step.
+type compiler struct {
+	*loader
+	step  *stepDef
+	scope scope
+}
+
+// attributes compiles the attributes and nested blocks of a step's body
+// against the kind's spec.
+func (c *compiler) attributes(b *hclsyntax.Block) {
+	s := c.step
+	body := *b.Body
+	body.Attributes = hclsyntax.Attributes{}
+	for name, a := range b.Body.Attributes {
+		if !slices.Contains(stepAttributes, name) {
+			body.Attributes[name] = a
+		}
+	}
+	object := c.body(&body, s.kind.spec, "", fmt.Sprintf("kind %q", s.kind.Name), b.DefRange(), stepAttributes)
+	for _, it := range object.items {
+		s.nodes = append(s.nodes, it.node)
+	}
+}

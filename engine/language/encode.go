@@ -1,0 +1,388 @@
+package language
+
+import (
+	"fmt"
+	"math/big"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// encoder writes the JSON of a spec, and notes what is unknown and what is
+// secret by its path.
+type encoder struct {
+	buf     []byte
+	unknown []string
+	secret  []string
+	inList  string // the path of the outermost list that is being written
+	hidden  int    // above zero, what is written is sensitive
+}
+
+// result is what became of a value.
+type result int
+
+const (
+	written result = iota
+	omitted        // null: unmanaged
+	unknown        // noted, unless inside a list, which is then unknown as a whole
+	wrong          // told
+)
+
+func (x *evaluation) begin() {
+	x.buf = x.buf[:0]
+	x.unknown, x.secret = nil, nil
+}
+
+// node writes what a node stands for.
+func (x *evaluation) node(n *node, ctx *hcl.EvalContext) result {
+	if n.fixed != nil {
+		x.buf = append(x.buf, n.fixed...)
+		x.noteSecret(n)
+		return written
+	}
+	if n.slot < 0 {
+		return x.compute(n, ctx)
+	}
+	slot := &x.p.memo[n.slot]
+	k := slot.kept.Load()
+	if k == nil || x.inList != "" {
+		// Inside a list unknowns and secrets are the list's: they are not
+		// kept, for lists that are the same everywhere are kept as wholes.
+		if x.inList != "" {
+			return x.compute(n, ctx)
+		}
+		k = x.keep(n, ctx)
+		slot.kept.Store(k)
+	}
+	x.buf = append(x.buf, k.json...)
+	x.unknown = append(x.unknown, k.unknown...)
+	x.secret = append(x.secret, k.secret...)
+	x.list = append(x.list, k.mistakes...)
+	return k.result
+}
+
+// keep computes a node and takes out of the encoder what it wrote.
+func (x *evaluation) keep(n *node, ctx *hcl.EvalContext) *kept {
+	buf, unknowns, secrets, told, host := len(x.buf), len(x.unknown), len(x.secret), len(x.list), x.mistakes.host
+	x.mistakes.host = ""
+	k := &kept{result: x.compute(n, ctx)}
+	x.mistakes.host = host
+	k.json = slices.Clone(x.buf[buf:])
+	k.unknown = slices.Clone(x.unknown[unknowns:])
+	k.secret = slices.Clone(x.secret[secrets:])
+	k.mistakes = slices.Clone(x.list[told:])
+	x.buf, x.unknown, x.secret, x.list = x.buf[:buf], x.unknown[:unknowns], x.secret[:secrets], x.list[:told]
+	return k
+}
+
+func (x *evaluation) compute(n *node, ctx *hcl.EvalContext) result {
+	var r result
+	switch {
+	case n.steps != nil:
+		r = x.stepNode(n)
+	case n.objct:
+		r = x.objectNode(n, ctx)
+	case n.listed:
+		r = x.listNode(n, ctx)
+	case n.choice != nil:
+		r = x.choiceNode(n, ctx)
+	default:
+		v, ok := evaluate(n.expr, ctx, &x.mistakes)
+		if !ok {
+			return wrong
+		}
+		r = x.value(v, n.shape, n.field, n.path, n.at)
+	}
+	if r == written || r == unknown {
+		x.noteSecret(n)
+	}
+	return r
+}
+
+func (x *evaluation) noteSecret(n *node) {
+	if n.field.secret {
+		x.secretAt(n.path)
+	}
+}
+
+func (x *evaluation) secretAt(path string) {
+	if x.inList != "" {
+		path = x.inList
+	}
+	if !slices.Contains(x.secret, path) {
+		x.secret = append(x.secret, path)
+	}
+}
+
+func (x *evaluation) unknownAt(path string) result {
+	if x.inList == "" {
+		x.unknown = append(x.unknown, path)
+	}
+	return unknown
+}
+
+func (x *evaluation) objectNode(n *node, ctx *hcl.EvalContext) result {
+	out := written
+	begin := len(x.buf)
+	x.buf = append(x.buf, '{')
+	for _, it := range n.items {
+		at := len(x.buf)
+		if at > begin+1 {
+			x.buf = append(x.buf, ',')
+		}
+		x.buf = append(x.buf, it.key...)
+		r := x.node(it.node, ctx)
+		if r != written {
+			x.buf = x.buf[:at]
+		}
+		switch {
+		case r == omitted && n.shape.form == formObject:
+			x.requiredNull(it.node)
+		case r == wrong, r == unknown && x.inList != "" && out != wrong:
+			out = r
+		}
+	}
+	x.buf = append(x.buf, '}')
+	return x.ended(out, begin)
+}
+
+// ended takes back what was written of a value that did not come about.
+func (x *evaluation) ended(r result, begin int) result {
+	if r != written {
+		x.buf = x.buf[:begin]
+	}
+	return r
+}
+
+// enterList notes the outermost list; the returned function leaves it.
+func (x *evaluation) enterList(path string) (leave func()) {
+	if x.inList != "" {
+		return func() {}
+	}
+	x.inList = path
+	return func() { x.inList = "" }
+}
+
+func (x *evaluation) listNode(n *node, ctx *hcl.EvalContext) result {
+	out, begin := written, len(x.buf)
+	leave := x.enterList(n.path)
+	x.buf = append(x.buf, '[')
+	for i, e := range n.elems {
+		if i > 0 {
+			x.buf = append(x.buf, ',')
+		}
+		switch r := x.node(e, ctx); r {
+		case omitted:
+			x.error(e.at, fmt.Sprintf("%s is null", e.path), detail("A list has no empty places."))
+			out = wrong
+		case wrong:
+			out = wrong
+		case unknown:
+			out = max(out, unknown)
+		}
+	}
+	x.buf = append(x.buf, ']')
+	leave()
+	if out == unknown {
+		x.unknownAt(n.path)
+	}
+	return x.ended(out, begin)
+}
+
+func (x *evaluation) choiceNode(n *node, ctx *hcl.EvalContext) result {
+	v, ok := evaluate(n.choice.condition, ctx, &x.mistakes)
+	if !ok {
+		return wrong
+	}
+	if v.HasMark(sensitive) {
+		x.secretAt(n.path)
+	}
+	v, _ = v.Unmark()
+	v, ok = toPrimitive(v, cty.Bool)
+	switch {
+	case !ok || v.IsNull():
+		x.error(n.choice.condition.Range(), "a condition is true or false")
+		return wrong
+	case !v.IsKnown():
+		// Both arms are looked at for their mistakes.
+		begin, unknowns := len(x.buf), len(x.unknown)
+		x.node(n.choice.yes, ctx)
+		x.node(n.choice.no, ctx)
+		x.buf, x.unknown = x.buf[:begin], x.unknown[:unknowns]
+		return x.unknownAt(n.path)
+	case v.True():
+		return x.node(n.choice.yes, ctx)
+	}
+	return x.node(n.choice.no, ctx)
+}
+
+// value writes a value in the shape that is wanted.
+func (x *evaluation) value(v cty.Value, s *shape, f *field, path string, at hcl.Range) result {
+	if v.IsMarked() {
+		if v.HasMark(sensitive) {
+			x.secretAt(path)
+			x.hidden++
+			defer func() { x.hidden-- }()
+		}
+		if isAbsent(v) {
+			return x.absent(s, path, at)
+		}
+		v, _ = v.Unmark()
+	}
+	if v.IsNull() {
+		return omitted
+	}
+	if !v.IsKnown() {
+		if !couldBe(v.Type(), s) {
+			return x.notA(s, path, at, v.Type())
+		}
+		return x.unknownAt(path)
+	}
+	switch s.form {
+	case formList:
+		return x.listValue(v, s, f, path, at)
+	case formMap:
+		return x.mapValue(v, s, f, path, at)
+	case formObject:
+		return x.objectValue(v, s, path, at)
+	case formAny:
+		if !v.IsWhollyKnown() {
+			return x.unknownAt(path)
+		}
+		if deeplySensitive(v) {
+			x.secretAt(path)
+		}
+		v, _ = v.UnmarkDeep()
+		x.buf = appendAny(x.buf, v)
+		return written
+	}
+	return x.primitive(v, s, f, path, at)
+}
+
+func (x *evaluation) absent(s *shape, path string, at hcl.Range) result {
+	switch {
+	case s.absent:
+		x.buf = append(x.buf, "null"...)
+		return written
+	case s.goType == stateType:
+		x.error(at, fmt.Sprintf("%s is a word, not a value that can be absent", path), hint(`write "absent", with quotation marks`))
+	case s.form == formList:
+		x.error(at, fmt.Sprintf("%s cannot be absent", path), hint("write [] for an empty list"))
+	case s.form == formMap:
+		x.error(at, fmt.Sprintf("%s cannot be absent as a whole", path), hint("write absent for its keys: { KEY = absent }"))
+	default:
+		x.error(at, fmt.Sprintf("%s cannot be absent", path), hint("it is %s", s))
+	}
+	return wrong
+}
+
+func (x *evaluation) notA(s *shape, path string, at hcl.Range, is cty.Type) result {
+	x.error(at, fmt.Sprintf("%s is %s", path, s), detail("Here it is %s.", typeName(is)))
+	return wrong
+}
+
+// couldBe says whether an unknown value of a type may turn out right.
+func couldBe(t cty.Type, s *shape) bool {
+	if t == cty.DynamicPseudoType {
+		return true
+	}
+	switch s.form {
+	case formList:
+		return t.IsListType() || t.IsSetType() || t.IsTupleType()
+	case formMap, formObject:
+		return t.IsMapType() || t.IsObjectType()
+	case formAny:
+		return true
+	case formBool:
+		return t == cty.Bool || t == cty.String
+	case formInt, formFloat:
+		return t == cty.Number || t == cty.String
+	}
+	return t.IsPrimitiveType()
+}
+
+// toPrimitive converts to a primitive type; most values are of it already.
+func toPrimitive(v cty.Value, t cty.Type) (cty.Value, bool) {
+	if v.Type() == t {
+		return v, true
+	}
+	if !v.Type().IsPrimitiveType() && v.Type() != cty.DynamicPseudoType {
+		return v, false
+	}
+	got, err := convert.Convert(v, t)
+	return got, err == nil
+}
+
+func (x *evaluation) primitive(v cty.Value, s *shape, f *field, path string, at hcl.Range) result {
+	want := cty.String
+	switch s.form {
+	case formBool:
+		want = cty.Bool
+	case formInt, formFloat:
+		want = cty.Number
+	}
+	got, ok := toPrimitive(v, want)
+	if !ok {
+		return x.notA(s, path, at, v.Type())
+	}
+	switch s.form {
+	case formBool:
+		x.buf = strconv.AppendBool(x.buf, got.True())
+	case formInt:
+		return x.whole(got.AsBigFloat(), s, path, at)
+	case formFloat:
+		x.buf = appendNumber(x.buf, got.AsBigFloat())
+	case formDuration:
+		d, err := time.ParseDuration(got.AsString())
+		if err != nil {
+			return x.notA(s, path, at, v.Type())
+		}
+		x.buf = strconv.AppendInt(x.buf, int64(d), 10)
+	default:
+		return x.word(got.AsString(), f, path, at)
+	}
+	return written
+}
+
+// whole writes a whole number that fits the field's type.
+func (x *evaluation) whole(n *big.Float, s *shape, path string, at hcl.Range) result {
+	i, accuracy := n.Int64()
+	if accuracy != big.Exact {
+		x.error(at, fmt.Sprintf("%s is a whole number", path), detail("Here it is a number that is not whole, or too large."))
+		return wrong
+	}
+	fits := true
+	if s.goType != nil {
+		v := reflect.Zero(s.goType)
+		switch {
+		case v.CanInt():
+			fits = !v.OverflowInt(i)
+		case v.CanUint():
+			fits = i >= 0 && !v.OverflowUint(uint64(i))
+		}
+	}
+	if !fits {
+		x.error(at, fmt.Sprintf("%s is a whole number that is too large or too small", path))
+		return wrong
+	}
+	x.buf = strconv.AppendInt(x.buf, i, 10)
+	return written
+}
+
+func (x *evaluation) word(s string, f *field, path string, at hcl.Range) result {
+	if f.enum != nil && !slices.Contains(f.enum, s) {
+		if x.hidden > 0 || f.secret {
+			x.error(at, fmt.Sprintf("%s cannot have this value", path), hint("it is one of %s", quoteList(f.enum)))
+			return wrong
+		}
+		x.error(at, fmt.Sprintf("%s cannot be %q", path, s), meantOr(s, f.enum, "it is one of "+quoteList(f.enum)))
+		return wrong
+	}
+	x.buf = appendString(x.buf, s)
+	return written
+}

@@ -1,0 +1,195 @@
+package language
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/zclconf/go-cty/cty"
+)
+
+// Memo keeps the objects of all hosts that the evaluations of a play have in
+// common where steps look at other hosts. The zero value is ready.
+type Memo struct {
+	mu   sync.Mutex
+	made map[*Play]*otherValues
+}
+
+type otherValues struct {
+	once        sync.Once
+	hosts, role cty.Value // NilVal where they are as without facts and outputs
+}
+
+// otherHosts puts `hosts` and `role` into a scope where steps ask for facts or
+// outputs of other hosts.
+func (x *evaluation) otherHosts(vars map[string]cty.Value) {
+	if x.p.values.noHosts || !x.play.asksOthers() {
+		return
+	}
+	made := &otherValues{}
+	if m := x.k.Memo; m != nil {
+		m.mu.Lock()
+		if m.made == nil {
+			m.made = map[*Play]*otherValues{}
+		}
+		if m.made[x.play] == nil {
+			m.made[x.play] = made
+		}
+		made = m.made[x.play]
+		m.mu.Unlock()
+	}
+	made.once.Do(func() { made.make(x) })
+	vars[rootHosts] = made.hosts
+	if made.role != cty.NilVal {
+		vars[rootRole] = made.role
+	}
+}
+
+// asksOthers says whether steps of the play ask for facts or outputs of other
+// hosts.
+func (p *Play) asksOthers() bool {
+	return p.asksFar() || slices.ContainsFunc(p.named.others, func(o otherName) bool { return o.step != nil || len(o.facts) > 0 })
+}
+
+// asksFar says whether they ask it of hosts that are not written out.
+func (p *Play) asksFar() bool { return p.named.farFacts || len(p.named.farSteps) > 0 }
+
+// make builds the objects: of the hosts that are written out alone where that
+// will do.
+func (o *otherValues) make(x *evaluation) {
+	named := x.play.named
+	far := x.play.asksFar()
+	hosts := map[string]cty.Value{}
+	if far || named.allHosts {
+		for _, h := range x.p.Hosts {
+			hosts[h.Name] = x.otherHost(h.Name, far)
+		}
+	}
+	for _, other := range named.others {
+		if _, ok := hosts[other.host]; ok {
+			continue
+		}
+		hosts[other.host] = cty.DynamicVal
+		if x.p.values.byName[other.host] != nil {
+			hosts[other.host] = x.otherHost(other.host, far)
+		}
+	}
+	o.hosts = cty.ObjectVal(hosts)
+	if far {
+		o.role = x.p.roleValues(hosts)
+	}
+}
+
+// otherHost is a host as others see it.
+func (x *evaluation) otherHost(name string, far bool) cty.Value {
+	named := x.play.named
+	attrs := maps.Clone(x.p.values.hostAttrs[name])
+	facts := far && named.farFacts
+	kinds := map[string]map[string]cty.Value{}
+	ask := func(ref stepName) {
+		if kinds[ref.kind] == nil {
+			kinds[ref.kind] = map[string]cty.Value{}
+		}
+		if v, ok := x.otherStep(name, ref, kinds[ref.kind][ref.name]); ok {
+			kinds[ref.kind][ref.name] = v
+		}
+	}
+	for _, o := range named.others {
+		if o.host != name {
+			continue
+		}
+		facts = facts || len(o.facts) > 0
+		if o.step != nil {
+			ask(*o.step)
+		}
+	}
+	if far {
+		for _, ref := range named.farSteps {
+			ask(ref)
+		}
+	}
+	if facts {
+		attrs["facts"] = x.p.facts(name, x.k)
+	}
+	if len(kinds) > 0 {
+		attrs[rootStep] = objects(kinds)
+	}
+	return cty.ObjectVal(attrs)
+}
+
+// otherStep is what is known of a step of another host; false where the host
+// does not have it.
+func (x *evaluation) otherStep(host string, ref stepName, before cty.Value) (cty.Value, bool) {
+	if !x.p.runs(x.play, host, ref.address()) {
+		return cty.DynamicVal, false
+	}
+	k := x.p.config.kinds[ref.kind]
+	if !ref.hasKey {
+		return x.outputs(k, host, ref.address(), ref.at), true
+	}
+	keys := map[string]cty.Value{}
+	if before != cty.NilVal {
+		keys = before.AsValueMap()
+	}
+	keys[ref.key] = x.outputs(k, host, ref.address()+"["+strconv.Quote(ref.key)+"]", ref.at)
+	return cty.ObjectVal(keys), true
+}
+
+// runs says whether a step of an earlier play runs on a host. A play whose
+// hosts are not known may run anywhere.
+func (p *Program) runs(before *Play, host, address string) bool {
+	for _, q := range p.Plays[:before.index] {
+		if !slices.ContainsFunc(q.steps, func(s *stepDef) bool { return s.address == address }) {
+			continue
+		}
+		if q.unknown || q.has(host) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *Play) has(host string) bool { return p.members[host] }
+
+// Reads says what a play on a host wants to know before it can be evaluated:
+// found without evaluating, so hosts that a loop may reach are all named.
+func (p *Program) Reads(play *Play, host string) Reads {
+	out := Reads{Facts: play.named.facts}
+	others := map[string]*Read{}
+	of := func(name string) *Read {
+		if others[name] == nil {
+			others[name] = &Read{Host: name}
+		}
+		return others[name]
+	}
+	ask := func(name string, facts bool, ref *stepName) {
+		if p.values.byName[name] == nil {
+			return
+		}
+		if facts {
+			of(name).Facts = true
+		}
+		if ref != nil && p.runs(play, name, ref.address()) && !slices.Contains(of(name).Steps, ref.address()) {
+			of(name).Steps = append(of(name).Steps, ref.address())
+		}
+	}
+	for _, o := range play.named.others {
+		ask(o.host, len(o.facts) > 0, o.step)
+	}
+	if play.asksFar() {
+		for _, h := range p.Hosts {
+			ask(h.Name, play.named.farFacts, nil)
+			for i := range play.named.farSteps {
+				ask(h.Name, false, &play.named.farSteps[i])
+			}
+		}
+	}
+	if own := others[host]; own != nil {
+		out.Facts = out.Facts || own.Facts
+	}
+	for _, name := range sortedKeys(others) {
+		out.Others = append(out.Others, *others[name])
+	}
+	return out
+}

@@ -1,0 +1,345 @@
+package language
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// hostValues makes `hosts` and `role`, without facts and outputs.
+func (b *binder) hostValues() {
+	b.lookUpHosts()
+	if b.values.noHosts {
+		b.values.roots[rootHosts], b.values.roots[rootRole] = cty.DynamicVal, cty.DynamicVal
+		return
+	}
+	hosts := make(map[string]cty.Value, len(b.Hosts))
+	for _, h := range b.Hosts {
+		hosts[h.Name] = cty.ObjectVal(b.values.hostAttrs[h.Name])
+	}
+	roles := b.roleValues(hosts)
+	for _, ch := range b.c.checked {
+		for _, o := range ch.used.others {
+			if _, ok := hosts[o.host]; !ok {
+				hosts[o.host] = cty.DynamicVal
+			}
+		}
+	}
+	b.values.roots[rootHosts] = cty.ObjectVal(hosts)
+	b.values.roots[rootRole] = roles
+}
+
+// roleValues makes `role` of host objects.
+func (p *Program) roleValues(hosts map[string]cty.Value) cty.Value {
+	roles := map[string]cty.Value{}
+	for _, ch := range p.config.checked {
+		for _, r := range ch.used.roles {
+			roles[r.name] = cty.EmptyTupleVal
+		}
+	}
+	for role, members := range p.values.roles {
+		list := make([]cty.Value, len(members))
+		for i, h := range members {
+			list[i] = hosts[h.Name]
+		}
+		roles[role] = cty.TupleVal(list)
+	}
+	return cty.ObjectVal(roles)
+}
+
+// lookUpHosts looks up the hosts and roles that expressions name.
+func (b *binder) lookUpHosts() {
+	if b.values.noHosts || b.c.broken["host"] || b.c.broken["group"] {
+		return
+	}
+	names := namesIn(b.Hosts, func(h *Host) string { return h.Name })
+	roles := sortedKeys(b.values.roles)
+	warned := map[string]bool{}
+	for _, ch := range b.c.checked {
+		for _, o := range ch.used.others {
+			if b.values.byName[o.host] == nil {
+				b.error(o.at, fmt.Sprintf("there is no host %q", o.host), meant(o.host, names))
+			}
+		}
+		for _, r := range ch.used.roles {
+			if b.values.roles[r.name] == nil && !warned[r.name] {
+				warned[r.name] = true
+				b.warn(r.at, fmt.Sprintf("no host has the role %q", r.name), detail("The list is empty."), meant(r.name, roles))
+			}
+		}
+	}
+}
+
+func (b *binder) plays(in Inputs) {
+	for i, block := range b.c.plays {
+		p := &Play{Name: block.name, OnFailure: Rollback, index: i, steps: block.steps, named: block.named}
+		b.playHead(p, block)
+		p.members = make(map[string]bool, len(p.Hosts))
+		for _, h := range p.Hosts {
+			p.members[h] = true
+		}
+		for _, s := range block.steps {
+			p.Steps = append(p.Steps, b.step(s))
+		}
+		p.selected = selectTags(p.Steps, in)
+		b.Plays = append(b.Plays, p)
+	}
+	b.uniqueOnHosts()
+}
+
+func (b *binder) playHead(p *Play, block *playBlock) {
+	ctx := b.context(block.at.Filename)
+	if e := attribute(block.body, "description"); e != nil {
+		p.Description = text(e, ctx, "description", &b.mistakes)
+	}
+	if e := attribute(block.body, "serial"); e != nil {
+		p.Serial = number(e, ctx, "serial", &b.mistakes)
+	}
+	if e := attribute(block.body, "max_failures"); e != nil {
+		p.MaxFailures = number(e, ctx, "max_failures", &b.mistakes)
+	}
+	if e := attribute(block.body, "continue"); e != nil {
+		p.Continue, _ = truth(e, ctx, "continue", &b.mistakes)
+	}
+	if e := attribute(block.body, "on_failure"); e != nil {
+		known := []string{Rollback, Stop}
+		switch said := text(e, ctx, "on_failure", &b.mistakes); {
+		case slices.Contains(known, said):
+			p.OnFailure = said
+		case said != "":
+			b.error(e.Range(), fmt.Sprintf("on_failure cannot be %q", said), meant(said, known))
+		}
+	}
+	e := attribute(block.body, "hosts")
+	if e == nil {
+		p.unknown = true
+		return
+	}
+	v, ok := evaluate(e, ctx, &b.mistakes)
+	if !ok || b.values.noHosts {
+		p.unknown = true
+		return
+	}
+	b.playHosts(p, v, e)
+	if len(p.Hosts) == 0 && !p.unknown && !b.namesEmptyRole(e) {
+		b.warn(e.Range(), fmt.Sprintf("play %q has no hosts", p.Name))
+	}
+}
+
+// namesEmptyRole says whether a warning about a role was given already.
+func (b *binder) namesEmptyRole(e hclsyntax.Expression) bool {
+	for _, r := range namesOf(e, &mistakes{}).roles {
+		if b.values.roles[r.name] == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// playHosts adds the hosts in a value: host objects, names and patterns, and
+// lists of them.
+func (b *binder) playHosts(p *Play, v cty.Value, e hclsyntax.Expression) {
+	v, _ = v.UnmarkDeep()
+	add := func(name string) {
+		if !slices.Contains(p.Hosts, name) {
+			p.Hosts = append(p.Hosts, name)
+		}
+	}
+	t := v.Type()
+	switch {
+	case !v.IsKnown():
+		p.unknown = true
+	case v.IsNull():
+		b.error(e.Range(), "the hosts of a play cannot be null")
+	case t == cty.String:
+		names, err := b.Select(v.AsString())
+		if err != nil {
+			b.error(e.Range(), "hosts: "+err.Error())
+			p.unknown = true
+		}
+		for _, n := range names {
+			add(n)
+		}
+	case t.IsObjectType() && t.HasAttribute("name") && t.HasAttribute("vars"):
+		add(v.GetAttr("name").AsString())
+	case t.IsTupleType() || t.IsListType() || t.IsSetType():
+		seen := make(map[string]bool, v.LengthInt())
+		for it := v.ElementIterator(); it.Next(); {
+			_, element := it.Element()
+			if name, ok := hostName(element); ok && !seen[name] {
+				seen[name] = true
+				p.Hosts = append(p.Hosts, name)
+				continue
+			} else if !ok {
+				b.playHosts(p, element, e)
+			}
+		}
+		p.Hosts = unique(p.Hosts)
+	default:
+		b.error(e.Range(), "the hosts of a play are a host or a list of hosts", detail("This is %s.", typeName(t)),
+			hint(`write role.NAME, hosts["NAME"], "NAME", "all", or a list of these`))
+		p.unknown = true
+	}
+}
+
+func unique(names []string) []string {
+	seen := make(map[string]bool, len(names))
+	return slices.DeleteFunc(names, func(n string) bool {
+		again := seen[n]
+		seen[n] = true
+		return again
+	})
+}
+
+// hostName is the name in a host object.
+func hostName(v cty.Value) (string, bool) {
+	t := v.Type()
+	if !v.IsKnown() || v.IsNull() || !t.IsObjectType() || !t.HasAttribute("name") || !t.HasAttribute("vars") {
+		return "", false
+	}
+	return v.GetAttr("name").AsString(), true
+}
+
+func (b *binder) step(s *stepDef) Step {
+	out := Step{Address: s.address, Kind: s.kind.Name, Name: s.name, ForEach: s.keyed(), File: s.at.Filename, Line: s.at.Start.Line}
+	for _, e := range s.tags {
+		out.Tags = append(out.Tags, texts(e, b.context(e.Range().Filename), "tags", &b.mistakes)...)
+	}
+	return out
+}
+
+// selectTags says which steps --tags and --skip-tags leave.
+func selectTags(steps []Step, in Inputs) []bool {
+	has := func(s Step, tags []string) bool {
+		return slices.ContainsFunc(s.Tags, func(t string) bool { return slices.Contains(tags, t) })
+	}
+	out := make([]bool, len(steps))
+	for i, s := range steps {
+		out[i] = (len(in.Tags) == 0 || has(s, in.Tags)) && !has(s, in.SkipTags)
+	}
+	return out
+}
+
+// uniqueOnHosts tells of a kind and name that a host meets in two plays.
+func (b *binder) uniqueOnHosts() {
+	type place struct {
+		play *Play
+		step *stepDef
+	}
+	first := map[string][]place{}
+	for _, p := range b.Plays {
+		for _, s := range p.steps {
+			for _, before := range first[s.address] {
+				if before.play == p {
+					continue
+				}
+				if h, more := b.inBoth(before.play, p); h != "" {
+					b.error(s.nameAt, fmt.Sprintf("step %s is already in play %q", s.address, before.play.Name),
+						detail("Both plays run on %s, and a kind and a name are one step of a host; the first is at %s:%d.", andMore(h, more), before.step.at.Filename, before.step.at.Start.Line),
+						hint("give it another name"))
+				}
+			}
+			first[s.address] = append(first[s.address], place{p, s})
+		}
+	}
+}
+
+func (b *binder) inBoth(one, two *Play) (first string, more int) {
+	in := map[string]bool{}
+	for _, h := range one.Hosts {
+		in[h] = true
+	}
+	for _, h := range two.Hosts {
+		switch {
+		case !in[h]:
+		case first == "":
+			first = h
+		default:
+			more++
+		}
+	}
+	return first, more
+}
+
+func andMore(name string, more int) string {
+	switch more {
+	case 0:
+		return name
+	case 1:
+		return name + " and 1 more host"
+	}
+	return fmt.Sprintf("%s and %d more hosts", name, more)
+}
+
+// hostReferences checks that the hosts of earlier plays have the steps that
+// later ones name.
+func (b *binder) hostReferences() {
+	if b.values.noHosts {
+		return
+	}
+	for _, p := range b.Plays {
+		for _, prefix := range sortedKeys(p.named.own) {
+			for _, address := range sortedKeys(p.named.own[prefix]) {
+				if ref := p.named.own[prefix][address]; !ref.inPlay {
+					b.ownReference(p, ref)
+				}
+			}
+		}
+		for _, o := range p.named.others {
+			if o.step != nil && b.values.byName[o.host] != nil {
+				b.otherReference(p, o)
+			}
+		}
+	}
+}
+
+// had are the hosts that a step of an earlier play runs on.
+func (b *binder) had(before *Play, address string) (hosts map[string]bool, plays []string, unknown bool) {
+	hosts = map[string]bool{}
+	for _, p := range b.Plays[:before.index] {
+		if !slices.ContainsFunc(p.steps, func(s *stepDef) bool { return s.address == address }) {
+			continue
+		}
+		plays = append(plays, p.Name)
+		unknown = unknown || p.unknown
+		for _, h := range p.Hosts {
+			hosts[h] = true
+		}
+	}
+	return hosts, plays, unknown
+}
+
+func (b *binder) ownReference(p *Play, ref ownStep) {
+	had, plays, unknown := b.had(p, ref.address)
+	first, more := "", 0
+	for _, h := range p.Hosts {
+		switch {
+		case had[h]:
+		case first == "":
+			first = h
+		default:
+			more++
+		}
+	}
+	if first != "" && !unknown {
+		b.error(ref.at, fmt.Sprintf("%s does not have the step %s", andMore(first, more), ref.address),
+			detail("Play %q has it, on other hosts.", strings.Join(plays, `" and "`)),
+			hint(`of another host, write hosts["NAME"].step.%s`, ref.stepName.address()))
+	}
+}
+
+func (b *binder) otherReference(p *Play, o otherName) {
+	had, plays, unknown := b.had(p, o.step.address())
+	if had[o.host] || unknown {
+		return
+	}
+	names := make([]string, 0, len(had))
+	for h := range had {
+		names = append(names, h)
+	}
+	b.error(o.at, fmt.Sprintf("host %q does not have the step %s", o.host, o.step.address()),
+		detail("Play %q has it, on other hosts.", strings.Join(plays, `" and "`)), meant(o.host, names))
+}
