@@ -24,7 +24,7 @@ type openNeed struct {
 type raised struct {
 	journal *journal.Journal
 	record  *journal.Record
-	served  bool
+	tried   bool
 }
 
 func same(a, b step.Need) bool { return a.Verb == b.Verb && a.Object == b.Object }
@@ -50,7 +50,7 @@ func (s *session) openNeeds(wanted func(step.Need, raised) bool) []openNeed {
 					i = len(all)
 					all, take = append(all, openNeed{Need: n.Need}), append(take, false)
 				}
-				r := raised{journal: j, record: rec, served: n.Served}
+				r := raised{journal: j, record: rec, tried: n.Tried}
 				all[i].raised = append(all[i].raised, r)
 				take[i] = take[i] || wanted(n.Need, r)
 			}
@@ -139,7 +139,9 @@ func (s *session) moot(n openNeed, u host.Unit) bool {
 	running := u.ActiveState != "inactive" && u.ActiveState != "failed"
 	wanted := strings.HasPrefix(u.FileState, "enabled") || u.FileState == "generated"
 	if !running {
-		return !wanted
+		// What our own restart broke was meant to run.
+		broken := u.ActiveState == "failed" && slices.ContainsFunc(n.raised, func(r raised) bool { return r.tried })
+		return !wanted && !broken
 	}
 	return !slices.ContainsFunc(n.raised, func(r raised) bool { return !s.outlived(r, u) })
 }
@@ -152,7 +154,7 @@ func (s *session) outlived(r raised, u host.Unit) bool {
 	case journal.Undoing, journal.Stuck:
 		return false
 	case journal.Undone, journal.Conflict:
-		if !r.served && rec.Began.Boot == s.boot && u.StartedAt < rec.Began.Micros {
+		if !r.tried && rec.Began.Boot == s.boot && u.StartedAt < rec.Began.Micros {
 			return true
 		}
 	}

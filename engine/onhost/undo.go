@@ -22,9 +22,11 @@ func (s *session) undoPlay(ctx context.Context, u wire.UndoPlay) error {
 }
 
 // takeBack undoes records of a journal in reverse, then settles the needs that
-// this raised. It returns an error only where the journal cannot be written.
+// this raised. What cannot be seen undone before its needs are settled is
+// undone again after that. It returns an error only where the journal cannot
+// be written.
 func (s *session) takeBack(ctx context.Context, j *journal.Journal, wanted func(*journal.Record) bool) error {
-	var undone []*journal.Record
+	var undone, late []*journal.Record
 	for _, rec := range slices.Backward(j.Records) {
 		if !wanted(rec) || !rec.InForce() {
 			continue
@@ -34,10 +36,29 @@ func (s *session) takeBack(ctx context.Context, j *journal.Journal, wanted func(
 			continue
 		}
 		undone = append(undone, rec)
-		if err := s.undoOne(ctx, j, rec); err != nil {
+		u := s.undoOne(ctx, j, rec)
+		if u.failed() && len(rec.Finding.Needs) > 0 {
+			late = append(late, rec)
+			continue
+		}
+		if err := s.conclude(j, rec, u); err != nil {
 			return err
 		}
 	}
+	if err := s.settleUndone(ctx, undone); err != nil {
+		return err
+	}
+	for _, rec := range late {
+		if err := s.conclude(j, rec, s.undoOne(ctx, j, rec)); err != nil {
+			return err
+		}
+	}
+	return s.settleUndone(ctx, late)
+}
+
+// settleUndone settles the needs of records that were taken back. What fails
+// was said, and stays open; the error is the journal's.
+func (s *session) settleUndone(ctx context.Context, undone []*journal.Record) error {
 	_, err := s.settle(ctx, s.openNeeds(func(_ step.Need, r raised) bool { return slices.Contains(undone, r.record) }))
 	return journalFailure(err)
 }
@@ -52,39 +73,54 @@ func (s *session) tell(rec *journal.Record, e wire.UnitEvent) {
 	s.out.now(wire.Event{Unit: &e})
 }
 
-// undoOne takes one change back and notes how that went.
-func (s *session) undoOne(ctx context.Context, j *journal.Journal, rec *journal.Record) error {
-	began := time.Now()
+// An attempt is one try to take a change back.
+type attempt struct {
+	began time.Time
+	err   error
+}
+
+// failed says whether another try may do better.
+func (a attempt) failed() bool {
+	return a.err != nil && !onlyConflict(a.err) && !errors.Is(a.err, step.ErrIrreversible) && journalFailure(a.err) == nil
+}
+
+// undoOne tries to take one change back.
+func (s *session) undoOne(ctx context.Context, j *journal.Journal, rec *journal.Record) attempt {
+	a := attempt{began: time.Now()}
 	s.Host.Memo.Forget()
 	f := rec.Finding
 	f.Settled = rec.Settled()
-	if err := j.Undoing(rec); err != nil {
-		s.tell(rec, stuck(err, began))
-		return err
+	if a.err = j.Undoing(rec); a.err == nil {
+		a.err = s.undoStep(ctx, j, rec, f)
 	}
-	err := s.undoStep(ctx, j, rec, f)
+	return a
+}
+
+// conclude says how an undo went, and notes it.
+func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) error {
+	e := wire.UnitEvent{State: wire.Undone, Elapsed: time.Since(a.began)}
+	if a.err != nil {
+		e = failure(a.err, time.Since(a.began))
+		e.State = wire.Stuck
+	}
+	var noted error
 	switch {
-	case err == nil:
-		err = j.Undone(rec, s.moment())
-		s.tell(rec, wire.UnitEvent{State: wire.Undone, Elapsed: time.Since(began)})
+	case a.err == nil:
+		noted = j.Undone(rec, s.moment())
 	case s.gate.shut() != nil:
-		s.tell(rec, stuck(fmt.Errorf("stopped half-way, undo it again: %w", err), began))
-		return nil
-	case journalFailure(err) != nil:
-		s.tell(rec, stuck(err, began))
-	case onlyConflict(err):
-		e := stuck(err, began)
+		e.Error = "stopped half-way, undo it again: " + e.Error
+	case journalFailure(a.err) != nil:
+		noted = journalFailure(a.err)
+	case onlyConflict(a.err):
 		e.State = wire.Conflict
-		s.tell(rec, e)
-		err = j.Conflict(rec, s.moment(), oneLine(err))
-	case errors.Is(err, step.ErrIrreversible):
-		s.tell(rec, stuck(err, began))
-		err = j.Final(rec, oneLine(err))
+		noted = j.Conflict(rec, s.moment(), e.Error)
+	case errors.Is(a.err, step.ErrIrreversible):
+		noted = j.Final(rec, e.Error)
 	default:
-		s.tell(rec, stuck(err, began))
-		err = j.Stuck(rec, oneLine(err))
+		noted = j.Stuck(rec, e.Error)
 	}
-	return err
+	s.tell(rec, e)
+	return noted
 }
 
 func (s *session) undoStep(ctx context.Context, j *journal.Journal, rec *journal.Record, f step.Finding) error {
@@ -100,12 +136,6 @@ func (s *session) undoStep(ctx context.Context, j *journal.Journal, rec *journal
 	s.changed = true
 	_, err := guarded(func() (any, error) { return nil, x.step.Undo(ctx, h, f) })
 	return err
-}
-
-func stuck(err error, began time.Time) wire.UnitEvent {
-	e := failure(err, time.Since(began))
-	e.State = wire.Stuck
-	return e
 }
 
 // onlyConflict says whether an error is about another hand's changes and

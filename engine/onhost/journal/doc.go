@@ -103,8 +103,9 @@ func (r *Record) Settled() bool { return r.WasVerified && !r.UndoBegan }
 type Need struct {
 	step.Need
 	Open bool
-	// Served says that it was settled once: the unit ran with the change.
-	Served bool
+	// Tried says that a restart was begun for it: the unit may have run with
+	// the change.
+	Tried bool
 }
 
 // InForce says whether the machine carries something of this change.

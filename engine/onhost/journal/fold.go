@@ -62,8 +62,8 @@ func (r *Run) apply(l line) error {
 	case lineSettled:
 		return r.settle(l)
 	case lineEffect:
-		if l.Record == 0 { // of settling a need
-			return nil
+		if l.Record == 0 {
+			return r.tried(l)
 		}
 	}
 	rec, err := r.record(l.Record)
@@ -77,14 +77,14 @@ func (r *Run) apply(l line) error {
 			rec.State = Applying
 		case Undoing:
 			rec.UndoBegan = true
+			for i := range rec.Needs {
+				rec.Needs[i].Open = true
+			}
 		}
 	case lineFailed:
 	case lineUndoing:
 		rec.State = Undoing
 		rec.Applied = Moment{}
-		for i := range rec.Needs {
-			rec.Needs[i].Open = true
-		}
 	default:
 		state, known := states[l.Kind]
 		if !known {
@@ -134,7 +134,22 @@ func (r *Run) settle(l line) error {
 	for _, rec := range r.Records {
 		for i, n := range rec.Needs {
 			if n.Open && n.Verb == l.Need.Verb && n.Object == l.Need.Object {
-				rec.Needs[i].Open, rec.Needs[i].Served = false, true
+				rec.Needs[i].Open = false
+			}
+		}
+	}
+	return nil
+}
+
+// tried is an effect that settles a need.
+func (r *Run) tried(l line) error {
+	if l.Effect == nil {
+		return errors.New("an effect line without its effect")
+	}
+	for _, rec := range r.Records {
+		for i, n := range rec.Needs {
+			if n.Open && n.Object == l.Effect.Object {
+				rec.Needs[i].Tried = true
 			}
 		}
 	}

@@ -87,7 +87,8 @@ func (j *Journal) Settled(n step.Need) error {
 	return j.insist(line{Kind: lineSettled, Need: &n})
 }
 
-// Undoing announces the undo of a record and raises its needs again.
+// Undoing announces the undo of a record. The first effect of it raises the
+// record's needs again.
 func (j *Journal) Undoing(rec *Record) error {
 	return j.insist(line{Kind: lineUndoing, Record: rec.N})
 }

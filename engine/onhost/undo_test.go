@@ -1,0 +1,161 @@
+package onhost
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"weft/engine/host"
+	"weft/engine/host/fake"
+	"weft/engine/step"
+	"weft/engine/wire"
+)
+
+// failsLater is a machine whose service is up when its restart ends, and fails
+// the second time somebody looks.
+type failsLater struct {
+	host.Units
+	machine *fake.Machine
+}
+
+func (f failsLater) Unit(ctx context.Context, name string) (host.Unit, error) {
+	u, err := f.Units.Unit(ctx, name)
+	if u.StartedAt > 1_000_000 {
+		f.machine.FailUnit(name)
+	}
+	return u, err
+}
+
+// applied is a site where run r1 changed units.
+func applied(t *testing.T, units ...step.Unit) *site {
+	s := newSite(t)
+	s.machine.WriteFile("/etc/a", "before")
+	c := s.open()
+	c.hello("r1")
+	c.apply(units...)
+	c.endPlay()
+	c.bye()
+	return s
+}
+
+func rollback(runs ...string) wire.Request {
+	return wire.Request{Rollback: &wire.Rollback{Runs: runs}}
+}
+
+func TestRollbackAnyDay(t *testing.T) {
+	s := newSite(t)
+	s.machine.WriteFile("/etc/a", "before")
+	before := s.machine.Snapshot()
+	c := s.open()
+	c.hello("r1")
+	want(t, c.apply(file("/etc/a", "after"), file("/etc/b", "new")),
+		"file.etc/a applying, file.etc/a changed, file.etc/b applying, file.etc/b changed")
+	c.bye()
+	c = s.open()
+	c.hello("r2")
+	want(t, c.do(wire.Request{Runs: &wire.Runs{}}), "run r1 done 2/0")
+	want(t, c.do(rollback("r1")), "file.etc/b undone, file.etc/a undone, run r1 undone 0/2")
+	if s.machine.Snapshot() != before {
+		t.Error("the machine is not as it was")
+	}
+	want(t, c.do(rollback("r1")), "run r1 undone 0/2")
+	c.bye()
+	c = s.open()
+	c.hello("r3")
+	want(t, c.do(wire.Request{Runs: &wire.Runs{}}), "run r1 undone 0/2")
+	want(t, c.do(rollback("nosuch")), "ERROR")
+	c.bye()
+}
+
+func TestUndoLeavesAnotherHandsChange(t *testing.T) {
+	s := applied(t, file("/etc/a", "after"), file("/etc/b", "new"))
+	s.machine.WriteFile("/etc/a", "by hand")
+	c := s.open()
+	c.hello("r2")
+	want(t, c.do(rollback("r1")), "file.etc/b undone, file.etc/a conflict, run r1 undone 0/2")
+	c.bye()
+	if got, _ := s.machine.File("/etc/a"); got != "by hand" {
+		t.Errorf("/etc/a holds %q", got)
+	}
+}
+
+func TestIrreversible(t *testing.T) {
+	s := applied(t, step.Unit{Address: "order.o", Kind: "order", Spec: []byte("{}")}, file("/etc/b", "new"))
+	c := s.open()
+	c.hello("r2")
+	want(t, c.do(rollback("r1")), "file.etc/b undone, order.o stuck, run r1 done 1/1")
+	c.bye()
+	c = s.open()
+	if h := c.hello("r3").events[0].Hello; len(h.Open) != 0 {
+		t.Errorf("what can never be undone keeps the run open: %v", h.Open)
+	}
+	c.bye()
+}
+
+func TestStuckIsTriedAgain(t *testing.T) {
+	s := applied(t, file("/etc/a", "after"))
+	broken := s.config
+	refuse := true
+	s.config.Host = host.Observe(s.machine.Host(), func(context.Context, host.Effect) error {
+		if refuse {
+			return context.DeadlineExceeded
+		}
+		return nil
+	})
+	c := s.open()
+	c.hello("r2")
+	want(t, c.do(rollback("r1")), "file.etc/a stuck, run r1 open 1/0")
+	c.bye()
+	s.config = broken
+	c = s.open()
+	if h := c.hello("r3").events[0].Hello; len(h.Open) != 1 {
+		t.Errorf("open: %v", h.Open)
+	}
+	want(t, c.do(rollback("r1")), "file.etc/a undone, run r1 undone 0/1")
+	c.bye()
+	if got, _ := s.machine.File("/etc/a"); got != "before" {
+		t.Errorf("/etc/a holds %q", got)
+	}
+}
+
+func TestTwoRunsOnTopOfEachOther(t *testing.T) {
+	s := applied(t, file("/etc/a", "one"), file("/etc/c", "1"))
+	c := s.open()
+	c.hello("r2")
+	c.apply(file("/etc/a", "two"))
+	c.bye()
+	c = s.open()
+	c.hello("r3")
+	r := c.do(rollback("r1"))
+	want(t, r, "ERROR")
+	for _, word := range []string{"r1", "r2", "file /etc/a"} {
+		if !strings.Contains(r.failure(), word) {
+			t.Errorf("the refusal does not name %s: %s", word, r.failure())
+		}
+	}
+	want(t, c.do(rollback("r2", "r1")),
+		"file.etc/a undone, run r2 undone 0/1, file.etc/c undone, file.etc/a undone, run r1 undone 0/2")
+	c.bye()
+	if got, _ := s.machine.File("/etc/a"); got != "before" {
+		t.Errorf("/etc/a holds %q", got)
+	}
+}
+
+func TestRollbackOfOnePlay(t *testing.T) {
+	s := newSite(t)
+	c := s.open()
+	c.hello("r1")
+	c.do(wire.Request{Apply: &wire.Apply{Play: "one", Index: 0, Units: []step.Unit{file("/etc/a", "1")}}})
+	c.do(wire.Request{Apply: &wire.Apply{Play: "two", Index: 1, Units: []step.Unit{file("/etc/b", "1")}}})
+	c.bye()
+	c = s.open()
+	c.hello("r2")
+	r := c.do(wire.Request{Runs: &wire.Runs{}})
+	want(t, r, "run r1 done 2/0")
+	if p := r.events[0].Run.Plays; len(p) != 2 || p[1] != (wire.PlayChange{Name: "two", Index: 1, Changed: 1}) {
+		t.Errorf("plays: %+v", p)
+	}
+	want(t, c.do(wire.Request{Rollback: &wire.Rollback{Runs: []string{"r1"}, Play: "two"}}), "file.etc/b undone, run r1 done 1/1")
+	want(t, c.do(wire.Request{Rollback: &wire.Rollback{Runs: []string{"r1"}, Play: "one"}}), "file.etc/a undone, run r1 undone 0/2")
+	c.bye()
+}
