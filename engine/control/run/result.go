@@ -1,0 +1,59 @@
+package run
+
+import "time"
+
+// Recap is what a run came to.
+type Recap struct {
+	Run   string           `json:"run"`
+	Exit  Exit             `json:"exit"`
+	Hosts map[string]Count `json:"hosts"`
+	// Slowest are the steps that took longest, the slowest first.
+	Slowest []Timing      `json:"slowest,omitempty"`
+	Elapsed time.Duration `json:"elapsed"`
+}
+
+// Count is a host's line of the recap.
+type Count struct {
+	OK          int  `json:"ok"`
+	Changed     int  `json:"changed"`
+	Failed      int  `json:"failed"`
+	Skipped     int  `json:"skipped"`
+	RolledBack  int  `json:"rolled_back"`
+	Unreachable bool `json:"unreachable"`
+}
+
+// Timing is how long a step took on a host.
+type Timing struct {
+	Host    string        `json:"host"`
+	Address string        `json:"address"`
+	Elapsed time.Duration `json:"elapsed"`
+}
+
+// Exit is the exit status of weft.
+type Exit int
+
+// The exit codes. Of several that hold, [Worst] takes the one that matters
+// most to who called.
+const (
+	OK          Exit = 0
+	Usage       Exit = 1 // usage, configuration, a stale plan
+	Pending     Exit = 2 // changes pending, with --detailed-exitcode
+	HostFailure Exit = 3 // a host failed and was not taken back
+	NoContact   Exit = 4 // unreachable
+	RolledBack  Exit = 5 // failed and taken back
+	Locked      Exit = 6 // another run has the lease
+	ProbeFailed Exit = 7 // nothing was changed, but a probe does not hold
+	Interrupted Exit = 130
+)
+
+// Worst returns the code that a run ends with, of all that hold.
+func Worst(codes ...Exit) Exit {
+	for _, c := range []Exit{Interrupted, Usage, Locked, NoContact, HostFailure, RolledBack, ProbeFailed, Pending} {
+		for _, have := range codes {
+			if have == c {
+				return c
+			}
+		}
+	}
+	return OK
+}

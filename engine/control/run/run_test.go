@@ -1,0 +1,285 @@
+package run
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"weft/engine/wire"
+)
+
+const chain = `
+	play "one" {
+		hosts = role.first
+		step "note" "/x" { text = "hello" }
+		step "note" "/y" { text = "length ${step.note["/x"].length}" }
+	}
+	play "two" {
+		hosts = role.other
+		step "note" "/z" { text = "a has ${hosts["a"].step.note["/y"].text}" }
+		step "reading" "z" {
+			path = "/z"
+			text = "a has length 5"
+		}
+	}
+`
+
+func TestOutputsReachLaterStepsAndHosts(t *testing.T) {
+	f := newFleet(t)
+	p := f.program(chain)
+	first := f.apply(p, f.options())
+	if first.Exit != OK {
+		t.Fatalf("exit %d: %+v", first.Exit, f.events)
+	}
+	want := map[string]Count{"a": {Changed: 2}, "b": {OK: 1, Changed: 1}, "c": {OK: 1, Changed: 1}}
+	for h, c := range want {
+		if first.Hosts[h] != c {
+			t.Errorf("%s: %+v, want %+v", h, first.Hosts[h], c)
+		}
+	}
+	f.holds("a:/x=hello", "a:/y=length 5", "b:/z=a has length 5", "c:/z=a has length 5")
+
+	again := f.apply(p, f.options())
+	for h, c := range again.Hosts {
+		if c.Changed != 0 || c.Failed != 0 {
+			t.Errorf("the second apply: %s %+v", h, c)
+		}
+	}
+}
+
+func TestConvergedHostCostsOneRoundTrip(t *testing.T) {
+	f := newFleet(t)
+	p := f.program(`play "p" {
+		hosts = role.other
+		step "note" "/x" { text = "x" }
+		step "note" "/y" { text = "y" }
+	}`)
+	f.apply(p, f.options())
+	clear(f.trips)
+	r := New(p, f, wire.Change, f.options())
+	r.Plan(context.Background())
+	if r.Changes() {
+		t.Fatal("the second apply has changes")
+	}
+	for h, n := range f.trips {
+		if n != 1 {
+			t.Errorf("%s was written to %d times", h, n)
+		}
+	}
+	r.Close()
+}
+
+func TestFailedPlayIsTakenBackOnItsHost(t *testing.T) {
+	play := func(more string) string {
+		return `play "p" {
+			hosts = role.other
+			` + more + `
+			step "note" "/x" { text = "new" }
+			step "note" "/y" { text = host.name == "b" ? "refused" : "fine" }
+		}
+		play "later" {
+			hosts = role.other
+			step "note" "/later" { text = "late" }
+		}`
+	}
+	t.Run("rollback", func(t *testing.T) {
+		f := newFleet(t)
+		f.machine("b").WriteFile("/x", "old")
+		r := f.apply(f.program(play("")), f.options())
+		if r.Exit != RolledBack {
+			t.Errorf("exit %d", r.Exit)
+		}
+		f.holds("b:/x=old", "c:/x=new", "c:/y=fine")
+	})
+	t.Run("stop", func(t *testing.T) {
+		f := newFleet(t)
+		r := f.apply(f.program(play(`on_failure = "stop"`)), f.options())
+		if r.Exit != HostFailure {
+			t.Errorf("exit %d", r.Exit)
+		}
+		f.holds("b:/x=new", "c:/x=new", "c:/y=fine")
+	})
+	t.Run("tolerated", func(t *testing.T) {
+		f := newFleet(t)
+		r := f.apply(f.program(play("max_failures = 1")), f.options())
+		if r.Exit != RolledBack {
+			t.Errorf("exit %d", r.Exit)
+		}
+		f.holds("c:/later=late", "c:/x=new", "c:/y=fine")
+	})
+	t.Run("serial stops at the first", func(t *testing.T) {
+		f := newFleet(t)
+		f.apply(f.program(play("serial = 1")), f.options())
+		f.machine("c")
+		f.holds()
+	})
+}
+
+func TestUnreachableHostCountsAsFailed(t *testing.T) {
+	f := newFleet(t)
+	f.dead["b"] = true
+	r := f.apply(f.program(`play "p" {
+		hosts = role.other
+		step "note" "/x" { text = "new" }
+	}`), f.options())
+	if r.Exit != NoContact || !r.Hosts["b"].Unreachable {
+		t.Errorf("%+v", r)
+	}
+	f.holds() // the play did not begin on c either
+}
+
+func TestProbeFailure(t *testing.T) {
+	playbook := `play "p" {
+		hosts = role.first
+		step "note" "/x" { text = "new" }
+		step "reading" "x" {
+			path = "/x"
+			text = "newer"
+		}
+	}`
+	t.Run("after a change it is taken back", func(t *testing.T) {
+		f := newFleet(t)
+		if r := f.apply(f.program(playbook), f.options()); r.Exit != RolledBack {
+			t.Errorf("exit %d", r.Exit)
+		}
+		f.holds()
+	})
+	t.Run("of a converged host it is 7", func(t *testing.T) {
+		f := newFleet(t)
+		f.machine("a").WriteFile("/x", "new")
+		if r := f.apply(f.program(playbook), f.options()); r.Exit != ProbeFailed {
+			t.Errorf("exit %d", r.Exit)
+		}
+		f.holds("a:/x=new")
+	})
+}
+
+func TestLimitReadsOthersAndChangesNone(t *testing.T) {
+	f := newFleet(t)
+	p := f.program(chain)
+	o := f.options()
+	o.Limit = []string{"b"}
+	r := f.apply(p, o)
+	if r.Exit == OK || r.Exit == NoContact {
+		t.Errorf("an output of a host that was never applied: exit %d", r.Exit)
+	}
+	f.holds()
+	if !slices.ContainsFunc(f.events, func(e Event) bool { return strings.Contains(e.Error, "cannot be known") }) {
+		t.Errorf("nobody said which output is missing: %+v", f.events)
+	}
+	f.apply(p, f.options())
+	f.machine("b").WriteFile("/z", "drift")
+	f.machine("a").WriteFile("/unrelated", "")
+	o.ID = NewID(time.Now())
+	if r := f.apply(p, o); r.Exit != OK || r.Hosts["b"].Changed != 1 || len(r.Hosts) != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestCutConnectionIsUnreachable(t *testing.T) {
+	f := newFleet(t)
+	f.machine("a")
+	f.cut["a"] = 5
+	r := f.apply(f.program(`play "p" {
+		hosts = role.first
+		step "note" "/x" { text = "1" }
+		step "note" "/y" { text = "2" }
+	}`), f.options())
+	if r.Exit != NoContact || !r.Hosts["a"].Unreachable {
+		t.Errorf("%+v", r)
+	}
+	delete(f.cut, "a")
+	o := f.options()
+	o.LockTimeout = 10 * time.Second // the cut runner takes a moment to notice
+	if r := f.apply(f.program(`play "p" {
+		hosts = role.first
+		step "note" "/x" { text = "1" }
+		step "note" "/y" { text = "2" }
+	}`), o); r.Exit != OK {
+		t.Errorf("the next apply: %+v", r)
+	}
+	f.holds("a:/x=1", "a:/y=2")
+}
+
+func TestSecondRunIsLockedOut(t *testing.T) {
+	f := newFleet(t)
+	p := f.program(`play "p" {
+		hosts = role.first
+		step "note" "/x" { text = "1" }
+	}`)
+	holder := New(p, f, wire.Change, f.options())
+	holder.Plan(context.Background())
+	if r := f.apply(p, f.options()); r.Exit != Locked {
+		t.Errorf("exit %d", r.Exit)
+	}
+	f.holds()
+	holder.Close()
+	if r := f.apply(p, f.options()); r.Exit != OK {
+		t.Errorf("after the first is gone: exit %d", r.Exit)
+	}
+}
+
+func TestRollbackGoesBackwards(t *testing.T) {
+	f := newFleet(t)
+	p := f.program(chain)
+	o := f.options()
+	f.apply(p, o)
+	back := f.options()
+	r := New(f.program(""), f, wire.Change, back)
+	defer r.Close()
+	f.events = nil
+	if err := r.Rollback(context.Background(), o.ID); err != nil {
+		t.Fatal(err)
+	}
+	if recap := r.Recap(context.Background()); recap.Exit != OK || recap.Hosts["a"].RolledBack != 2 {
+		t.Errorf("%+v", recap)
+	}
+	f.holds()
+	var order []string
+	for _, e := range f.events {
+		if e.Type == UnitMoved && e.Unit.State == wire.Undone {
+			order = append(order, e.Host+" "+e.Unit.Address)
+		}
+	}
+	if len(order) != 4 || !strings.HasPrefix(order[3], "a ") || !strings.HasPrefix(order[2], "a ") {
+		t.Errorf("order of undo: %v", order)
+	}
+	if err := r.Rollback(context.Background(), "20260101T000000Z-000000"); err == nil {
+		t.Error("a run that nobody knows was taken back")
+	}
+}
+
+func TestSavedPlan(t *testing.T) {
+	f := newFleet(t)
+	p := f.program(`play "p" {
+		hosts = role.other
+		step "note" "/x" { text = "new" }
+	}`)
+	plan := func() *Run {
+		r := New(p, f, wire.Look, f.options())
+		r.Plan(context.Background())
+		r.Close()
+		return r
+	}
+	reviewed := plan()
+	saved := &Saved{Build: "one"}
+	if err := saved.Save(reviewed.Planned(), reviewed.Failures()); err != nil {
+		t.Fatal(err)
+	}
+	read, err := DecodeSaved(saved.Encode(), "one")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if stale := read.Stale(plan().Planned()); len(stale) != 0 {
+		t.Errorf("stale at once: %v", stale)
+	}
+	f.machine("c").WriteFile("/x", "another hand")
+	if stale := read.Stale(plan().Planned()); len(stale) != 1 || !strings.Contains(stale[0], "on c") {
+		t.Errorf("the drift of c: %v", stale)
+	}
+	if _, err := DecodeSaved(saved.Encode(), "two"); err == nil {
+		t.Error("another build took the plan")
+	}
+}

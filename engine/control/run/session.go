@@ -1,0 +1,167 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"weft/engine/language"
+	"weft/engine/wire"
+)
+
+// A Conn is a runner at work on a host.
+type Conn interface {
+	Write(requests ...wire.Request) error
+	// Read returns the next event; any error means that the connection is
+	// gone.
+	Read() (wire.Event, error)
+	Close() error
+}
+
+// A Connector reaches hosts.
+type Connector interface {
+	// Connect starts the runner on a host with its first requests, which
+	// travel with the start: a host that has the runner costs one round
+	// trip. A host that cannot be had is an [*UnreachableError].
+	Connect(ctx context.Context, h *language.Host, first []wire.Request) (Conn, error)
+}
+
+// An UnreachableError says why there is no runner to speak to on a host, and
+// what the operator does next.
+type UnreachableError struct {
+	Says string
+	Hint string
+	Err  error
+}
+
+func (e *UnreachableError) Error() string { return e.Says }
+
+// Unwrap returns what the transport said.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// A LostError says that the connection to a host broke after it had been
+// there.
+type LostError struct{ Err error }
+
+func (e *LostError) Error() string {
+	if errors.Is(e.Err, io.EOF) || errors.Is(e.Err, io.ErrUnexpectedEOF) {
+		return "the connection to the host was cut"
+	}
+	return fmt.Sprintf("the connection to the host was cut: %v", e.Err)
+}
+
+// Unwrap returns what the connection said.
+func (e *LostError) Unwrap() error { return e.Err }
+
+// A RefusedError is the runner's word that it could not serve a request.
+type RefusedError struct{ Reason string }
+
+func (e *RefusedError) Error() string { return e.Reason }
+
+// session is a conversation with one host. Calls are made one after the other;
+// Stop and the heartbeat come in between.
+type session struct {
+	conn Conn
+	quit chan struct{}
+	next int // id of the last request that has one
+	once sync.Once
+}
+
+// open connects to a host with the first requests; await hears the answers.
+func open(ctx context.Context, c Connector, h *language.Host, first []wire.Request) (*session, error) {
+	s := &session{quit: make(chan struct{})}
+	s.number(first)
+	var err error
+	s.conn, err = c.Connect(ctx, h, first)
+	return s, err
+}
+
+// number gives requests their ids and returns the last.
+func (s *session) number(requests []wire.Request) int {
+	for i := range requests {
+		s.next++
+		requests[i].ID = s.next
+	}
+	return s.next
+}
+
+// beat sends heartbeats until the session is closed or the connection breaks.
+func (s *session) beat(every time.Duration) {
+	t := time.NewTicker(every)
+	defer t.Stop()
+	for {
+		select {
+		case <-s.quit:
+			return
+		case <-t.C:
+			if s.conn.Write(wire.Request{Heartbeat: &wire.Heartbeat{}}) != nil {
+				return
+			}
+		}
+	}
+}
+
+// call sends requests in one write and hands every event to each until the
+// last of them is done. The first request that is refused ends with a
+// [*RefusedError], after all have been answered. When ctx ends, the runner is
+// told to stop after the effect in flight, and the answers are still awaited.
+func (s *session) call(ctx context.Context, each func(wire.Event), requests ...wire.Request) error {
+	s.number(requests)
+	if err := s.conn.Write(requests...); err != nil {
+		return s.lost(err)
+	}
+	return s.await(ctx, each)
+}
+
+// await hears the answers to all requests that were sent.
+func (s *session) await(ctx context.Context, each func(wire.Event)) error {
+	defer context.AfterFunc(ctx, func() {
+		_ = s.conn.Write(wire.Request{Stop: &wire.Stop{}})
+	})()
+	var refused error
+	for {
+		e, err := s.conn.Read()
+		if err != nil {
+			return s.lost(err)
+		}
+		each(e)
+		if e.Done == nil {
+			continue
+		}
+		if e.Done.Error != "" && refused == nil {
+			refused = &RefusedError{e.Done.Error}
+		}
+		if e.ID >= s.next {
+			return refused
+		}
+	}
+}
+
+// lost looks for the reason that the connection itself may know better: the
+// runner's stderr, the noise that came instead of the protocol.
+func (s *session) lost(err error) error {
+	if c, ok := s.conn.(interface{ Reason() error }); ok {
+		if better := c.Reason(); better != nil {
+			err = better
+		}
+	}
+	return &LostError{err}
+}
+
+// bye releases the lease and closes the connection.
+func (s *session) bye() {
+	s.once.Do(func() {
+		close(s.quit)
+		if s.conn.Write(wire.Request{Bye: &wire.Bye{}}) == nil {
+			for {
+				if _, err := s.conn.Read(); err != nil {
+					break
+				}
+			}
+		}
+		_ = s.conn.Close()
+	})
+}

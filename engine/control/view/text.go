@@ -1,0 +1,255 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/term"
+
+	"weft/engine/control/run"
+	"weft/engine/wire"
+)
+
+// Verbosity is how much a text view shows.
+type Verbosity int
+
+// The verbosities: -v adds steps that were fine, -vv what raised and settled
+// needs and what runners were connected to, -vvv the whole output of failures
+// even where it is long, and the deltas of every finding.
+const (
+	Changes Verbosity = iota
+	Steps
+	Needs
+	Everything
+)
+
+// Text shows a run to people.
+type Text struct {
+	p         Palette
+	live      *live
+	verbosity Verbosity
+	width     int // of the longest host's name
+	failures  []string
+}
+
+// NewText returns a view on out. On a terminal, unless the environment has CI,
+// the hosts at work are drawn live.
+func NewText(out io.Writer, environment func(string) (string, bool), v Verbosity) *Text {
+	t := &Text{p: Colour(out, environment), verbosity: v}
+	var size func() (int, int)
+	if ci, _ := environment("CI"); IsTerminal(out) && ci == "" {
+		f := out.(*os.File)
+		size = func() (int, int) {
+			w, h, err := term.GetSize(int(f.Fd()))
+			if err != nil {
+				return 80, 24
+			}
+			return w, h
+		}
+	}
+	t.live = newLive(out, size)
+	return t
+}
+
+// Print writes a text of our own above the live part.
+func (t *Text) Print(text string) { t.live.print(text) }
+
+// Close clears the live part.
+func (t *Text) Close() { t.live.stop() }
+
+// Observe implements [run.Observer].
+func (t *Text) Observe(e run.Event) {
+	switch e.Type {
+	case run.RunBegan:
+		for _, h := range e.Hosts {
+			t.width = max(t.width, len(h))
+			t.live.work(h, "connecting")
+		}
+	case run.PlayBegan:
+		t.live.print(t.p.bold("play "+e.Play) + t.p.faint(" on "+some(e.Hosts)) + "\n")
+	case run.HostConnected:
+		t.connected(e)
+	case run.HostDone:
+		t.live.work(e.Host, "")
+	case run.UnitMoved:
+		t.unit(e)
+	case run.NeedSettled:
+		t.need(e)
+	case run.RunEnded:
+		t.live.stop()
+		t.live.print(t.recap(e.Recap))
+	default:
+		t.host(e)
+	}
+}
+
+// some names a few and counts the rest.
+func some(hosts []string) string {
+	if len(hosts) <= 6 {
+		return strings.Join(hosts, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(hosts[:5], ", "), len(hosts)-5)
+}
+
+func (t *Text) name(host string) string { return fmt.Sprintf("%-*s", t.width, host) }
+
+func (t *Text) connected(e run.Event) {
+	t.live.work(e.Host, "checking")
+	for _, open := range e.Open {
+		t.live.print(fmt.Sprintf("%s  %s run %s was cut here and left changes half made; what it found before is kept\n",
+			t.name(e.Host), t.p.yellow("open"), wire.Neutralise(open)))
+	}
+	if t.verbosity >= Needs {
+		t.live.print(t.name(e.Host) + "  " + t.p.faint("connected") + "\n")
+	}
+}
+
+// host is an event of a host as a whole.
+func (t *Text) host(e run.Event) {
+	word, text := t.p.red(strings.ReplaceAll(string(e.Type), "_", " ")), wire.Neutralise(e.Error)
+	switch e.Type {
+	case run.HostLocked:
+		text = "run " + holder(e.Holder) + " has the lease; wait for it, or ask for --lock-timeout"
+	case run.HostWaiting:
+		word, text = t.p.yellow("waiting"), "for the lease of run "+holder(e.Holder)
+		t.live.work(e.Host, "waiting for the lease of "+wire.Neutralise(e.Holder.Owner))
+	case run.HostTookOver:
+		word, text = t.p.yellow("took over"), "the lease of run "+holder(e.Holder)+", which is dead"
+	case run.HostFailed:
+		word = t.p.red("failed")
+	}
+	if e.Type != run.HostWaiting && e.Type != run.HostTookOver {
+		t.live.work(e.Host, "")
+	}
+	head, rest, _ := strings.Cut(text, "\n")
+	line := t.name(e.Host) + "  " + word + "  " + head + "\n"
+	if rest != "" {
+		line += indent(strings.Repeat(" ", t.width+2), rest) + "\n"
+	}
+	if e.Hint != "" {
+		line += strings.Repeat(" ", t.width+2) + t.p.faint("→ "+wire.Neutralise(e.Hint)) + "\n"
+	}
+	t.live.print(line)
+}
+
+func holder(l *wire.Lease) string {
+	return fmt.Sprintf("%s by %s, since %s", wire.Neutralise(l.Run), wire.Neutralise(l.Owner), l.Since.Local().Format("15:04:05"))
+}
+
+// words are what a unit's state is called on the screen, and in which colour.
+func (t *Text) word(s wire.UnitState) string {
+	switch s {
+	case wire.Converged, wire.Proved:
+		return t.p.green(string(s))
+	case wire.Changed, wire.Pending, wire.Planned, wire.Applying:
+		return t.p.yellow(string(s))
+	case wire.Waiting, wire.Stopped, wire.Undone:
+		return t.p.cyan(string(s))
+	}
+	return t.p.red(string(s))
+}
+
+func (t *Text) unit(e run.Event) {
+	u := e.Unit
+	address := wire.Neutralise(u.Address)
+	switch u.State {
+	case wire.Applying:
+		t.live.work(e.Host, address)
+		return
+	case wire.Failed, wire.Refuted, wire.Stale, wire.Conflict, wire.Stuck:
+		t.live.print(t.failure(e))
+		return
+	case wire.Converged, wire.Planned, wire.Waiting, wire.Stopped:
+		t.live.work(e.Host, address)
+		if e.Phase == run.Planning || t.verbosity < Steps {
+			return // the plan is shown whole, at its end
+		}
+	}
+	line := fmt.Sprintf("%s  %-7s  %s", t.name(e.Host), t.word(u.State), address)
+	if u.Report != nil {
+		line += "  " + wire.Neutralise(u.Report.Summary)
+	}
+	if u.Elapsed > 0 && u.State != wire.Converged {
+		line += "  " + t.p.faint(short(u.Elapsed))
+	}
+	var b strings.Builder
+	b.WriteString(line + "\n")
+	if u.Finding != nil && u.State != wire.Converged {
+		t.p.deltas(&b, strings.Repeat(" ", t.width+4), u.Finding.Deltas)
+	}
+	t.live.print(b.String())
+}
+
+// tail is how many lines of a tool's output are shown of a failure.
+const tail = 10
+
+// failure shows an error whole: what, why, and the end of what a tool said.
+func (t *Text) failure(e run.Event) string {
+	u := e.Unit
+	pad := strings.Repeat(" ", t.width+4)
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s  %s  %s\n", t.name(e.Host), t.word(u.State), wire.Neutralise(u.Address))
+	b.WriteString(indent(pad, wire.Neutralise(u.Error)) + "\n")
+	if detail := strings.TrimSpace(wire.Neutralise(u.Detail)); detail != "" && detail != strings.TrimSpace(wire.Neutralise(u.Error)) {
+		shown := strings.Split(detail, "\n")
+		if t.verbosity < Everything && len(shown) > tail {
+			fmt.Fprintf(&b, "%s%s\n", pad, t.p.faint(fmt.Sprintf("… %d lines more with -vvv", len(shown)-tail)))
+			shown = shown[len(shown)-tail:]
+		}
+		b.WriteString(t.p.faint(indent(pad+"| ", strings.Join(shown, "\n"))) + "\n")
+	}
+	t.failures = append(t.failures, e.Host+" "+u.Address)
+	return b.String()
+}
+
+func (t *Text) need(e run.Event) {
+	n := e.Need
+	what := fmt.Sprintf("%s %s, for %s", n.Need.Verb, wire.Neutralise(n.Need.Object), wire.Neutralise(n.Need.Reason))
+	switch {
+	case n.Error != "":
+		t.live.print(fmt.Sprintf("%s  %s  %s\n%s\n", t.name(e.Host), t.p.red("failed"), what,
+			indent(strings.Repeat(" ", t.width+4), wire.Neutralise(n.Error))))
+	case t.verbosity >= Needs || e.Phase == run.Applying:
+		t.live.print(fmt.Sprintf("%s  %s  %s  %s\n", t.name(e.Host), t.p.yellow("settled"), what, t.p.faint(short(n.Elapsed))))
+	}
+}
+
+// recap is a line a host, and the slowest steps last.
+func (t *Text) recap(r *run.Recap) string {
+	var b strings.Builder
+	b.WriteString("\n" + t.p.bold("recap") + t.p.faint(fmt.Sprintf("  run %s  %s", r.Run, short(r.Elapsed))) + "\n")
+	hosts := make([]string, 0, len(r.Hosts))
+	for h := range r.Hosts {
+		hosts = append(hosts, h)
+		t.width = max(t.width, len(h))
+	}
+	slices.Sort(hosts)
+	for _, h := range hosts {
+		c := r.Hosts[h]
+		fmt.Fprintf(&b, "%s : %s %s %s %s %s", t.name(h),
+			t.number("ok", c.OK, t.p.green), t.number("changed", c.Changed, t.p.yellow), t.number("failed", c.Failed, t.p.red),
+			t.number("skipped", c.Skipped, t.p.cyan), t.number("rolled_back", c.RolledBack, t.p.cyan))
+		if c.Unreachable {
+			b.WriteString(" " + t.p.red("unreachable"))
+		}
+		b.WriteString("\n")
+	}
+	if len(r.Slowest) > 0 && r.Slowest[0].Elapsed.Seconds() >= 1 {
+		b.WriteString(t.p.faint("slowest steps") + "\n")
+		for _, s := range r.Slowest {
+			fmt.Fprintf(&b, "%8s  %s  %s\n", short(s.Elapsed), t.name(s.Host), wire.Neutralise(s.Address))
+		}
+	}
+	return b.String()
+}
+
+func (t *Text) number(name string, n int, paint func(string) string) string {
+	s := fmt.Sprintf("%s=%-3d", name, n)
+	if n == 0 {
+		return t.p.faint(s)
+	}
+	return paint(s)
+}
