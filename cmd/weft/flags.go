@@ -1,0 +1,100 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// flags are those that several verbs share. Every flag can be given as
+// WEFT_NAME in the environment as well, with dashes as underscores.
+type flags struct {
+	inventories []string
+	limit       []string
+	tags        []string
+	skipTags    []string
+	vars        []string
+	varFiles    []string
+
+	forks          int
+	lockTimeout    time.Duration
+	connectTimeout time.Duration
+	noRollback     bool
+	yes            bool
+	detailedExit   bool
+
+	user         string
+	become       bool
+	askBecome    bool
+	becomeFile   string
+	askPassword  bool
+	passwordFile string
+	privateKeys  []string
+	sshConfig    []string
+	hostKeys     string
+
+	output  string
+	noColor bool
+	verbose int
+}
+
+func (f *flags) source(fs *pflag.FlagSet) {
+	fs.StringArrayVarP(&f.inventories, "inventory", "i", nil, "inventory `file`, or a list of hosts: a,b or a, (repeatable)")
+	fs.StringArrayVarP(&f.vars, "var", "e", nil, "set a variable: `name=value` (repeatable)")
+	fs.StringArrayVar(&f.varFiles, "var-file", nil, "`file` of variables: name = value in HCL (repeatable)")
+}
+
+func (f *flags) scope(fs *pflag.FlagSet) {
+	fs.StringArrayVarP(&f.limit, "limit", "l", nil, "only these `hosts`: names, globs, groups, roles, !not, @file")
+	fs.StringSliceVarP(&f.tags, "tags", "t", nil, "only steps with one of these `tags`")
+	fs.StringSliceVar(&f.skipTags, "skip-tags", nil, "leave out steps with one of these `tags`")
+}
+
+func (f *flags) connection(fs *pflag.FlagSet) {
+	fs.IntVarP(&f.forks, "forks", "f", 64, "hosts worked at side by side")
+	fs.StringVarP(&f.user, "user", "u", "", "log in as this `user`")
+	fs.BoolVarP(&f.become, "become", "b", false, "become root by sudo (done by itself for users other than root)")
+	fs.BoolVarP(&f.askBecome, "ask-become-pass", "K", false, "ask for sudo's password")
+	fs.StringVar(&f.becomeFile, "become-password-file", "", "`file` with sudo's password")
+	fs.BoolVarP(&f.askPassword, "ask-pass", "k", false, "ask for the SSH password")
+	fs.StringVar(&f.passwordFile, "password-file", "", "`file` with the SSH password")
+	fs.StringArrayVar(&f.privateKeys, "private-key", nil, "private key `file` (repeatable)")
+	fs.StringArrayVar(&f.sshConfig, "ssh-config", nil, "ssh_config `file` read before the user's (repeatable)")
+	fs.StringVar(&f.hostKeys, "host-keys", "", "unknown host keys: strict or accept-new (as ssh_config says where empty)")
+	fs.DurationVar(&f.connectTimeout, "connect-timeout", 10*time.Second, "how long to wait for a host to answer")
+}
+
+func (f *flags) change(fs *pflag.FlagSet) {
+	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask before changing anything")
+	f.lock(fs)
+	fs.BoolVar(&f.noRollback, "no-rollback", false, "leave a failed play as it is, as on_failure = \"stop\" does")
+}
+
+func (f *flags) lock(fs *pflag.FlagSet) {
+	fs.DurationVar(&f.lockTimeout, "lock-timeout", 0, "how long to wait for another run's lease on a host")
+}
+
+func (f *flags) screen(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.output, "output", "o", "text", "`format`: text or json")
+	fs.BoolVar(&f.noColor, "no-color", false, "no colours (NO_COLOR does it as well)")
+	fs.CountVarP(&f.verbose, "verbose", "v", "show more; -vv needs and connections, -vvv everything")
+}
+
+// fromEnvironment sets each flag that was not given from WEFT_NAME.
+func fromEnvironment(cmd *cobra.Command, environment func(string) (string, bool)) error {
+	var mistake error
+	cmd.Flags().VisitAll(func(fl *pflag.Flag) {
+		name := "WEFT_" + strings.ToUpper(strings.ReplaceAll(fl.Name, "-", "_"))
+		value, ok := environment(name)
+		if !ok || fl.Changed || mistake != nil || fl.Name == "help" {
+			return
+		}
+		if err := cmd.Flags().Set(fl.Name, value); err != nil {
+			mistake = fmt.Errorf("%s in the environment: %w", name, err)
+		}
+	})
+	return mistake
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"weft/engine/control/run"
+	"weft/engine/wire"
+)
+
+func rollbackCommand(s streams) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "rollback RUN -i INVENTORY",
+		Short: "Take a run back, from the hosts' own journals",
+		Long: `Rollback takes back what a run changed, on any later day: its plays in reverse,
+each step in reverse, from what the hosts' journals say was found before. What
+another hand changed since is reported and left. A run is named as weft runs
+lists it.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := load(s, &f, "", nil)
+			if err != nil {
+				return err
+			}
+			screen, err := newScreen(s, &f)
+			if err != nil {
+				return err
+			}
+			defer screen.close()
+			r, err := newRun(s, &f, p, wire.Change, screen, "weft rollback "+args[0])
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			if !f.yes {
+				ok, err := approved(s, &f, false)
+				if err != nil || !ok {
+					return err
+				}
+			}
+			err = r.Rollback(cmd.Context(), args[0])
+			code := r.Recap(cmd.Context()).Exit
+			if err != nil && code == run.OK {
+				return err
+			}
+			return exitWith(code)
+		},
+	}
+	f.source(cmd.Flags())
+	cmd.Flags().StringArrayVarP(&f.limit, "limit", "l", nil, "only these `hosts`")
+	f.connection(cmd.Flags())
+	cmd.Flags().BoolVarP(&f.yes, "yes", "y", false, "do not ask")
+	f.lock(cmd.Flags())
+	f.screen(cmd.Flags())
+	return cmd
+}
+
+func runsCommand(s streams) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "runs -i INVENTORY",
+		Short: "List the runs that the hosts' journals know",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, quiet, err := visit(s, &f, "weft runs")
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			runs := r.Runs(cmd.Context())
+			code := quiet.recap(r.Recap(cmd.Context()))
+			if f.output == "json" {
+				return cmp.Or(printJSON(s, runs), code)
+			}
+			return cmp.Or(printRuns(s, runs), code)
+		},
+	}
+	f.visitor(cmd.Flags())
+	return cmd
+}
+
+// printRuns is a line a run, the newest first.
+func printRuns(s streams, byHost map[string][]wire.RunEvent) error {
+	type row struct {
+		wire.RunEvent
+		hosts []string
+	}
+	rows := map[string]*row{}
+	for host, runs := range byHost {
+		for _, e := range runs {
+			if rows[e.Run] == nil {
+				rows[e.Run] = &row{RunEvent: wire.RunEvent{Run: e.Run, Owner: e.Owner, Began: e.Began, State: e.State}}
+			}
+			r := rows[e.Run]
+			r.Changed, r.Undone = r.Changed+e.Changed, r.Undone+e.Undone
+			if e.State == "open" || r.State == "undone" {
+				r.State = e.State
+			}
+			r.hosts = append(r.hosts, host)
+		}
+	}
+	ids := make([]string, 0, len(rows))
+	for id := range rows {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	slices.Reverse(ids)
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "RUN\tBEGAN\tSTATE\tCHANGED\tUNDONE\tHOSTS\tBY")
+	for _, id := range ids {
+		r := rows[id]
+		slices.Sort(r.hosts)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", wire.Neutralise(id), r.Began.Local().Format("2006-01-02 15:04"),
+			wire.Neutralise(r.State), r.Changed, r.Undone, strings.Join(r.hosts, ","), wire.Neutralise(r.Owner))
+	}
+	return w.Flush()
+}

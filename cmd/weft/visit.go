@@ -1,0 +1,150 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"weft/engine/control/run"
+	"weft/engine/control/view"
+	"weft/engine/host"
+	"weft/engine/wire"
+)
+
+// visitor are the flags of verbs that look at hosts without a playbook.
+func (f *flags) visitor(fs *pflag.FlagSet) {
+	f.source(fs)
+	fs.StringArrayVarP(&f.limit, "limit", "l", nil, "only these `hosts`: names, globs, groups, roles, !not, @file")
+	f.connection(fs)
+	fs.StringVarP(&f.output, "output", "o", "text", "`format`: text or json")
+	fs.CountVarP(&f.verbose, "verbose", "v", "show more")
+}
+
+// quiet shows only what went wrong, on stderr, so that stdout is the answer.
+type quiet struct {
+	text *view.Text
+}
+
+// Observe implements [run.Observer].
+func (q quiet) Observe(e run.Event) {
+	switch e.Type {
+	case run.HostUnreachable, run.HostLost, run.HostFailed, run.HostLocked:
+		q.text.Observe(e)
+	}
+}
+
+// recap is the exit status as an error.
+func (q quiet) recap(r run.Recap) error { return exitWith(r.Exit) }
+
+// visit prepares a run that only looks at the hosts of the inventories.
+func visit(s streams, f *flags, what string) (*run.Run, quiet, error) {
+	q := quiet{view.NewText(s.err, s.environment, view.Verbosity(min(f.verbose, int(view.Everything))))}
+	if f.output != "text" && f.output != "json" {
+		return nil, q, fmt.Errorf("--output is text or json, not %q", f.output)
+	}
+	p, err := load(s, f, "", nil)
+	if err != nil {
+		return nil, q, err
+	}
+	r, err := newRun(s, f, p, wire.Look, q, what)
+	return r, q, err
+}
+
+func printJSON(s streams, v any) error {
+	e := json.NewEncoder(s.out)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+func factsCommand(s streams) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "facts [HOST...] -i INVENTORY",
+		Short: "Print what playbooks can know of hosts, as JSON",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.limit = append(f.limit, args...)
+			r, q, err := visit(s, &f, "weft facts")
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			facts := map[string]*host.Facts{}
+			r.Visit(cmd.Context(), true, wire.Request{Check: &wire.Check{}}, func(host string, e wire.Event) {
+				if e.Hello != nil {
+					facts[host] = e.Hello.Facts
+				}
+			})
+			code := q.recap(r.Recap(cmd.Context()))
+			if err := printJSON(s, facts); err != nil {
+				return err
+			}
+			return code
+		},
+	}
+	f.visitor(cmd.Flags())
+	return cmd
+}
+
+func execCommand(s streams) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "exec -i INVENTORY -- PROGRAM [ARGUMENT...]",
+		Short: "Run one program on hosts, outside any run",
+		Long: `Exec runs one program on every host in scope, as root, by argv and without a
+shell. It is recorded nowhere and cannot be undone.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, q, err := visit(s, &f, "weft exec")
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			results := map[string]*wire.ExecEvent{}
+			r.Visit(cmd.Context(), false, wire.Request{Exec: &wire.Exec{Argv: args}}, func(host string, e wire.Event) {
+				if e.Exec != nil {
+					results[host] = e.Exec
+				}
+			})
+			code := q.recap(r.Recap(cmd.Context()))
+			return errors.Join(printResults(s, &f, results), code)
+		},
+	}
+	f.visitor(cmd.Flags())
+	return cmd
+}
+
+// printResults prints what the program said on each host, and fails where it
+// failed on one.
+func printResults(s streams, f *flags, results map[string]*wire.ExecEvent) error {
+	if f.output == "json" {
+		if err := printJSON(s, results); err != nil {
+			return err
+		}
+	}
+	hosts := make([]string, 0, len(results))
+	for h := range results {
+		hosts = append(hosts, h)
+	}
+	slices.Sort(hosts)
+	code := run.OK
+	for _, h := range hosts {
+		e := results[h]
+		if e.Exit != 0 {
+			code = run.HostFailure
+		}
+		if f.output == "json" {
+			continue
+		}
+		if len(hosts) > 1 || e.Exit != 0 {
+			fmt.Fprintf(s.out, "%s (exit %d)\n", h, e.Exit)
+		}
+		fmt.Fprint(s.out, wire.Neutralise(string(e.Stdout)))
+		fmt.Fprint(s.err, wire.Neutralise(string(e.Stderr)))
+	}
+	return exitWith(code)
+}
