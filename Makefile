@@ -1,0 +1,53 @@
+# weft: `make demo` sets a machine up and builds scenario S1 in the lab;
+# `make test` passes the tests. Both install what they need with apt.
+
+GO        ?= go
+INVENTORY ?= inventories/lab.hcl
+PLAYBOOK  ?= playbooks/ovn-l2-overlay.hcl
+ARCHES    := amd64 arm64
+RUNNERS   := $(ARCHES:%=engine/control/push/runners/weft-runner-linux-%.gz)
+LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+SOURCES   := $(shell find cmd engine modules -name '*.go' ! -name '*_test.go') go.mod go.sum
+
+# What the lab and its tests need of Debian or Ubuntu.
+PACKAGES := mmdebstrap systemd-container openssh-client openssh-server iproute2 ethtool dpkg-dev apt-utils sudo ansible-core
+
+.PHONY: build test unit lab-test lint bench demo setup reference clean
+
+build: bin/weft
+
+bin/weft: $(RUNNERS) $(SOURCES) $(shell find testlab -name '*.go' ! -name '*_test.go')
+	$(GO) build -trimpath -o $@ ./cmd/weft
+
+# The runner is static and stripped; gzip without name and time, so that equal
+# sources make equal bytes.
+engine/control/push/runners/weft-runner-linux-%.gz: $(SOURCES)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/weft-runner-$* ./cmd/weft-runner
+	gzip -9nc bin/weft-runner-$* > $@.tmp && mv $@.tmp $@
+
+# Packages that are missing are installed; as root, or by sudo.
+setup:
+	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
+	  $$sudo apt-get -qq update && $$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$missing; \
+	fi
+
+demo: setup build
+	sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
+	$$sudo bin/weft lab up -i $(INVENTORY) && $$sudo bin/weft apply -y $(PLAYBOOK) -i $(INVENTORY)
+
+test: setup build lint unit lab-test
+
+unit:
+	$(GO) vet ./...
+	$(GO) test ./...
+
+lint:
+	$(GO) run $(LINT) run
+
+reference: build
+	bin/weft modules --markdown > docs/reference.md
+
+clean:
+	rm -rf bin $(RUNNERS)

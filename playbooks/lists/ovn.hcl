@@ -1,0 +1,39 @@
+# Steps that playbooks with OVN share.
+
+# The bridge that carries the tunnels. A userspace datapath answers for the
+# tunnel address only where that lies on a bridge that holds the NIC.
+steps "underlay" {
+  param "bridge" {
+    type    = string
+    default = "br-phy"
+  }
+  param "uplink" {
+    type = string
+  }
+  param "address" {
+    type = string # with its prefix length
+  }
+  param "datapath" {
+    type = string
+  }
+
+  step "package" "openvswitch-switch" {}
+
+  step "service" "ovs-vswitchd" {
+    enabled = absent
+    running = true
+  }
+
+  step "ovs_bridge" "underlay" {
+    name          = param.bridge
+    datapath_type = param.datapath
+    addresses     = [param.address]
+    persist       = true
+  }
+
+  step "ovs_port" "uplink" {
+    name    = param.uplink
+    bridge  = param.bridge
+    persist = true
+  }
+}
