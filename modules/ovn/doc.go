@@ -1,0 +1,32 @@
+// Package ovn is the kinds that build an OVN network: the listeners of its two
+// databases, the identity of a chassis, logical switches and their ports, and
+// the probes that say whether all of it is in force.
+//
+//	ovn_connection     a listener (or peer) of a northbound or southbound database
+//	ovn_chassis        what ovn-controller is told in Open_vSwitch.external_ids
+//	ovn_switch         a Logical_Switch
+//	ovn_switch_port    a Logical_Switch_Port
+//	probe_ovn_port     where a logical port is bound, and whether it is up
+//	probe_ovn_chassis  whether a chassis is registered and keeps up
+//	probe_ovn_remote   whether a chassis is connected to the southbound database
+//
+// Everything is a JSON-RPC transaction over a local socket, one a step. The
+// northbound database belongs to many, so each row that weft makes carries its
+// owner in external_ids (the key weft-owner), and a row of another owner is
+// refused unless the step adopts it. A change of the northbound database adds
+// one to NB_Global.nb_cfg in the same transaction, as `ovn-nbctl --wait` does:
+// ovn-northd and each ovn-controller copy the number once they have done the
+// work, and the probes wait for it.
+//
+// The words are those of ovn-nb(5), ovn-sb(5) and ovn-controller(8).
+package ovn
+
+import "weft/engine/step"
+
+// Kinds are the kinds of this family.
+func Kinds() []step.Kind {
+	return []step.Kind{
+		connectionKind(), chassisKind(), switchKind(), switchPortKind(),
+		probePortKind(), probeChassisKind(), probeRemoteKind(),
+	}
+}

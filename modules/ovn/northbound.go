@@ -1,0 +1,68 @@
+package ovn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ovn-org/libovsdb/ovsdb"
+
+	"weft/engine/host"
+	"weft/engine/host/row"
+	"weft/engine/step"
+)
+
+// commit runs a change of the northbound database and asks for a new
+// generation in the same transaction, so that a probe can tell when it is in
+// force.
+func commit(ctx context.Context, h host.Host, tx *row.Tx) error {
+	global, err := selectRows(ctx, h.OVSDB, host.Northbound, row.Select("NB_Global", []string{"_uuid"}))
+	if err != nil {
+		return err
+	}
+	for _, g := range global[0] {
+		tx.Mutate("NB_Global", row.ID(g), row.Increment("nb_cfg"))
+	}
+	return conflicts(tx.Commit(ctx, h.OVSDB, host.Northbound))
+}
+
+// conflicts tells an undo that another hand was there.
+func conflicts(_ []ovsdb.OperationResult, err error) error {
+	if errors.Is(err, row.ErrChanged) {
+		return fmt.Errorf("%w (%w)", err, step.ErrConflict)
+	}
+	return err
+}
+
+// selectRows are the rows that each select found.
+func selectRows(ctx context.Context, db host.OVSDBReader, name host.Database, ops ...ovsdb.Operation) ([][]ovsdb.Row, error) {
+	results, err := db.Select(ctx, name, ops...)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([][]ovsdb.Row, len(ops))
+	for i := range ops {
+		rows[i] = results[i].Rows
+	}
+	return rows, nil
+}
+
+// rowsByID reads rows of a table by their UUIDs, in one transaction.
+func rowsByID(ctx context.Context, db host.OVSDBReader, name host.Database, table string, ids []string) ([]ovsdb.Row, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	ops := make([]ovsdb.Operation, len(ids))
+	for i, id := range ids {
+		ops[i] = row.Select(table, nil, row.IsRow(id))
+	}
+	found, err := selectRows(ctx, db, name, ops...)
+	if err != nil {
+		return nil, err
+	}
+	var rows []ovsdb.Row
+	for _, f := range found {
+		rows = append(rows, f...)
+	}
+	return rows, nil
+}

@@ -1,0 +1,89 @@
+package ovn
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/ovn-org/libovsdb/ovsdb"
+
+	"weft/engine/host"
+	"weft/engine/host/row"
+	"weft/engine/step"
+)
+
+// chassisNamed is the chassis with that name or hostname. Two chassis of one
+// hostname are what a reinstalled host leaves behind.
+func chassisNamed(all []ovsdb.Row, name string) (ovsdb.Row, error) {
+	var found []ovsdb.Row
+	for _, c := range all {
+		if row.String(c, "name") == name {
+			return c, nil
+		}
+		if row.String(c, "hostname") == name {
+			found = append(found, c)
+		}
+	}
+	wanted := "chassis " + name + " in the southbound database"
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return nil, &step.ProbeError{
+			Wanted: wanted, Seen: "chassis " + listed(names(all, "name")),
+			Hint: "on that host, see that ovn-controller runs and what it says in /var/log/ovn/ovn-controller.log, and compare ovn-remote in `ovs-vsctl get Open_vSwitch . external_ids`",
+		}
+	}
+	return nil, &step.ProbeError{
+		Wanted: wanted, Seen: fmt.Sprintf("%d chassis with that hostname: %s", len(found), listed(names(found, "name"))),
+		Hint: "one of them is dead; `ovn-sbctl chassis-del NAME` removes it",
+	}
+}
+
+func listed(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// reached says whether a chassis has done all that the northbound database
+// asked for when it was read.
+func reached(ctx context.Context, v host.View, chassis ovsdb.Row) (generation int, err error) {
+	found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select("NB_Global", []string{"nb_cfg", "sb_cfg"}))
+	if err != nil {
+		return 0, err
+	}
+	if len(found[0]) == 0 {
+		return 0, &step.ProbeError{Wanted: "a row in NB_Global", Seen: "none", Hint: "see `systemctl status ovn-northd`"}
+	}
+	wanted, _ := row.Int(found[0][0], "nb_cfg")
+	translated, _ := row.Int(found[0][0], "sb_cfg")
+	name := row.String(chassis, "name")
+	private, err := selectRows(ctx, v.OVSDB, host.Southbound, row.Select("Chassis_Private", []string{"nb_cfg"}, row.Is("name", name)))
+	if err != nil {
+		return 0, err
+	}
+	got, has := 0, false
+	for _, p := range private[0] {
+		got, has = row.Int(p, "nb_cfg")
+	}
+	switch {
+	case wanted == 0:
+		return 0, &step.ProbeError{Wanted: "a generation to wait for", Seen: "NB_Global.nb_cfg is 0: nobody ever asked for one", Hint: "change the network by weft, or run `ovn-nbctl --wait=hv sync`"}
+	case translated < wanted:
+		return 0, &step.ProbeError{Wanted: fmt.Sprintf("generation %d from ovn-northd", wanted), Seen: fmt.Sprintf("generation %d", translated), Hint: "see `systemctl status ovn-northd` and /var/log/ovn/ovn-northd.log"}
+	case !has || got < wanted:
+		return 0, &step.ProbeError{Wanted: fmt.Sprintf("generation %d from chassis %s", wanted, name), Seen: fmt.Sprintf("generation %d", got), Hint: "its row is stale or ovn-controller is stuck: on that host see /var/log/ovn/ovn-controller.log"}
+	}
+	return got, nil
+}
+
+// allChassis is the table Chassis.
+func allChassis(ctx context.Context, v host.View) ([]ovsdb.Row, error) {
+	found, err := selectRows(ctx, v.OVSDB, host.Southbound, row.Select("Chassis", []string{"_uuid", "name", "hostname", "encaps"}))
+	if err != nil {
+		return nil, err
+	}
+	return found[0], nil
+}
