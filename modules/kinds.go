@@ -1,0 +1,14 @@
+// Package modules is the one table of kinds: what a step can be.
+package modules
+
+import (
+	"weft/engine/step"
+	"weft/modules/system"
+)
+
+// Kinds assembles the families.
+func Kinds() step.Table {
+	return step.NewTable(
+		system.Kinds(),
+	)
+}

@@ -1,0 +1,174 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"weft/engine/host"
+)
+
+// aptTime is how long one call of apt may take.
+const aptTime = 30 * time.Minute
+
+// quiet keeps maintainer scripts from asking, and needrestart and
+// apt-listchanges from acting on their own.
+var quiet = [...]string{
+	"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true", "APT_LISTCHANGES_FRONTEND=none",
+	"NEEDRESTART_SUSPEND=1", "UCF_FORCE_CONFFOLD=1",
+}
+
+// aptGet is a call of apt-get(8) that waits for the lock of another one, asks
+// nothing, and keeps configuration files that were changed by hand.
+func aptGet(args ...string) host.Command {
+	return host.Command{
+		Argv: append([]string{
+			"apt-get", "-q", "-y", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0",
+			"-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold",
+		}, args...),
+		Env:     quiet[:],
+		Timeout: aptTime,
+	}
+}
+
+// configure finishes what an interrupted dpkg left.
+func configure(ctx context.Context, h host.Host) error {
+	_, err := h.Commands.Run(ctx, host.Command{Argv: []string{"dpkg", "--configure", "-a", "--force-confdef", "--force-confold"}, Env: quiet[:], Timeout: aptTime})
+	return err
+}
+
+// mark sets one of the marks of apt-mark(8): "hold", "unhold", "auto",
+// "manual".
+func mark(ctx context.Context, h host.Host, what string, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	_, err := h.Commands.Run(ctx, host.Command{Argv: append([]string{"apt-mark", what}, names...), Env: quiet[:], Timeout: time.Minute})
+	return err
+}
+
+// An installation is one call of apt-get install.
+type installation struct {
+	packages   map[string]string // name to version; the candidate where empty
+	recommends bool
+	listsAge   time.Duration // lists older than this are fetched again
+}
+
+// run installs. Package lists are fetched first where there are none or they are
+// old, and once more where apt does not find or fetch what it should.
+func (i installation) run(ctx context.Context, h host.Host) error {
+	fresh, err := listsFresh(ctx, h.View(), i.listsAge)
+	if err != nil {
+		return err
+	}
+	if !fresh {
+		if err := update(ctx, h); err != nil {
+			return err
+		}
+	}
+	_, err = h.Commands.Run(ctx, i.command())
+	var exit *host.ExitError
+	if fresh && errors.As(err, &exit) && outdated(exit.Result) {
+		if err := update(ctx, h); err != nil {
+			return err
+		}
+		_, err = h.Commands.Run(ctx, i.command())
+	}
+	return err
+}
+
+func update(ctx context.Context, h host.Host) error {
+	_, err := h.Commands.Run(ctx, aptGet("update"))
+	return err
+}
+
+func (i installation) command() host.Command {
+	args := []string{"--allow-downgrades", "--allow-change-held-packages", "install"}
+	if !i.recommends {
+		args = append(args, "--no-install-recommends")
+	} else {
+		args = append(args, "--install-recommends")
+	}
+	var packages []string
+	for name, version := range i.packages {
+		if version != "" {
+			name += "=" + version
+		}
+		packages = append(packages, name)
+	}
+	slices.Sort(packages)
+	return aptGet(append(args, packages...)...)
+}
+
+// outdated says whether apt failed because its lists are not those of the
+// repository any more.
+func outdated(r host.Result) bool {
+	text := string(r.Stderr) + string(r.Stdout)
+	for _, sign := range []string{"Unable to locate package", "has no installation candidate", "was not found", "Unable to fetch", "404 "} {
+		if strings.Contains(text, sign) {
+			return true
+		}
+	}
+	return false
+}
+
+// listsFresh says whether apt has package lists that are young enough.
+func listsFresh(ctx context.Context, v host.View, age time.Duration) (bool, error) {
+	const dir = "/var/lib/apt/lists"
+	names, err := v.Files.List(ctx, dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if !slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, "_Packages") }) {
+		return false, nil
+	}
+	r, err := v.Commands.Query(ctx, host.Command{Argv: []string{"stat", "-c", "%Y", dir}, Timeout: time.Minute})
+	if err != nil {
+		return false, fmt.Errorf("read the age of the package lists: %w", err)
+	}
+	seconds, err := strconv.ParseInt(strings.TrimSpace(string(r.Stdout)), 10, 64)
+	if err != nil {
+		return false, fmt.Errorf("read the age of the package lists: %w", err)
+	}
+	return time.Since(time.Unix(seconds, 0)) < age, nil
+}
+
+// remove removes packages, and their configuration with the verb purge.
+func remove(ctx context.Context, h host.Host, verb string, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
+	slices.Sort(names)
+	_, err := h.Commands.Run(ctx, aptGet(append([]string{"--allow-change-held-packages", verb}, names...)...))
+	return err
+}
+
+// goWith are the packages that a removal takes along because they need one of
+// the names.
+func goWith(ctx context.Context, v host.View, names []string) ([]string, error) {
+	args := append([]string{"-s", "--allow-change-held-packages", "remove"}, names...)
+	r, err := v.Commands.Query(ctx, aptGet(args...))
+	if err != nil {
+		return nil, fmt.Errorf("ask apt what else would go: %w", err)
+	}
+	return others(string(r.Stdout), names), nil
+}
+
+// others are the packages that a simulation of apt-get removes besides names.
+func others(simulation string, names []string) []string {
+	var out []string
+	for line := range strings.Lines(simulation) {
+		words := strings.Fields(line)
+		if len(words) > 1 && (words[0] == "Remv" || words[0] == "Purg") && !slices.Contains(names, words[1]) {
+			out = append(out, words[1])
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}

@@ -1,0 +1,287 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+
+	"weft/engine/host"
+	"weft/engine/host/fake"
+	"weft/engine/step"
+	"weft/engine/step/steptest"
+)
+
+// together is what several hands do.
+func together(hands ...func(m *fake.Machine)) func(m *fake.Machine) {
+	return func(m *fake.Machine) {
+		for _, hand := range hands {
+			hand(m)
+		}
+	}
+}
+
+func TestPackageLaws(t *testing.T) {
+	gone := steptest.Hand{Name: "state", Fake: run("apt-get", "--allow-change-held-packages", "remove", "pony")}
+	steptest.Laws(t, steptest.Subject{
+		Kind:    packageKind(),
+		Machine: debianMachine,
+		Policy:  []string{"names", "versions", "purge", "recommends", "lists_age"},
+		Found: []steptest.Hand{
+			{Name: "absent"},
+			{Name: "old", Fake: run("apt-get", "install", "pony=1.0", "libpony=1.0")},
+			{Name: "as a dependency", Fake: run("apt-get", "install", "cart")},
+			{Name: "held and automatic", Fake: together(run("apt-get", "install", "pony=1.0", "cart"), run("apt-mark", "auto", "pony"), run("apt-mark", "hold", "pony"))},
+			{Name: "configuration left", Fake: together(run("apt-get", "install", "pony"), run("apt-get", "remove", "pony"))},
+		},
+		Cases: []steptest.Case{
+			{
+				Name: "whole", Spec: PackageSpec{Name: "pony", Version: step.Is("2.0"), Hold: step.Is(true), ListsAge: "24h"},
+				Drift: []steptest.Hand{
+					gone,
+					{Name: "version", Fake: run("apt-get", "install", "--allow-change-held-packages", "pony=1.0")},
+					{Name: "hold", Fake: run("apt-mark", "unhold", "pony")},
+				},
+			},
+			{Name: "in any version", Spec: PackageSpec{Name: "pony"}},
+			{Name: "old again", Spec: PackageSpec{Name: "pony", Version: step.Is("1.0"), Hold: step.Is(false)}},
+			{Name: "several", Spec: PackageSpec{Names: []string{"pony", "stable"}, Versions: map[string]string{"pony": "2.0"}}},
+			{
+				Name: "absent", Spec: PackageSpec{Name: "pony", State: step.Absent},
+				Drift: []steptest.Hand{{Name: "state", Fake: run("apt-get", "install", "pony=1.0")}},
+			},
+			{Name: "purged", Spec: PackageSpec{Name: "pony", State: step.Absent, Purge: true}, Irreversible: true},
+		},
+	})
+}
+
+// packageStep makes a step of a spec.
+func packageStep(t *testing.T, spec PackageSpec) step.Step {
+	t.Helper()
+	if problems := spec.Validate(); len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return packages{spec}
+}
+
+// applied checks and applies.
+func applied(t *testing.T, m *fake.Machine, s step.Step) step.Finding {
+	t.Helper()
+	f, err := s.Check(t.Context(), m.Host().View())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(t.Context(), m.Host(), f); err != nil {
+		t.Fatal(err)
+	}
+	f.Settled = true
+	return f
+}
+
+func TestPackageListsAreFetchedWhenNeeded(t *testing.T) {
+	for _, tt := range []struct{ name, lists string }{{"none", ""}, {"old", "old"}, {"not what the repository has", "outdated"}} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := debianMachine()
+			m.Remove(listsFile)
+			if tt.lists != "" {
+				m.WriteFile(listsFile, tt.lists)
+			}
+			applied(t, m, packageStep(t, PackageSpec{Name: "pony", Version: step.Is("2.0")}))
+			if lists, _ := m.File(listsFile); lists != "fresh" || loadApt(m).Packages["pony"].Version != "2.0" {
+				t.Errorf("lists are %q, pony is %v", lists, loadApt(m).Packages["pony"])
+			}
+		})
+	}
+	m := debianMachine()
+	var ran []string
+	h := host.Observe(m.Host(), func(_ context.Context, e host.Effect) error {
+		ran = append(ran, e.Object)
+		return nil
+	})
+	s := packageStep(t, PackageSpec{Name: "pony"})
+	f, err := s.Check(t.Context(), h.View())
+	if err == nil {
+		err = s.Apply(t.Context(), h, f)
+	}
+	if err != nil || len(ran) != 1 {
+		t.Errorf("with fresh lists one call of apt-get will do: %v, %v", ran, err)
+	}
+}
+
+// TestPackageAfterCrash: apt dies between unpacking and configuring.
+func TestPackageAfterCrash(t *testing.T) {
+	for _, end := range []string{"run again", "undone"} {
+		t.Run(end, func(t *testing.T) {
+			m := debianMachine()
+			bare := m.Snapshot()
+			m.WriteFile(crashFile, "")
+			s := packageStep(t, PackageSpec{Name: "pony"})
+			f, err := s.Check(t.Context(), m.Host().View())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Apply(t.Context(), m.Host(), f); err == nil {
+				t.Fatal("the model did not crash")
+			}
+			if end == "run again" {
+				again := applied(t, m, s)
+				if after, err := s.Check(t.Context(), m.Host().View()); err != nil || after.Changed() {
+					t.Fatalf("after %v: %v, %v", again.Deltas, after.Deltas, err)
+				}
+			}
+			if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+				t.Fatal(err)
+			}
+			if now := m.Snapshot(); now != bare {
+				t.Errorf("not as before:\n%s", now)
+			}
+		})
+	}
+}
+
+// TestPackageUndoLeavesWhatOthersNeed: undo of one step out of order.
+func TestPackageUndoLeavesWhatOthersNeed(t *testing.T) {
+	m := debianMachine()
+	pony := packageStep(t, PackageSpec{Name: "pony"})
+	ponyFound := applied(t, m, pony)
+	stable := packageStep(t, PackageSpec{Name: "stable"})
+	stableFound := applied(t, m, stable)
+	if err := pony.Undo(t.Context(), m.Host(), ponyFound); err != nil {
+		t.Fatal(err)
+	}
+	have := loadApt(m).Packages
+	if have["pony"] != nil || have["libpony"] == nil || have["stable"] == nil {
+		t.Errorf("pony goes, stable and its libpony stay: %v", have)
+	}
+	if err := stable.Undo(t.Context(), m.Host(), stableFound); err != nil {
+		t.Fatal(err)
+	}
+	if loadApt(m).Packages["stable"] != nil {
+		t.Error("stable is still there")
+	}
+
+	m = debianMachine()
+	ponyFound = applied(t, m, pony)
+	run("apt-get", "install", "cart")(m)
+	if err := pony.Undo(t.Context(), m.Host(), ponyFound); !errors.Is(err, step.ErrConflict) {
+		t.Errorf("cart, which another hand installed, needs pony: %v", err)
+	}
+	if have := loadApt(m).Packages; have["cart"] == nil || have["pony"] == nil {
+		t.Errorf("they should stay: %v", have)
+	}
+}
+
+func TestPackageFindings(t *testing.T) {
+	m := debianMachine()
+	run("apt-get", "install", "cart")(m)
+	f, err := packageStep(t, PackageSpec{Name: "pony", State: step.Absent}).Check(t.Context(), m.Host().View())
+	if err != nil || f.Cost.Disruption != "also removes cart" {
+		t.Errorf("cost %+v, %v", f.Cost, err)
+	}
+	m.Remove(dpkgStatus)
+	_, err = packageStep(t, PackageSpec{Name: "pony"}).Check(t.Context(), m.Host().View())
+	if err == nil || errors.Is(err, step.ErrNotYet) || !strings.Contains(err.Error(), "does not use dpkg") {
+		t.Errorf("a host without dpkg: %v", err)
+	}
+}
+
+func TestPackageValidate(t *testing.T) {
+	for name, spec := range map[string]PackageSpec{
+		"name":      {Name: "Open vSwitch"},
+		"names":     {Names: []string{"a=1"}},
+		"version":   {Names: []string{"aa", "bb"}, Version: step.Is("1")},
+		"versions":  {Name: "aa", Versions: map[string]string{"bb": "1"}},
+		"state":     {Name: "aa", State: step.Absent, Hold: step.Is(true)},
+		"purge":     {Name: "aa", Purge: true},
+		"lists_age": {Name: "aa", ListsAge: "1 day"},
+	} {
+		problems := spec.Validate()
+		if len(problems) != 1 || problems[0].Path != name {
+			t.Errorf("%s: %v", name, problems)
+		}
+	}
+}
+
+const sampleStatus = `Package: dpkg
+Status: install ok installed
+Architecture: amd64
+Version: 1.21.22
+Pre-Depends: libc6 (>= 2.15), tar (>= 1.28-1)
+
+Package: ovs
+Status: hold ok half-configured
+Architecture: amd64
+Version: 3.1.0-2+deb12u1
+Depends: libc6 (>= 2.34) | libmusl, python3:any
+Provides: switch (= 1), vswitch
+Description: software switch
+ Status: not a field
+ .
+ more
+
+Package: libc6
+Status: install ok installed
+Architecture: i386
+Multi-Arch: same
+Version: 2.36-9
+
+Package: old
+Status: deinstall ok config-files
+Architecture: all
+Version: 1
+
+Package: gone
+Status: deinstall ok not-installed
+Architecture: all
+`
+
+func TestParseStatus(t *testing.T) {
+	got := parseStatus(sampleStatus)
+	for _, name := range parseMarks("Package: libc6\nArchitecture: i386\nAuto-Installed: 1\n\nPackage: ovs\nArchitecture: amd64\nAuto-Installed: 0\n", got) {
+		p := got[name]
+		p.Auto = true
+		got[name] = p
+	}
+	want := table{
+		"dpkg":       {Version: "1.21.22", State: "installed", needs: []string{"libc6", "tar"}},
+		"ovs":        {Version: "3.1.0-2+deb12u1", State: "half-configured", Hold: true, needs: []string{"libc6", "libmusl", "python3"}, provides: []string{"switch", "vswitch"}},
+		"libc6:i386": {Version: "2.36-9", State: "installed", Auto: true},
+		"old":        {Version: "1", State: "config-files"},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func FuzzParseStatus(f *testing.F) {
+	f.Add(sampleStatus, "Package: ovs\nArchitecture: amd64\nAuto-Installed: 1\n")
+	f.Add("Package:\n\n\n\nPackage: x", "")
+	f.Fuzz(func(t *testing.T, status, marks string) {
+		got := parseStatus(status)
+		for _, name := range parseMarks(marks, got) {
+			if _, ok := got[name]; !ok {
+				t.Fatalf("%q is marked and not there", name)
+			}
+		}
+		var roots []string
+		for name, p := range got {
+			roots = append(roots, name)
+			if name == "" || p.State == "" {
+				t.Fatalf("a package without name or state: %q %+v", name, p)
+			}
+		}
+		got.closure(roots)
+	})
+}
+
+func TestRecordIsRecalled(t *testing.T) {
+	want := table{"aa": {Version: "1", State: "installed", Hold: true}, "bb": {Version: "2", State: "config-files", Auto: true}}
+	got, err := recalled(want.record())
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if _, err := recalled([]string{"one"}); err == nil {
+		t.Error("no error for a line that is no package")
+	}
+}

@@ -1,0 +1,199 @@
+package system
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"weft/engine/host"
+	"weft/engine/step"
+)
+
+// back brings the packages of one step back. Everything is worked out from the
+// table of now, so that a killed undo is finished by the next.
+type back struct {
+	record  found
+	before  table
+	settled bool
+	reach   map[string]bool // what the step may have changed of what was there
+}
+
+// newBack works out how far the step reached: to its names, and to what they
+// need now. Where the change was never seen whole, or an undo was cut, that
+// cannot be told any more, and the whole table is brought back.
+func newBack(record found, before, now table, settled bool) back {
+	b := back{record: record, before: before, settled: settled, reach: map[string]bool{}}
+	if settled {
+		b.reach = now.closure(record.Names)
+	} else {
+		for name := range before {
+			b.reach[name] = true
+		}
+	}
+	for _, name := range slices.Concat(record.Names, record.Along) {
+		b.reach[name] = true
+	}
+	return b
+}
+
+// bring installs what is missing, purges what is ours, and sets the marks.
+func (b back) bring(ctx context.Context, h host.Host, now table) error {
+	foreign := b.foreign(now)
+	var conflict error
+	if len(foreign) > 0 {
+		conflict = fmt.Errorf("package %s: %w", strings.Join(foreign, " "), step.ErrConflict)
+	}
+	i := installation{packages: b.missing(now, foreign), listsAge: age(b.record.ListsAge)}
+	if len(i.packages) > 0 {
+		if err := i.run(ctx, h); err != nil {
+			return errors.Join(conflict, fmt.Errorf("put packages back: %w", err))
+		}
+		var err error
+		if now, err = readTable(ctx, h.View()); err != nil {
+			return errors.Join(conflict, err)
+		}
+	}
+	purge, keep := b.surplus(now, foreign)
+	if err := b.leansOn(ctx, h.View(), slices.Concat(purge, keep)); err != nil {
+		return errors.Join(conflict, err)
+	}
+	if err := remove(ctx, h, "purge", purge); err != nil {
+		return errors.Join(conflict, fmt.Errorf("purge what was installed: %w", err))
+	}
+	if err := remove(ctx, h, "remove", keep); err != nil {
+		return errors.Join(conflict, fmt.Errorf("remove what was installed: %w", err))
+	}
+	if err := b.marks(ctx, h, foreign); err != nil {
+		return errors.Join(conflict, err)
+	}
+	return errors.Join(conflict, b.verify(ctx, h, foreign))
+}
+
+// leansOn is a conflict where something that was installed since needs what
+// should go.
+func (b back) leansOn(ctx context.Context, v host.View, going []string) error {
+	if len(going) == 0 {
+		return nil
+	}
+	along, err := goWith(ctx, v, going)
+	if err == nil && len(along) > 0 {
+		err = fmt.Errorf("package %s stays, since %s needs it: %w", strings.Join(going, " "), strings.Join(along, ", "), step.ErrConflict)
+	}
+	return err
+}
+
+// foreign are the names that another hand changed since.
+func (b back) foreign(now table) []string {
+	var names []string
+	if !b.settled {
+		return nil
+	}
+	for _, name := range b.record.Names {
+		was, is := b.before[name], now[name]
+		wanted := b.record.Versions[name]
+		switch {
+		case is.there() == was.there() && is.Version == was.Version:
+		case b.record.Absent && is.there(), !b.record.Absent && was.there() && !is.there(),
+			is.there() && wanted != "" && is.Version != wanted:
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// missing are the packages to install again, with the version that was found.
+func (b back) missing(now table, foreign []string) map[string]string {
+	packages := map[string]string{}
+	for name := range b.reach {
+		was, is := b.before[name], now[name]
+		if was.installed() && !slices.Contains(foreign, name) && (!is.there() || is.Version != was.Version) {
+			packages[name] = was.Version
+		}
+	}
+	return packages
+}
+
+// surplus are the packages to purge: the names that were not there, and what
+// came with them and nothing else needs. Of what had left its configuration,
+// that is kept.
+func (b back) surplus(now table, foreign []string) (purge, keep []string) {
+	ours := func(name string) bool {
+		return slices.Contains(b.record.Names, name) && !b.before[name].there() && !slices.Contains(foreign, name)
+	}
+	var roots []string
+	for name, p := range now {
+		if b.before[name].there() || !p.Auto && !ours(name) || slices.Contains(foreign, name) {
+			roots = append(roots, name)
+		}
+	}
+	needed := now.closure(roots)
+	for _, name := range union(now, b.before) {
+		was, is := b.before[name], now[name]
+		if was.there() || is.State == "" || is.State == was.State || !ours(name) && (needed[name] || !is.Auto || b.record.Absent) {
+			continue
+		}
+		if was.State == "config-files" {
+			keep = append(keep, name)
+		} else {
+			purge = append(purge, name)
+		}
+	}
+	return purge, keep
+}
+
+// marks sets the holds of the names, and the automatic marks of all that this
+// step may have touched.
+func (b back) marks(ctx context.Context, h host.Host, foreign []string) error {
+	now, err := readTable(ctx, h.View())
+	if err != nil {
+		return err
+	}
+	todo := map[string][]string{}
+	for name := range b.reach {
+		was, is := b.before[name], now[name]
+		if !is.there() || !was.there() || slices.Contains(foreign, name) {
+			continue
+		}
+		if was.Auto != is.Auto {
+			verb := "manual"
+			if was.Auto {
+				verb = "auto"
+			}
+			todo[verb] = append(todo[verb], name)
+		}
+		if was.Hold != is.Hold {
+			todo[holdVerb(was.Hold)] = append(todo[holdVerb(was.Hold)], name)
+		}
+	}
+	for _, verb := range []string{"auto", "manual", "hold", "unhold"} {
+		if err := mark(ctx, h, verb, todo[verb]); err != nil {
+			return fmt.Errorf("set the marks back: %w", err)
+		}
+	}
+	return nil
+}
+
+// verify reads again what undo should have brought back.
+func (b back) verify(ctx context.Context, h host.Host, foreign []string) error {
+	now, err := readTable(ctx, h.View())
+	if err != nil {
+		return err
+	}
+	for _, name := range slices.Concat(b.record.Names, b.record.Along) {
+		was, is := b.before[name], now[name]
+		if slices.Contains(foreign, name) || was.there() == is.there() && (!was.there() || was.Version == is.Version) {
+			continue
+		}
+		return fmt.Errorf("undo package %s: it did not come back: found %s, is %s", name, orAbsent(was), orAbsent(is))
+	}
+	return nil
+}
+
+func orAbsent(p pkg) string {
+	if !p.there() {
+		return "absent"
+	}
+	return p.Version
+}
