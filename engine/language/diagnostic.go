@@ -160,7 +160,16 @@ func (m *mistakes) failed() bool { return Diagnostics(m.list).Failed() }
 // finish sorts, joins what is said more than once, and adds the source lines.
 func (m *mistakes) finish(files *fileSet, secrets []string) Diagnostics {
 	joined := joinRepeats(m.list)
-	slices.SortStableFunc(joined, func(a, b Diagnostic) int {
+	sortPlaces(joined)
+	for i := range joined {
+		joined[i].Snippet = files.snippet(joined[i])
+		scrub(&joined[i], secrets)
+	}
+	return joined
+}
+
+func sortPlaces(list Diagnostics) {
+	slices.SortStableFunc(list, func(a, b Diagnostic) int {
 		return cmp.Or(
 			cmp.Compare(a.File, b.File),
 			cmp.Compare(a.Range.Start.Line, b.Range.Start.Line),
@@ -170,10 +179,12 @@ func (m *mistakes) finish(files *fileSet, secrets []string) Diagnostics {
 			cmp.Compare(a.Detail, b.Detail),
 		)
 	})
-	for i := range joined {
-		joined[i].Snippet = files.snippet(joined[i])
-		scrub(&joined[i], secrets)
-	}
+}
+
+// Join makes one list of several: in order, and what is said twice once.
+func Join(lists ...Diagnostics) Diagnostics {
+	joined := joinRepeats(slices.Concat(lists...))
+	sortPlaces(joined)
 	return joined
 }
 
@@ -186,6 +197,7 @@ func joinRepeats(list []Diagnostic) Diagnostics {
 	const named = 3
 	var out Diagnostics
 	seen := map[key]int{}
+	counted := map[int]string{} // the last host that was counted, by index of out
 	for _, d := range list {
 		k := key{d.File, d.Summary, d.Range}
 		i, again := seen[k]
@@ -196,10 +208,11 @@ func joinRepeats(list []Diagnostic) Diagnostics {
 		}
 		for _, h := range d.Hosts {
 			switch {
-			case slices.Contains(out[i].Hosts, h):
+			case slices.Contains(out[i].Hosts, h) || counted[i] == h:
 			case len(out[i].Hosts) < named:
 				out[i].Hosts = append(slices.Clone(out[i].Hosts), h)
 			default:
+				counted[i] = h
 				out[i].MoreHosts++
 			}
 		}

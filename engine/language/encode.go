@@ -282,7 +282,7 @@ func (x *evaluation) absent(s *shape, path string, at hcl.Range) result {
 }
 
 func (x *evaluation) notA(s *shape, path string, at hcl.Range, is cty.Type) result {
-	x.error(at, fmt.Sprintf("%s is %s", path, s), detail("Here it is %s.", typeName(is)))
+	x.error(at, fmt.Sprintf("%s must be %s", path, s), detail("Here it is %s.", typeName(is)))
 	return wrong
 }
 
@@ -353,7 +353,7 @@ func (x *evaluation) primitive(v cty.Value, s *shape, f *field, path string, at 
 func (x *evaluation) whole(n *big.Float, s *shape, path string, at hcl.Range) result {
 	i, accuracy := n.Int64()
 	if accuracy != big.Exact {
-		x.error(at, fmt.Sprintf("%s is a whole number", path), detail("Here it is a number that is not whole, or too large."))
+		x.error(at, fmt.Sprintf("%s must be a whole number", path), detail("Here it is a number that is not whole, or too large."))
 		return wrong
 	}
 	fits := true
@@ -367,7 +367,7 @@ func (x *evaluation) whole(n *big.Float, s *shape, path string, at hcl.Range) re
 		}
 	}
 	if !fits {
-		x.error(at, fmt.Sprintf("%s is a whole number that is too large or too small", path))
+		x.error(at, fmt.Sprintf("%s is too large or too small", path))
 		return wrong
 	}
 	x.buf = strconv.AppendInt(x.buf, i, 10)

@@ -52,14 +52,23 @@ func tell(diags hcl.Diagnostics, expr hcl.Expression, ctx *hcl.EvalContext, m *m
 			continue
 		}
 		if takesSensitive(inner, innerCtx) || takesSensitive(expr, ctx) {
-			m.error(at, lowerFirst(d.Summary), detail("A sensitive value takes part, so the reason is not shown."))
+			m.error(at, summaryOf(d), detail("A sensitive value takes part, so the reason is not shown."))
 			continue
 		}
 		if missingName(inner, innerCtx, m) {
 			continue
 		}
-		m.error(at, lowerFirst(d.Summary), detail("%s", d.Detail))
+		m.error(at, summaryOf(d), detail("%s", d.Detail))
 	}
+}
+
+// summaryOf is the summary of the library's diagnostic, with the name of the
+// function that was called.
+func summaryOf(d *hcl.Diagnostic) string {
+	if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok && call.CalledFunctionName() != "" {
+		return fmt.Sprintf("%s: %s", call.CalledFunctionName(), lowerFirst(d.Summary))
+	}
+	return lowerFirst(d.Summary)
 }
 
 func withHost(d Diagnostic, host string) Diagnostic {
@@ -102,13 +111,13 @@ func missingName(expr hcl.Expression, ctx *hcl.EvalContext, m *mistakes) bool {
 		name := keyOf(t)
 		switch {
 		case value.IsNull():
-			m.error(t.SourceRange(), fmt.Sprintf("%s is null, so it has no %q", said, name))
+			m.error(nameRange(t), fmt.Sprintf("%s is null, so it has no %q", said, name))
 		case name != "" && (value.Type().IsObjectType() || value.Type().IsMapType()):
-			m.error(t.SourceRange(), fmt.Sprintf("%s has no %q", said, name), meant(name, keysOf(value)), whyNot(name))
+			m.error(nameRange(t), fmt.Sprintf("%s has no %q", said, name), meant(name, keysOf(value)), whyNot(name))
 		case value.CanIterateElements():
 			m.error(t.SourceRange(), fmt.Sprintf("%s has no element %s", said, partText(t)), detail("It has %d elements.", value.LengthInt()))
 		default:
-			m.error(t.SourceRange(), fmt.Sprintf("%s is %s, so it has no %q", said, typeName(value.Type()), name))
+			m.error(nameRange(t), fmt.Sprintf("%s is %s, so it has no %q", said, typeName(value.Type()), name))
 		}
 		return true
 	}

@@ -108,11 +108,11 @@ func (o *outputsShape) value(raw json.RawMessage) (cty.Value, error) {
 // and few playbooks ask for them. Nil facts are unknown.
 func factsValue(o *outputsShape, facts *host.Facts, named map[string]bool) cty.Value {
 	attrs := make(map[string]cty.Value, len(named))
-	for _, name := range o.names {
-		if !named[name] {
-			continue
+	for name := range named {
+		attrs[name] = cty.DynamicVal
+		if t, ok := o.types[name]; ok {
+			attrs[name] = cty.UnknownVal(t)
 		}
-		attrs[name] = cty.UnknownVal(o.types[name])
 		if facts == nil {
 			continue
 		}

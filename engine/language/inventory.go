@@ -66,7 +66,7 @@ func (b *binder) group(block *groupBlock, known map[string]bool) *group {
 		g.hosts = texts(e, ctx, "hosts", &b.mistakes)
 		for _, name := range g.hosts {
 			if !known[name] && !b.c.broken["host"] {
-				b.error(e.Range(), fmt.Sprintf("group %q names the host %q, which is not there", g.name, name), meant(name, slices.Collect(maps.Keys(known))))
+				b.error(elementRange(e, name), fmt.Sprintf("group %q names the host %q, which is not there", g.name, name), meant(name, slices.Collect(maps.Keys(known))))
 			}
 		}
 	}
@@ -76,6 +76,18 @@ func (b *binder) group(block *groupBlock, known map[string]bool) *group {
 	g.vars = b.vars(block.body, ctx)
 	g.ssh = b.ssh(block.body, ctx)
 	return g
+}
+
+// elementRange is where a text is written in a list, or the whole list.
+func elementRange(e hclsyntax.Expression, text string) hcl.Range {
+	if list, ok := e.(*hclsyntax.TupleConsExpr); ok {
+		for _, x := range list.Exprs {
+			if v, diags := x.Value(nil); !diags.HasErrors() && v.Type() == cty.String && v.IsKnown() && !v.IsNull() && v.AsString() == text {
+				return x.Range()
+			}
+		}
+	}
+	return e.Range()
 }
 
 func (b *binder) host(block *hostBlock) (*Host, map[string]cty.Value) {

@@ -43,8 +43,7 @@ func tryLoad(files map[string]string, in Inputs) (*Program, Diagnostics) {
 	}
 	c, ds := Load(testKinds(), src)
 	p, more := c.Bind(in)
-	ds = append(ds, more...)
-	return p, append(ds, p.Validate()...)
+	return p, Join(ds, more, p.Validate())
 }
 
 func plainText(ds Diagnostics) string {

@@ -81,7 +81,7 @@ func (n *names) traversal(t hcl.Traversal, m *mistakes) {
 	n.roots = append(n.roots, named{root, t[0].SourceRange()})
 	second := named{at: t.SourceRange()}
 	if len(t) > 1 {
-		second = named{keyOf(t[1]), t[1].SourceRange()}
+		second = named{keyOf(t[1]), nameRange(t[1])}
 	}
 	switch root {
 	case rootVar:
@@ -123,7 +123,7 @@ func (n *names) ofHost(tail hcl.Traversal) {
 	}
 	f := named{at: tail.SourceRange()}
 	if len(tail) > 1 {
-		f = named{keyOf(tail[1]), tail[1].SourceRange()}
+		f = named{keyOf(tail[1]), nameRange(tail[1])}
 	}
 	n.facts = append(n.facts, f)
 }
@@ -198,6 +198,16 @@ func stepIn(tail hcl.Traversal) (stepName, bool) {
 		}
 	}
 	return s, true
+}
+
+// nameRange is where a name stands, without the dot before it.
+func nameRange(t hcl.Traverser) hcl.Range {
+	at := t.SourceRange()
+	if _, ok := t.(hcl.TraverseAttr); ok && at.End.Byte-at.Start.Byte > 1 {
+		at.Start.Byte++
+		at.Start.Column++
+	}
+	return at
 }
 
 // keyOf is the name in .NAME and ["NAME"]; empty for anything else.

@@ -293,12 +293,12 @@ func (c *compiler) stepNames(n *node, expr hclsyntax.Expression) {
 	for _, e := range list {
 		t, diags := hcl.AbsTraversalForExpr(e)
 		if diags.HasErrors() || t.RootName() != rootStep {
-			c.error(e.Range(), fmt.Sprintf("%q names steps", n.field.Name), hint("write step.KIND.NAME, as it is, without quotation marks"))
+			c.error(e.Range(), fmt.Sprintf("%s must name steps", n.path), hint("write step.KIND.NAME, as it is, without quotation marks"))
 			continue
 		}
 		s, ok := stepIn(t[1:])
 		if !ok || s.output != "" {
-			c.error(e.Range(), fmt.Sprintf("%q names steps, not their outputs", n.field.Name), hint("write step.KIND.NAME"))
+			c.error(e.Range(), fmt.Sprintf("%s must name steps, not their outputs", n.path), hint("write step.KIND.NAME"))
 			continue
 		}
 		s.at = e.Range()

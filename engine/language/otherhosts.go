@@ -87,26 +87,19 @@ func (x *evaluation) otherHost(name string, far bool) cty.Value {
 	attrs := maps.Clone(x.p.values.hostAttrs[name])
 	facts := far && named.farFacts
 	kinds := map[string]map[string]cty.Value{}
-	ask := func(ref stepName) {
-		if kinds[ref.kind] == nil {
-			kinds[ref.kind] = map[string]cty.Value{}
-		}
-		if v, ok := x.otherStep(name, ref, kinds[ref.kind][ref.name]); ok {
-			kinds[ref.kind][ref.name] = v
-		}
-	}
 	for _, o := range named.others {
-		if o.host != name {
-			continue
-		}
-		facts = facts || len(o.facts) > 0
-		if o.step != nil {
-			ask(*o.step)
+		if o.host == name {
+			facts = facts || len(o.facts) > 0
+			if o.step != nil {
+				x.otherStep(kinds, name, *o.step)
+			}
 		}
 	}
 	if far {
 		for _, ref := range named.farSteps {
-			ask(ref)
+			if x.p.runs(x.play, name, ref.address()) {
+				x.otherStep(kinds, name, ref)
+			}
 		}
 	}
 	if facts {
@@ -118,22 +111,28 @@ func (x *evaluation) otherHost(name string, far bool) cty.Value {
 	return cty.ObjectVal(attrs)
 }
 
-// otherStep is what is known of a step of another host; false where the host
-// does not have it.
-func (x *evaluation) otherStep(host string, ref stepName, before cty.Value) (cty.Value, bool) {
-	if !x.p.runs(x.play, host, ref.address()) {
-		return cty.DynamicVal, false
+// otherStep adds what is known of a step of another host. Where that host does
+// not have it, which was told by Bind, it is unknown.
+func (x *evaluation) otherStep(kinds map[string]map[string]cty.Value, host string, ref stepName) {
+	steps := kinds[ref.kind]
+	if steps == nil {
+		steps = map[string]cty.Value{}
+		kinds[ref.kind] = steps
 	}
 	k := x.p.config.kinds[ref.kind]
-	if !ref.hasKey {
-		return x.outputs(k, host, ref.address(), ref.at), true
+	switch {
+	case !x.p.runs(x.play, host, ref.address()):
+		steps[ref.name] = cty.DynamicVal
+	case !ref.hasKey:
+		steps[ref.name] = x.outputs(k, host, ref.address(), ref.at)
+	default:
+		keys := map[string]cty.Value{}
+		if before, ok := steps[ref.name]; ok {
+			keys = before.AsValueMap()
+		}
+		keys[ref.key] = x.outputs(k, host, ref.address()+"["+strconv.Quote(ref.key)+"]", ref.at)
+		steps[ref.name] = cty.ObjectVal(keys)
 	}
-	keys := map[string]cty.Value{}
-	if before != cty.NilVal {
-		keys = before.AsValueMap()
-	}
-	keys[ref.key] = x.outputs(k, host, ref.address()+"["+strconv.Quote(ref.key)+"]", ref.at)
-	return cty.ObjectVal(keys), true
 }
 
 // runs says whether a step of an earlier play runs on a host. A play whose

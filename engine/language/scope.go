@@ -83,6 +83,7 @@ func (l *loader) fact(f named) {
 	case slices.Contains(l.c.facts.names, f.name):
 		l.c.factNames[f.name] = true
 	default:
+		l.c.factNames[f.name] = true // told here, and unknown from now on
 		l.error(f.at, fmt.Sprintf("there is no fact %q", f.name), meant(f.name, l.c.facts.names))
 	}
 }
