@@ -74,11 +74,14 @@ func (s *session) listen(r *wire.Reader[wire.Request], b *inbox) {
 	for {
 		m, err := r.Read()
 		switch {
-		case errors.Is(err, io.EOF):
-			s.gate.cut(ErrCut)
-			return
 		case err != nil:
-			s.gate.cut(fmt.Errorf("%w: %w", ErrCut, err))
+			if !errors.Is(err, io.EOF) {
+				err = fmt.Errorf("%w: %w", ErrCut, err)
+			} else {
+				err = ErrCut
+			}
+			s.gate.cut(err)
+			s.logf("%v", err)
 			return
 		case m.Heartbeat != nil:
 			if err := s.gate.beat(); err != nil {

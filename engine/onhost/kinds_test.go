@@ -187,7 +187,7 @@ func service(name string, triggers ...step.Unit) step.Unit {
 }
 
 // optionSpec is an option that a daemon reads when it starts: it is in force
-// when the machine's /run/NAME says so.
+// once /run/NAME says the same as /etc/option-NAME.
 type optionSpec struct {
 	Unit  string            `json:"unit"`
 	Value step.Attr[string] `json:"value,omitzero"`
@@ -196,11 +196,19 @@ type optionSpec struct {
 type optionKind struct{}
 
 func (optionKind) Read(ctx context.Context, v host.View, want optionSpec) (optionSpec, error) {
-	b, err := v.Files.Read(ctx, "/run/"+want.Unit)
-	if errors.Is(err, fs.ErrNotExist) {
-		return optionSpec{Unit: want.Unit, Value: step.None[string]()}, nil
+	have := optionSpec{Unit: want.Unit, Value: step.None[string]()}
+	written, err := v.Files.Read(ctx, "/etc/option-"+want.Unit)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return have, err
 	}
-	return optionSpec{Unit: want.Unit, Value: step.Is(string(b))}, err
+	running, runningErr := v.Files.Read(ctx, "/run/"+want.Unit)
+	switch {
+	case string(written) != string(running):
+		have.Value = step.Is(fmt.Sprintf("%s, but it runs with %q", written, running))
+	case runningErr == nil:
+		have.Value = step.Is(string(running))
+	}
+	return have, nil
 }
 
 func (optionKind) Diff(have, want optionSpec) []step.Delta { return step.Compare(have, want) }

@@ -23,30 +23,36 @@ type site struct {
 	t       *testing.T
 	machine *fake.Machine
 	config  Config
-	log     *strings.Builder
+	log     *lockedBuffer
 }
 
 func newSite(t *testing.T) *site {
 	m := fake.New()
 	m.SetKernel("/proc/sys/kernel/random/boot_id", "boot-1")
-	s := &site{t: t, machine: m, log: &strings.Builder{}}
+	s := &site{t: t, machine: m, log: &lockedBuffer{}}
 	s.config = Config{
 		Table: testKinds(), Host: m.Host(), State: t.TempDir(), Runtime: t.TempDir(), Digest: "d1",
 		Monotonic: m.Monotonic, Moment: time.Millisecond, Patience: 20 * time.Millisecond,
-		Log: &lockedWriter{w: s.log},
+		Log: s.log,
 	}
 	return s
 }
 
-type lockedWriter struct {
+type lockedBuffer struct {
 	mu sync.Mutex
-	w  io.Writer
+	b  strings.Builder
 }
 
-func (l *lockedWriter) Write(b []byte) (int, error) {
+func (l *lockedBuffer) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.w.Write(b)
+	return l.b.Write(b)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 // A client is the controller's end of a session.
