@@ -126,7 +126,7 @@ func linkVeth(t *testing.T, l host.Links) {
 }
 
 func linkChange(t *testing.T, l host.Links) {
-	four, six := netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("2001:db8::1/64")
+	four, six := netip.MustParsePrefix("198.18.255.1/24"), netip.MustParsePrefix("2001:db8:ff::1/64")
 	must(t, l.AddVeth(t.Context(), linkName, peerName))
 	must(t, l.Set(t.Context(), "", linkName, host.LinkChange{
 		Name: "weft-test-r", MAC: "02:00:00:00:00:07", MTU: 1400, Checksum: ptr(false), Up: ptr(true),
@@ -139,7 +139,7 @@ func linkChange(t *testing.T, l host.Links) {
 	}
 	must(t, l.Set(t.Context(), "", "weft-test-r", host.LinkChange{}))
 	must(t, l.Set(t.Context(), "", "weft-test-r", host.LinkChange{
-		Checksum: ptr(true), RemoveAddresses: []netip.Prefix{six}, AddAddresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.2/24")},
+		Checksum: ptr(true), RemoveAddresses: []netip.Prefix{six}, AddAddresses: []netip.Prefix{netip.MustParsePrefix("198.18.255.2/24")},
 	}))
 	got = needLink(t, l, "", "weft-test-r")
 	if !got.Checksum || len(got.Addresses) != 2 || slices.Contains(got.Addresses, six) {
@@ -165,7 +165,7 @@ func linkChange(t *testing.T, l host.Links) {
 }
 
 func linkMove(t *testing.T, l host.Links) {
-	address := netip.MustParsePrefix("192.0.2.1/24")
+	address := netip.MustParsePrefix("198.18.255.1/24")
 	must(t, l.AddNamespace(t.Context(), spaceName))
 	must(t, l.AddVeth(t.Context(), linkName, peerName))
 	must(t, l.Set(t.Context(), "", peerName, host.LinkChange{AddAddresses: []netip.Prefix{address}, Up: ptr(true)}))
@@ -187,19 +187,19 @@ func linkMove(t *testing.T, l host.Links) {
 func linkRoute(t *testing.T, l host.Links) {
 	must(t, l.AddNamespace(t.Context(), spaceName))
 	must(t, l.AddVeth(t.Context(), linkName, peerName))
-	through4 := host.Route{Destination: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("192.0.2.254"), Link: peerName, Metric: 50}
-	through6 := host.Route{Destination: netip.MustParsePrefix("2001:db8:1::/48"), Via: netip.MustParseAddr("2001:db8::fe"), Link: peerName, Metric: 1024}
+	through4 := host.Route{Destination: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("198.18.255.254"), Link: peerName, Metric: 50}
+	through6 := host.Route{Destination: netip.MustParsePrefix("2001:db8:1::/48"), Via: netip.MustParseAddr("2001:db8:ff::fe"), Link: peerName, Metric: 1024}
 	direct := host.Route{Destination: netip.MustParsePrefix("198.51.100.0/24"), Link: peerName}
 	must(t, l.Set(t.Context(), "", linkName, host.LinkChange{Up: ptr(true)}))
 	must(t, l.Set(t.Context(), "", peerName, host.LinkChange{
 		Namespace: ptr(spaceName), Up: ptr(true),
-		AddAddresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.1/24"), netip.MustParsePrefix("2001:db8::1/64")},
+		AddAddresses: []netip.Prefix{netip.MustParsePrefix("198.18.255.1/24"), netip.MustParsePrefix("2001:db8:ff::1/64")},
 		AddRoutes:    []host.Route{through4, through6, direct},
 	}))
 	want := []host.Route{
 		through4, through6, direct,
-		{Destination: netip.MustParsePrefix("192.0.2.0/24"), Link: peerName},
-		{Destination: netip.MustParsePrefix("2001:db8::/64"), Link: peerName, Metric: 256},
+		{Destination: netip.MustParsePrefix("198.18.255.0/24"), Link: peerName},
+		{Destination: netip.MustParsePrefix("2001:db8:ff::/64"), Link: peerName, Metric: 256},
 	}
 	sameRoutes(t, l, want)
 	wantError(t, "a route twice", l.Set(t.Context(), spaceName, peerName, host.LinkChange{AddRoutes: []host.Route{direct}}), fs.ErrExist)

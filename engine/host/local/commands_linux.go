@@ -25,7 +25,7 @@ const (
 	grace = 5 * time.Second
 	// drain is how long output is still read of a program that has ended: a
 	// daemon that it left behind may hold the pipe for ever.
-	drain = 2 * time.Second
+	drain = time.Second
 	// keptOutput is kept of both ends of stdout, and of stderr.
 	keptOutput = 8 << 20
 )

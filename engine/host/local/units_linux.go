@@ -196,6 +196,9 @@ const maxLog = 8 << 10
 
 // log is the last lines of a unit's log; empty where there is no journal.
 func (u *units) log(ctx context.Context, name string) []byte {
+	// What a program wrote right before its end may not be in the journal yet.
+	sync := host.Command{Argv: []string{"journalctl", "--sync"}, Timeout: 10 * time.Second}
+	_, _ = u.commands.Query(ctx, sync) // systemd before 228 does not know it
 	r, err := u.commands.Query(ctx, host.Command{
 		Argv:    []string{"journalctl", "--unit=" + name, "--lines=20", "--no-pager", "--output=cat", "--quiet"},
 		Timeout: 10 * time.Second,
