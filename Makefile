@@ -20,9 +20,10 @@ bin/weft: $(RUNNERS) $(SOURCES) $(shell find testlab -name '*.go' ! -name '*_tes
 	$(GO) build -trimpath -o $@ ./cmd/weft
 
 # The runner is static and stripped; gzip without name and time, so that equal
-# sources make equal bytes.
+# sources make equal bytes. Its digest beside it is its address on hosts.
 engine/control/push/runners/weft-runner-linux-%.gz: $(SOURCES)
 	CGO_ENABLED=0 GOOS=linux GOARCH=$* $(GO) build -trimpath -buildvcs=false -ldflags '-s -w' -o bin/weft-runner-$* ./cmd/weft-runner
+	sha256sum bin/weft-runner-$* | cut -d" " -f1 > $(@:.gz=.sha256)
 	gzip -9nc bin/weft-runner-$* > $@.tmp && mv $@.tmp $@
 
 # Packages that are missing are installed; as root, or by sudo.
@@ -50,4 +51,4 @@ reference: build
 	bin/weft modules --markdown > docs/reference.md
 
 clean:
-	rm -rf bin $(RUNNERS)
+	rm -rf bin $(RUNNERS) $(RUNNERS:.gz=.sha256)

@@ -95,7 +95,9 @@ func carryOut(ctx context.Context, s streams, f *flags, p *language.Program, r *
 	case !r.Changes():
 		r.Prove(ctx)
 	default:
-		screen.plan(p, r.Planned())
+		if !f.yes && !reviewed { // else what changes is shown as it does
+			screen.plan(p, r.Planned())
+		}
 		ok, err := approved(s, f, reviewed)
 		if err != nil || !ok {
 			r.Recap(ctx)

@@ -27,6 +27,9 @@ func load(s streams, f *flags, playbook string, read func(string) ([]byte, error
 		Flags: f.vars, Files: f.varFiles, Environment: s.environment,
 		Ask: s.askVariable(), Tags: f.tags, SkipTags: f.skipTags,
 	})
+	if program != nil && playbook != "" {
+		diags = append(diags, program.Validate()...)
+	}
 	return program, report(s, diags)
 }
 
@@ -48,7 +51,7 @@ func report(s streams, diags language.Diagnostics) error {
 			n++
 		}
 	}
-	fmt.Fprintf(s.err, "%s; nothing was touched\n", plural(n, "mistake"))
+	fmt.Fprintf(s.err, "%s\n", plural(n, "mistake"))
 	return exitWith(1)
 }
 

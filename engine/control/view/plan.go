@@ -9,9 +9,9 @@ import (
 	"weft/engine/wire"
 )
 
-// Plan shows what an apply would do, host by host, attribute by attribute.
+// Plan shows what an apply would do, host by host, attribute by attribute. What
+// is changed afterwards is then told in a line each.
 func (t *Text) Plan(order []string, planned map[string][]run.Planned) {
-	t.live.stop()
 	var b strings.Builder
 	changes, waiting, hosts, same := 0, 0, 0, 0
 	for _, h := range order {
@@ -43,9 +43,17 @@ func (t *Text) Plan(order []string, planned map[string][]run.Planned) {
 		if waiting > 0 {
 			fmt.Fprintf(&b, ", %d known after apply", waiting)
 		}
-		fmt.Fprintf(&b, ", on %d hosts; %d hosts as they should be\n", hosts, same)
+		fmt.Fprintf(&b, ", on %s; %s as they should be\n", count(hosts, "host"), count(same, "host"))
 	}
+	t.reviewed = true
 	t.live.print(b.String())
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func (t *Text) planned(b *strings.Builder, p run.Planned) {

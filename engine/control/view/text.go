@@ -32,7 +32,8 @@ type Text struct {
 	live      *live
 	verbosity Verbosity
 	width     int // of the longest host's name
-	failures  []string
+	// reviewed says that the deltas were shown in a plan just before.
+	reviewed bool
 }
 
 // NewText returns a view on out. On a terminal, unless the environment has CI,
@@ -177,7 +178,7 @@ func (t *Text) unit(e run.Event) {
 	}
 	var b strings.Builder
 	b.WriteString(line + "\n")
-	if u.Finding != nil && u.State != wire.Converged {
+	if u.Finding != nil && u.State != wire.Converged && (!t.reviewed || t.verbosity >= Everything) {
 		t.p.deltas(&b, strings.Repeat(" ", t.width+4), u.Finding.Deltas)
 	}
 	t.live.print(b.String())
@@ -201,7 +202,6 @@ func (t *Text) failure(e run.Event) string {
 		}
 		b.WriteString(t.p.faint(indent(pad+"| ", strings.Join(shown, "\n"))) + "\n")
 	}
-	t.failures = append(t.failures, e.Host+" "+u.Address)
 	return b.String()
 }
 
@@ -212,13 +212,21 @@ func (t *Text) need(e run.Event) {
 	case n.Error != "":
 		t.live.print(fmt.Sprintf("%s  %s  %s\n%s\n", t.name(e.Host), t.p.red("failed"), what,
 			indent(strings.Repeat(" ", t.width+4), wire.Neutralise(n.Error))))
-	case t.verbosity >= Needs || e.Phase == run.Applying:
+	case t.verbosity >= Needs || e.Phase != run.Planning:
 		t.live.print(fmt.Sprintf("%s  %s  %s  %s\n", t.name(e.Host), t.p.yellow("settled"), what, t.p.faint(short(n.Elapsed))))
 	}
 }
 
-// recap is a line a host, and the slowest steps last.
+// recap is a line a host, and the slowest steps last. Where nothing happened,
+// as in a plan, there is none.
 func (t *Text) recap(r *run.Recap) string {
+	idle := true
+	for _, c := range r.Hosts {
+		idle = idle && c == (run.Count{})
+	}
+	if idle {
+		return ""
+	}
 	var b strings.Builder
 	b.WriteString("\n" + t.p.bold("recap") + t.p.faint(fmt.Sprintf("  run %s  %s", r.Run, short(r.Elapsed))) + "\n")
 	hosts := make([]string, 0, len(r.Hosts))
