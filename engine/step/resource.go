@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -121,6 +122,9 @@ func (s resourceStep[S]) merge(now, want, before S) (S, error) {
 	}
 	drift := s.resource.Diff(now, want)
 	whole := open["state"] || slices.ContainsFunc(drift, func(d Delta) bool { return d.Path == "state" })
+	for _, name := range wholeAttributes(now) {
+		whole = whole || open[name]
+	}
 	var foreign []string
 	for _, d := range drift {
 		if len(open) > 0 && (whole || open[d.Path]) {
@@ -143,6 +147,18 @@ func (s resourceStep[S]) merge(now, want, before S) (S, error) {
 		panic("step: a merged state that does not decode: " + err.Error())
 	}
 	return merged, conflict
+}
+
+// wholeAttributes are the attributes that are tagged so.
+func wholeAttributes(state any) []string {
+	var names []string
+	t := reflect.TypeOf(state)
+	for i := range t.NumField() {
+		if f := FieldOf(t.Field(i)); f.Has("whole") {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }
 
 func toTree(state any) map[string]any {

@@ -26,6 +26,9 @@
 //	weft:"trigger"              a ref list: a change of one of these steps
 //	                            raises the need that this step settles
 //	weft:"found"                filled by Read for undo, not for playbooks
+//	weft:"whole"                a change of it makes another object: where
+//	                            another hand changed a part since, undo
+//	                            leaves all of it
 //	weft:"secret"               always treated as sensitive
 //	default:"10s"               the value where it is left out, for plain types
 //	doc:"One sentence."         for the reference
@@ -54,9 +57,9 @@ var ErrConflict = errors.New("changed by another hand since")
 var ErrIrreversible = errors.New("cannot be undone")
 
 // A Step is one piece of desired state as the engine sees it. The engine calls
-// Check, records the Finding on disk, calls Apply, and calls Check again: a
-// difference that is still there is a failure whatever Apply returned, unless
-// an open [Need] covers it.
+// Check, records the Finding on disk, calls Apply, and calls Check again, all on
+// the same Step: a difference that is still there is a failure whatever Apply
+// returned, unless an open [Need] covers it.
 type Step interface {
 	// Check compares the machine with what is wanted. It writes nothing.
 	Check(ctx context.Context, v host.View) (Finding, error)
@@ -110,14 +113,16 @@ type Finding struct {
 	// module's own shape.
 	Before json.RawMessage `json:"before,omitzero"`
 	Want   json.RawMessage `json:"want,omitzero"`
-	// Outputs is an object; a key that is not there is not known yet.
+	// Outputs is an object of what will hold once the deltas are settled: a
+	// key whose value only the apply will show is left out.
 	Outputs json.RawMessage `json:"outputs,omitzero"`
 	// Needs are what must happen before the change is in force.
 	Needs []Need `json:"needs,omitzero"`
 	Cost  Cost   `json:"cost,omitzero"`
 	// Settled says that the change was once seen in force, so that what
 	// differs from Want since is another hand's work. The journal sets it
-	// before Undo.
+	// before Undo, and no longer once an undo has begun: what a killed undo
+	// left is our own half-made work again.
 	Settled bool `json:"settled,omitzero"`
 	// Warnings are for the reader of a plan: a loop, an attribute without
 	// effect.

@@ -25,7 +25,7 @@ const shownLimit = 64 << 10
 type File struct {
 	Path    string             `json:"path" weft:"label" doc:"Absolute path of the file."`
 	Content step.Attr[content] `json:"content,omitzero" doc:"The whole content. Give it with templatefile() or file(), or as a heredoc."`
-	Target  step.Attr[string]  `json:"target,omitzero" doc:"Makes a symlink that points there, instead of a file with content."`
+	Target  step.Attr[string]  `json:"target,omitzero" weft:"whole" doc:"Makes a symlink that points there, instead of a file with content."`
 	Owner   step.Attr[string]  `json:"owner,omitzero" doc:"User that owns it, by name or number; root for a new file."`
 	Group   step.Attr[string]  `json:"group,omitzero" doc:"Group that owns it, by name or number; root for a new file."`
 	Mode    step.Attr[string]  `json:"mode,omitzero" doc:"Permission bits in octal, as a string; 0644 for a new file."`

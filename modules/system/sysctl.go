@@ -115,9 +115,7 @@ func (sysctls) Read(ctx context.Context, v host.View, want setting) (setting, er
 	switch {
 	case err == nil:
 		have.Text = step.Is(string(text))
-		if value, ok := lastValue(string(text), want.Key); ok {
-			have.Persistent = step.Is(value)
-		}
+		have.Persistent = valueIn(string(text), want.Key)
 	case !errors.Is(err, fs.ErrNotExist):
 		return have, err
 	}
@@ -140,7 +138,7 @@ func (sysctls) Write(ctx context.Context, h host.Host, have, want setting) error
 	}
 	now, there := have.Text.Get()
 	text := setLine(now, want.Key, want.Persistent)
-	if found, was := want.Text.Get(); was && setLine(found, want.Key, step.None[string]()) == setLine(now, want.Key, step.None[string]()) {
+	if found, was := want.Text.Get(); was && sameBut(want.Key, found, now) && valueIn(found, want.Key) == want.Persistent {
 		text = found
 	} else if want.Text.Absent() && text == "" {
 		return h.Files.Remove(ctx, want.File)
@@ -172,6 +170,14 @@ func canonicalKey(key string) string {
 	return strings.NewReplacer(".", "/", "/", ".").Replace(key)
 }
 
+// spelledKey is a key as files have it: with dots, unless a name holds one.
+func spelledKey(key string) string {
+	if strings.Contains(key, ".") {
+		return key
+	}
+	return strings.ReplaceAll(key, "/", ".")
+}
+
 // canonicalValue joins what the kernel separates by tabs.
 func canonicalValue(value string) string { return strings.Join(strings.Fields(value), " ") }
 
@@ -199,6 +205,20 @@ func lastValue(text, key string) (value string, ok bool) {
 	return value, ok
 }
 
+// valueIn is lastValue as an attribute.
+func valueIn(text, key string) step.Attr[string] {
+	if value, ok := lastValue(text, key); ok {
+		return step.Is(value)
+	}
+	return step.None[string]()
+}
+
+// sameBut says whether two files differ in the key alone.
+func sameBut(key, a, b string) bool {
+	none := step.None[string]()
+	return setLine(a, key, none) == setLine(b, key, none)
+}
+
 // setLine returns the file with one line for the key, where its last line was,
 // or with none.
 func setLine(text, key string, value step.Attr[string]) string {
@@ -216,7 +236,7 @@ func setLine(text, key string, value step.Attr[string]) string {
 		if at < 0 {
 			at = len(lines)
 		}
-		lines = slices.Insert(lines, at, key+" = "+v)
+		lines = slices.Insert(lines, at, spelledKey(key)+" = "+v)
 	}
 	if len(lines) == 0 {
 		return ""

@@ -6,10 +6,20 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"runtime"
 	"strings"
 
 	"weft/engine/host"
+	"weft/engine/host/local"
 )
+
+// realDoors are the doors of the machine that the test runs on.
+func realDoors() (host.Host, error) {
+	if runtime.GOOS != "linux" {
+		return host.Host{}, errors.New("WEFT_LAWS_HOST needs Linux")
+	}
+	return local.New(), nil
+}
 
 // realGround cleans this very machine and arranges it.
 func (s Subject) realGround(ctx context.Context, found Hand) (place, error) {

@@ -293,6 +293,9 @@ func (s Subject) chain(ctx context.Context, g ground, seed uint64) []Violation {
 			return []Violation{{0, err.Error()}}
 		}
 		f, _, err := tr.converge(ctx, p, when)
+		if err != nil && !errors.Is(err, errStop) {
+			break // a kind may refuse what another case left: masked is not to be started
+		}
 		if err != nil {
 			return tr.guard(func() error { return err })
 		}
