@@ -226,7 +226,7 @@ func (j *Journal) open() error {
 		return err
 	}
 	if j.fresh {
-		j.size, err = 0, j.writeHeader(f)
+		err = j.writeHeader(f)
 	} else {
 		err = f.Truncate(j.size)
 	}

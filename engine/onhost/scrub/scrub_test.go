@@ -1,0 +1,77 @@
+package scrub
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestText(t *testing.T) {
+	s := &Scrubber{}
+	if got := s.Text("as it is"); got != "as it is" {
+		t.Errorf("without secrets: %q", got)
+	}
+	s.Add("", "ab", "hunter2", "hunter2-long", "two\nlines-of-it\nx")
+	for in, want := range map[string]string{
+		"ab is too short to be looked for": "ab is too short to be looked for",
+		"pw=hunter2;":                      "pw=(sensitive);",
+		"hunter2-longer":                   "(sensitive)er",
+		"before lines-of-it after":         "before (sensitive) after",
+		`"two\nlines-of-it\nx"`:            `"(sensitive)"`,
+	} {
+		if got := s.Text(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestBase64AtEachPlace(t *testing.T) {
+	const secret = "correct horse battery"
+	s := &Scrubber{}
+	s.Add(secret)
+	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.RawStdEncoding, base64.URLEncoding, base64.RawURLEncoding} {
+		for before := range 4 {
+			for after := range 4 {
+				text := e.EncodeToString([]byte(strings.Repeat("?", before) + secret + strings.Repeat("?", after)))
+				got := s.Text(text)
+				if !strings.Contains(got, Shown) || len(got) > len(text)-len(secret)+len(Shown) {
+					t.Errorf("%d before, %d after: %q became %q", before, after, text, got)
+				}
+			}
+		}
+	}
+}
+
+func TestJSONStaysJSON(t *testing.T) {
+	s := &Scrubber{}
+	s.Add(`a"b\c`, "12345", "key-name", "<tag>")
+	for in, want := range map[string]string{
+		`{"a":"nothing"}`:             `{"a":"nothing"}`,
+		`{"a":"x a\"b\\c y"}`:         `{"a":"x (sensitive) y"}`,
+		`{"n":12345,"m":[123456]}`:    `{"m":["(sensitive)6"],"n":"(sensitive)"}`,
+		`{"key-name":{"key-name":1}}`: `{"(sensitive)":{"(sensitive)":1}}`,
+		`"\u003ctag\u003e"`:           `"(sensitive)"`,
+		`{"broken": 12345`:            `"(sensitive)"`,
+	} {
+		got := s.JSON(json.RawMessage(in))
+		if string(got) != want {
+			t.Errorf("%s became %s, want %s", in, got, want)
+		}
+	}
+}
+
+func FuzzJSON(f *testing.F) {
+	f.Add(`{"a":["secret",1,true,null,{"secret":"x"}]}`, "secret")
+	f.Add(`"\ud800"`, "\xff\xfe\xfd")
+	f.Fuzz(func(t *testing.T, text, secret string) {
+		s := &Scrubber{}
+		s.Add(secret)
+		if !json.Valid([]byte(text)) {
+			return
+		}
+		if got := s.JSON(json.RawMessage(text)); !json.Valid(got) {
+			t.Fatalf("%s without %q is no JSON: %s", text, secret, got)
+		}
+	})
+}
