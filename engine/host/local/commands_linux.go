@@ -138,14 +138,18 @@ func timeout(ctx context.Context, c host.Command) time.Duration {
 // wait waits for the end of a program, and brings it about where its time is
 // over or stop is closed. The error says why it was ended.
 func wait(ctx context.Context, stop <-chan struct{}, cmd *exec.Cmd, limit time.Duration) error {
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
+	var ended error
+	done := make(chan struct{})
+	go func() {
+		ended = cmd.Wait()
+		close(done)
+	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	var why error
 	select {
-	case err := <-done:
-		return waitError(err)
+	case <-done:
+		return waitError(ended)
 	case <-timer.C:
 		why = fmt.Errorf("ended by weft after %s: %w", limit.Round(time.Millisecond), context.DeadlineExceeded)
 	case <-stop:
@@ -153,16 +157,12 @@ func wait(ctx context.Context, stop <-chan struct{}, cmd *exec.Cmd, limit time.D
 	}
 	// A negative id is the whole process group (kill(2)).
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
-	reaped := false
 	select {
 	case <-done:
-		reaped = true
 	case <-time.After(grace):
 	}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-	if !reaped {
-		<-done
-	}
+	<-done
 	return why
 }
 

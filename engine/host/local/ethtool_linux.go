@@ -1,8 +1,8 @@
 package local
 
 import (
+	"errors"
 	"fmt"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -46,7 +46,7 @@ func readChecksums(namespace string, all []host.Link) error {
 		for _, l := range veths {
 			v := ethtoolValue{command: ethtoolGetTxChecksum}
 			err := ethtool(socket, l.Name, &v)
-			if err != nil && err != unix.ENODEV { // ENODEV: gone since it was listed
+			if err != nil && !errors.Is(err, unix.ENODEV) { // ENODEV: gone since it was listed
 				return fmt.Errorf("read the checksum offload of %s: %w", l.Name, err)
 			}
 			l.Checksum = v.data != 0
@@ -73,8 +73,7 @@ func withSocket(namespace string, ask func(socket int) error) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(socket)
-	return ask(socket)
+	return errors.Join(ask(socket), unix.Close(socket))
 }
 
 func ethtool(socket int, name string, v *ethtoolValue) error {
@@ -86,7 +85,7 @@ func ethtool(socket int, name string, v *ethtoolValue) error {
 	//nolint:gosec // ioctl(2) takes a pointer
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(socket), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&request)))
 	if errno != 0 {
-		return syscall.Errno(errno)
+		return errno
 	}
 	return nil
 }

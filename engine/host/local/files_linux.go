@@ -62,7 +62,7 @@ func (f *files) Read(ctx context.Context, path string) ([]byte, error) {
 	if err != nil {
 		return nil, pathError("read", path, err)
 	}
-	defer file.Close()
+	defer release(file)
 	info, err := file.Stat()
 	if err != nil {
 		return nil, pathError("read", path, err)
@@ -252,7 +252,7 @@ func syncDirectory(dir string) error {
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer release(d)
 	if err := d.Sync(); err != nil && !errors.Is(err, syscall.EINVAL) { // EINVAL: the file system has nothing to sync
 		return err
 	}

@@ -25,7 +25,7 @@ func (kernel) Get(ctx context.Context, path string) (string, error) {
 	if err != nil {
 		return "", pathError("read", path, err)
 	}
-	defer file.Close()
+	defer release(file)
 	value, err := io.ReadAll(io.LimitReader(file, maxValue))
 	if err == nil && len(value) == maxValue {
 		err = errors.New("longer than any value")

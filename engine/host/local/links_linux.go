@@ -139,7 +139,7 @@ func dial(ctx context.Context, namespace string, ask func(*netlink.Handle) error
 		if err != nil {
 			return err
 		}
-		defer ns.Close()
+		defer release(ns)
 		at = netns.NsHandle(ns.Fd())
 	}
 	h, err := netlink.NewHandleAt(at, unix.NETLINK_ROUTE)

@@ -44,7 +44,7 @@ func moveLink(ctx context.Context, from, name, to string) error {
 	if err != nil {
 		return err
 	}
-	defer target.Close()
+	defer release(target)
 	return dial(ctx, from, func(h *netlink.Handle) error {
 		l, err := findLink(h, name)
 		if err != nil {

@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -52,7 +53,7 @@ func within(namespace string, act func() error) error {
 	if err != nil {
 		return err
 	}
-	defer ns.Close()
+	defer release(ns)
 	return onThread(func() error {
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter network namespace %q: %w", namespace, err)
@@ -73,7 +74,7 @@ func onThread(act func() error) error {
 			done <- err
 			return
 		}
-		defer home.Close()
+		defer release(home)
 		err = act()
 		if unix.Setns(int(home.Fd()), unix.CLONE_NEWNET) == nil {
 			runtime.UnlockOSThread()
@@ -82,6 +83,10 @@ func onThread(act func() error) error {
 	}()
 	return <-done
 }
+
+// release closes what was only read or looked at: nothing is lost where that
+// fails.
+func release(c io.Closer) { _ = c.Close() }
 
 // threadNamespace is the network namespace of the calling thread, for kernels
 // without /proc/thread-self too.

@@ -32,7 +32,7 @@ func (packets) Exchange(ctx context.Context, e host.Exchange) (host.ExchangeRepo
 	if err != nil {
 		return host.ExchangeReport{}, fmt.Errorf("exchange with %s: %w", e.Target, err)
 	}
-	defer conn.Close()
+	defer release(conn)
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })()
 
 	sent := make(chan struct{})
@@ -108,7 +108,7 @@ func (packets) Ping(ctx context.Context, p host.Ping) (host.PingReport, error) {
 	if refused != nil {
 		return host.PingReport{Refused: refused.Error()}, nil
 	}
-	defer socket.Close()
+	defer release(socket)
 	defer context.AfterFunc(ctx, func() { _ = socket.SetReadDeadline(time.Now()) })()
 	s := series{socket: socket, ping: p, id: uint16(rand.Uint32()), sentAt: make(map[uint16]time.Time)}
 	if err := s.run(ctx); err != nil {
