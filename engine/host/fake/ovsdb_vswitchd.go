@@ -41,14 +41,18 @@ func (m *Machine) startVswitchd() {
 	if !m.HasDatabase(host.OpenVSwitch) {
 		return
 	}
-	config := row.Map(m.Rows(host.OpenVSwitch, "Open_vSwitch")[0], "other_config")
+	root := m.Rows(host.OpenVSwitch, "Open_vSwitch")[0]
+	config, ids := row.Map(root, "other_config"), row.Map(root, "external_ids")
+	if ids["system-id"] == "" { // ovs-ctl(8) makes one up where no file has it
+		ids["system-id"] = "00000000-0000-4000-8000-00000000f00d"
+	}
 	dpdk := config["dpdk-init"] == "true" || config["dpdk-init"] == "try"
 	version := "none"
 	if dpdk {
 		version = "DPDK 22.11.7"
 	}
 	m.Transact(host.OpenVSwitch, ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: "Open_vSwitch", Row: ovsdb.Row{
-		"ovs_version": row.Optional("3.1.0"), "db_version": row.Optional("8.3.1"),
+		"external_ids": row.Strmap(ids), "ovs_version": row.Optional("3.1.0"), "db_version": row.Optional("8.3.1"),
 		"system_type": row.Optional("debian"), "system_version": row.Optional("12"),
 		"datapath_types":   row.Set("netdev", "system"),
 		"iface_types":      row.Set("erspan", "geneve", "gre", "internal", "patch", "stt", "system", "tap", "vxlan"),
@@ -289,7 +293,8 @@ func (v switching) write(table string, r ovsdb.Row, columns ovsdb.Row) {
 	var tx row.Tx
 	tx.Update(table, row.ID(r), columns)
 	v.m.Transact(host.OpenVSwitch, tx.Operations()...)
-	if problem := row.String(ovsdb.Row{"error": columns["error"]}, "error"); problem != "" && problem != row.String(r, "error") {
+	n, _ := row.Int(columns, "ofport")
+	if problem := row.String(columns, "error"); n < 0 && problem != row.String(r, "error") {
 		log, _ := v.m.File("/var/log/openvswitch/ovs-vswitchd.log")
 		lines := strings.Count(log, "\n")
 		v.m.WriteFile("/var/log/openvswitch/ovs-vswitchd.log",

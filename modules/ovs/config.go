@@ -1,0 +1,131 @@
+package ovs
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"weft/engine/host"
+	"weft/engine/host/row"
+	"weft/engine/step"
+)
+
+// ConfigSpec is the attributes of ovs_config.
+type ConfigSpec struct {
+	OtherConfig map[string]step.Attr[string] `json:"other_config,omitzero" doc:"Keys of the column other_config; null removes a key, keys left out stay."`
+	ExternalIDs map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of the column external_ids; null removes a key, keys left out stay."`
+
+	Seen configSeen `json:"seen,omitzero" weft:"found"`
+}
+
+// configSeen is for the outputs.
+type configSeen struct {
+	Version  string `json:"version,omitzero"`
+	Database string `json:"database,omitzero"`
+	SystemID string `json:"system_id,omitzero"`
+}
+
+// ConfigOutputs is what ovs_config knows when it is done.
+type ConfigOutputs struct {
+	Version  string `json:"ovs_version,omitzero" doc:"Version of ovs-vswitchd, as the database says it."`
+	Database string `json:"db_version,omitzero" doc:"Version of the database's schema."`
+	SystemID string `json:"system_id,omitzero" doc:"The identity of this switch: external_ids:system-id."`
+}
+
+// config is the resource behind ovs_config: the one row of Open_vSwitch.
+type config struct{}
+
+func (config) Read(ctx context.Context, v host.View, want ConfigSpec) (ConfigSpec, error) {
+	t, err := readTables(ctx, v)
+	if err != nil {
+		return ConfigSpec{}, err
+	}
+	return ConfigSpec{
+		OtherConfig: readKeys(want.OtherConfig, t.root, "other_config"),
+		ExternalIDs: readKeys(want.ExternalIDs, t.root, "external_ids"),
+		Seen: configSeen{
+			Version: row.String(t.root, "ovs_version"), Database: row.String(t.root, "db_version"),
+			SystemID: row.Map(t.root, "external_ids")["system-id"],
+		},
+	}, nil
+}
+
+func (config) Diff(have, want ConfigSpec) []step.Delta { return step.Compare(have, want) }
+
+func (config) Write(ctx context.Context, h host.Host, _, want ConfigSpec) error {
+	t, err := freshTables(ctx, h.OVSDB)
+	if err != nil {
+		return err
+	}
+	c := newColumns()
+	c.keys("other_config", want.OtherConfig)
+	c.keys("external_ids", want.ExternalIDs)
+	var tx row.Tx
+	c.apply(&tx, "Open_vSwitch", t.root)
+	return commit(ctx, h, t, &tx)
+}
+
+// restartKeys are the keys of other_config that ovs-vswitchd reads only when
+// it starts (ovs-vswitchd.conf.db(5): "changing this value requires restarting
+// the daemon").
+func restartKeys() []string {
+	return []string{
+		"dpdk-alloc-mem", "dpdk-extra", "dpdk-hugepage-dir", "dpdk-init", "dpdk-lcore-mask", "dpdk-socket-limit", "dpdk-socket-mem",
+		"hw-offload", "n-offload-threads", "offload-rebalance", "per-port-memory", "shared-mempool-config", "userspace-tso-enable",
+		"vhost-iommu-support", "vhost-postcopy-support", "vhost-sock-dir",
+	}
+}
+
+func (config) Advise(f *step.Finding, have, _ ConfigSpec) {
+	seen := have.Seen
+	for _, d := range f.Deltas {
+		key, isConfig := strings.CutPrefix(d.Path, "other_config.")
+		if isConfig && slices.Contains(restartKeys(), key) && len(f.Needs) == 0 {
+			f.Needs = []step.Need{{Verb: step.RestartUnit, Object: "ovs-vswitchd.service", Reason: "other_config:" + key}}
+			f.Cost.Disruption = "restarts ovs-vswitchd: a dataplane outage of seconds"
+		}
+		if d.Path == "external_ids.system-id" {
+			_ = json.Unmarshal(d.To, &seen.SystemID) // null leaves what is there
+		}
+	}
+	f.Outputs = mustJSON(ConfigOutputs(seen))
+}
+
+func mustJSON(v any) json.RawMessage {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("ovs: a value that is no JSON: " + err.Error())
+	}
+	return b
+}
+
+func configKind() step.Kind {
+	return step.Kind{
+		Name:    "ovs_config",
+		Summary: "Keys of Open vSwitch's own configuration: other_config and external_ids of the table Open_vSwitch.",
+		Doc: `Keys that are not named stay as they are. The step is done when ovs-vswitchd has taken the configuration in.
+
+Keys that ovs-vswitchd reads only when it starts (` + "`dpdk-init`, `dpdk-socket-mem`, `hw-offload`, …" + `) raise the need to restart
+` + "`ovs-vswitchd.service`" + `, a dataplane outage of seconds; it is settled once, at the end of the play or where a step asks for it.
+
+The keys are described in ovs-vswitchd.conf.db(5). A chassis of OVN is better described by ` + "`ovn_chassis`" + `, which keeps
+` + "`system-id`" + ` in its file too.`,
+		Spec:    ConfigSpec{},
+		Outputs: ConfigOutputs{},
+		Example: `step "ovs_config" "self" {
+  other_config = {
+    hw-offload = "true"
+    max-idle   = null
+  }
+  external_ids = { rack = "r12" }
+}`,
+		Make: func(u step.Unit) (step.Step, error) {
+			spec, err := step.Decode[ConfigSpec](u)
+			if err != nil {
+				return nil, err
+			}
+			return step.Of("configuration of Open vSwitch", config{}, spec), nil
+		},
+	}
+}

@@ -1,0 +1,253 @@
+package ovs
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"weft/engine/step"
+)
+
+// PortSpec is the attributes of ovs_port.
+type PortSpec struct {
+	Name            string                       `json:"name,omitzero" weft:"label" doc:"Name of the port and of its interface, at most 15 characters; of a NIC its device's."`
+	State           step.State                   `json:"state,omitzero" doc:"Whether the port should be there."`
+	Bridge          string                       `json:"bridge" weft:"required" doc:"The bridge; a port that is in another is moved."`
+	Type            step.Attr[string]            `json:"type,omitzero" doc:"Type of the interface: system for a device of the host (the same as null), internal, patch, vxlan, geneve, gre, dpdk, dpdkvhostuserclient, ….  Open vSwitch lists its own in iface_types."`
+	Options         map[string]step.Attr[string] `json:"options,omitzero" doc:"Keys of the interface's options: peer, remote_ip, dpdk-devargs, …."`
+	Tag             step.Attr[int]               `json:"tag,omitzero" doc:"VLAN of an access port, 0 to 4095."`
+	Trunks          []int                        `json:"trunks,omitzero" weft:"set" doc:"VLANs that a trunk carries; [] is all of them."`
+	CVLANs          []int                        `json:"cvlans,omitzero" weft:"set" doc:"Inner VLANs that a dot1q-tunnel port carries; [] is all of them."`
+	VLANMode        step.Attr[string]            `json:"vlan_mode,omitzero" weft:"enum=trunk|access|native-tagged|native-untagged|dot1q-tunnel" doc:"How VLANs are handled; null lets Open vSwitch choose by tag and trunks."`
+	Protected       step.Attr[bool]              `json:"protected,omitzero" doc:"Whether frames from other protected ports are kept away."`
+	MAC             step.Attr[string]            `json:"mac,omitzero" doc:"MAC address of an internal port."`
+	MTU             step.Attr[int]               `json:"mtu_request,omitzero" doc:"MTU of the device, in bytes."`
+	OFPort          step.Attr[int]               `json:"ofport_request,omitzero" doc:"OpenFlow port number to have, 1 to 65279."`
+	PolicingRate    step.Attr[int]               `json:"ingress_policing_rate,omitzero" doc:"Most that may be received, kbit/s; 0 is no limit."`
+	PolicingBurst   step.Attr[int]               `json:"ingress_policing_burst,omitzero" doc:"Burst above that rate, kbit; 0 is the default of 8000."`
+	BFD             map[string]step.Attr[string] `json:"bfd,omitzero" doc:"Keys of the interface's Bidirectional Forwarding Detection."`
+	LLDP            map[string]step.Attr[string] `json:"lldp,omitzero" doc:"Keys of the interface's Link Layer Discovery Protocol."`
+	ExternalIDs     map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of the interface's external_ids; iface-id and attached-mac belong here."`
+	PortExternalIDs map[string]step.Attr[string] `json:"port_external_ids,omitzero" doc:"Keys of the port's external_ids."`
+	OtherConfig     map[string]step.Attr[string] `json:"other_config,omitzero" doc:"Keys of the port's other_config."`
+	InterfaceConfig map[string]step.Attr[string] `json:"interface_other_config,omitzero" doc:"Keys of the interface's other_config: pmd-rxq-affinity, …."`
+	Up              step.Attr[bool]              `json:"up,omitzero" doc:"Whether the device is up."`
+	Addresses       []string                     `json:"addresses,omitzero" weft:"set" doc:"All addresses of an internal port, with prefix lengths."`
+	Persist         step.Attr[bool]              `json:"persist,omitzero" doc:"Whether ifupdown makes the port at boot as this step describes it."`
+
+	// File is the content of the persisted file: what Persist means.
+	File      step.Attr[string] `json:"persist.file,omitzero" weft:"found"`
+	ActualMTU int               `json:"mtu_request.device,omitzero" weft:"found"`
+	ActualMAC string            `json:"mac.device,omitzero" weft:"found"`
+	Error     string            `json:"error,omitzero" weft:"found"`
+	Saved     *saved            `json:"saved,omitzero" weft:"found"`
+	Device    map[string]device `json:"devices,omitzero" weft:"found"`
+	Seen      portSeen          `json:"seen,omitzero" weft:"found"`
+}
+
+// portSeen is for outputs, costs and warnings.
+type portSeen struct {
+	OFPort  int    `json:"ofport,omitzero"`
+	MAC     string `json:"mac,omitzero"`
+	Carries bool   `json:"carries,omitzero"` // the device has addresses, or a device beside it in the bridge has
+	Peer    string `json:"peer,omitzero"`    // what is wrong with a patch's peer
+	Twice   string `json:"twice,omitzero"`
+}
+
+// PortOutputs is what ovs_port knows when it is done.
+type PortOutputs struct {
+	OFPort int    `json:"ofport,omitzero" doc:"OpenFlow port number."`
+	MAC    string `json:"mac_in_use,omitzero" doc:"MAC address of the interface, lower case."`
+}
+
+// Validate implements [step.Validator].
+func (s *PortSpec) Validate() []step.Problem {
+	problems := nameProblems(s.Name)
+	for _, p := range nameProblems(s.Bridge) {
+		p.Path = "bridge"
+		problems = append(problems, p)
+	}
+	if s.Name == s.Bridge && s.Name != "" {
+		problems = append(problems, step.Problem{Path: "name", Message: "is the bridge's own port", Hint: "ovs_bridge describes it"})
+	}
+	if !s.State.There() {
+		return problems
+	}
+	if mac, ok := s.MAC.Get(); ok {
+		problems = append(problems, macProblems("mac", mac)...)
+	}
+	problems = append(problems, s.vlanProblems()...)
+	if n, ok := s.OFPort.Get(); ok && (n < 1 || n > 65279) {
+		problems = append(problems, step.Problem{Path: "ofport_request", Message: strconv.Itoa(n) + " is no OpenFlow port number", Hint: "1 to 65279"})
+	}
+	if s.Type.Or("") == "patch" && s.Options["peer"].Or("") == "" {
+		problems = append(problems, step.Problem{Path: "options.peer", Message: "is missing: a patch port names the port at its other end"})
+	}
+	if s.Options["peer"].Or("") == s.Name && s.Name != "" {
+		problems = append(problems, step.Problem{Path: "options.peer", Message: "is the port itself"})
+	}
+	for _, key := range []string{"iface-id", "attached-mac", "vm-uuid"} {
+		if _, there := s.PortExternalIDs[key]; there {
+			problems = append(problems, step.Problem{Path: "port_external_ids." + key, Message: "means nothing on a port: OVN reads it from the interface", Hint: "put it into external_ids"})
+		}
+	}
+	for _, p := range deviceProblems(s.MTU, s.Up, s.Addresses) {
+		p.Path = strings.Replace(p.Path, "mtu", "mtu_request", 1)
+		problems = append(problems, p)
+	}
+	if s.Persist.Or(false) {
+		problems = append(problems, unsafe(map[string]string{"type": s.Type.Or("")},
+			s.OtherConfig, s.ExternalIDs, s.Options, s.PortExternalIDs, s.InterfaceConfig)...)
+		for at, keys := range map[string]map[string]step.Attr[string]{"bfd": s.BFD, "lldp": s.LLDP} {
+			for _, p := range unsafe(nil, keys) {
+				p.Path = at + strings.TrimPrefix(p.Path, "other_config")
+				problems = append(problems, p)
+			}
+		}
+	}
+	return problems
+}
+
+func (s *PortSpec) vlanProblems() []step.Problem {
+	var problems []step.Problem
+	outside := func(at string, n int) {
+		if n < 0 || n > 4095 {
+			problems = append(problems, step.Problem{Path: at, Message: strconv.Itoa(n) + " is no VLAN", Hint: "0 to 4095"})
+		}
+	}
+	if n, ok := s.Tag.Get(); ok {
+		outside("tag", n)
+	}
+	for _, n := range s.Trunks {
+		outside("trunks", n)
+	}
+	for _, n := range s.CVLANs {
+		outside("cvlans", n)
+	}
+	mode, _ := s.VLANMode.Get()
+	if _, tagged := s.Tag.Get(); mode == "trunk" && tagged {
+		problems = append(problems, step.Problem{Path: "tag", Message: "has no effect on a port whose vlan_mode is trunk", Hint: "native-tagged and native-untagged are trunks with a native VLAN"})
+	}
+	return problems
+}
+
+// complete fills in what follows from what was given.
+func (s PortSpec) complete() PortSpec {
+	s.Addresses = canonical(s.Addresses)
+	if len(s.Addresses) > 0 && !s.Up.Managed() {
+		s.Up = step.Is(true)
+	}
+	for _, list := range []*[]int{&s.Trunks, &s.CVLANs} {
+		if *list != nil {
+			*list = slices.Compact(slices.Sorted(slices.Values(*list)))
+			if *list == nil {
+				*list = []int{}
+			}
+		}
+	}
+	if s.Persist.Managed() || !s.State.There() {
+		s.File = step.None[string]()
+	}
+	if s.Persist.Or(false) && s.State.There() {
+		s.File = step.Is(s.stanza().String())
+	}
+	return s
+}
+
+func (s PortSpec) stanza() stanza {
+	var port, iface settings
+	port.number("tag", s.Tag)
+	port.numbers("trunks", s.Trunks)
+	port.numbers("cvlans", s.CVLANs)
+	port.add("vlan_mode", s.VLANMode.Or(""))
+	port.flag("protected", s.Protected)
+	port.keys("other_config", s.OtherConfig)
+	port.keys("external_ids", s.PortExternalIDs)
+	if mac, ok := s.MAC.Get(); ok {
+		iface.add("mac", `\"`+mac+`\"`) // ovs-vsctl splits at colons unless quoted; the hook's shell takes the backslashes
+	}
+	iface.number("mtu_request", s.MTU)
+	iface.number("ofport_request", s.OFPort)
+	iface.number("ingress_policing_rate", s.PolicingRate)
+	iface.number("ingress_policing_burst", s.PolicingBurst)
+	iface.keys("bfd", s.BFD)
+	iface.keys("lldp", s.LLDP)
+	iface.keys("other_config", s.InterfaceConfig)
+	iface.keys("external_ids", s.ExternalIDs)
+	out := stanza{object: "port " + s.Name, name: s.Name, addresses: s.Addresses, up: s.Up.Or(false)}
+	out.options = []string{"ovs_bridge " + s.Bridge}
+	switch kind := s.Type.Or("system"); kind {
+	case "system":
+		out.options = append(out.options, "ovs_type OVSPort")
+		iface.keys("options", s.Options)
+	case "internal":
+		out.options = append(out.options, "ovs_type OVSIntPort")
+		iface.keys("options", s.Options)
+	case "patch":
+		out.options = append(out.options, "ovs_type OVSPatchPort", "ovs_patch_peer "+s.Options["peer"].Or(""))
+	default:
+		var tunnel settings
+		tunnel.keys("options", s.Options)
+		out.options = append(out.options, "ovs_type OVSTunnel", "ovs_tunnel_type "+kind)
+		if len(tunnel) > 0 {
+			out.options = append(out.options, "ovs_tunnel_options "+strings.Join(tunnel, " "))
+		}
+	}
+	if len(port) > 0 {
+		out.extra = append(out.extra, port.set("port", s.Name))
+	}
+	if len(iface) > 0 {
+		out.extra = append(out.extra, iface.set("interface", s.Name))
+	}
+	return out
+}
+
+func (s PortSpec) device() deviceSpec {
+	return deviceSpec{MTU: s.MTU, MAC: s.MAC, ActualMTU: s.ActualMTU, ActualMAC: s.ActualMAC, Up: s.Up, Addresses: s.Addresses}
+}
+
+// kind is the type of the interface; system where none is said.
+func (s PortSpec) kind() string { return s.Type.Or("system") }
+
+// keyed are the map columns of a port and of its interface.
+func (s *PortSpec) keyed() (port, iface map[string]*map[string]step.Attr[string]) {
+	return map[string]*map[string]step.Attr[string]{"other_config": &s.OtherConfig, "external_ids": &s.PortExternalIDs},
+		map[string]*map[string]step.Attr[string]{"options": &s.Options, "bfd": &s.BFD, "lldp": &s.LLDP,
+			"other_config": &s.InterfaceConfig, "external_ids": &s.ExternalIDs}
+}
+
+func sortedColumns(m map[string]*map[string]step.Attr[string]) []string {
+	return slices.Sorted(maps.Keys(m))
+}
+
+func portKind() step.Kind {
+	return step.Kind{
+		Name:    "ovs_port",
+		Summary: "A port of an Open vSwitch bridge, of any type, with its interface.",
+		Doc: `The step is done when the port works: its interface has an OpenFlow port number and no error. A new port that ovs-vswitchd cannot
+make is taken out again, and the error shows what ovs-vswitchd said of it. A patch port whose peer is not there yet is a warning, since
+a later step may bring it.
+
+A port that is in another bridge is moved. Columns and keys that are not named stay as they are. ` + "`external_ids`" + ` are those of the
+interface, where OVN looks for ` + "`iface-id`" + `.
+
+A NIC that joins a bridge loses its own traffic: the plan names it as severed where it, or for a port that goes its bridge, has
+addresses. With ` + "`persist`" + ` a file below /etc/network/interfaces.d lets ifupdown make the port at boot; the bridge must be kept too.`,
+		Spec:    PortSpec{},
+		Outputs: PortOutputs{},
+		Example: `step "ovs_port" "vm1" {
+  bridge       = "br-int"
+  type         = "internal"
+  tag          = 300
+  external_ids = { iface-id = "ls1-vm1" }
+}`,
+		Make: func(u step.Unit) (step.Step, error) {
+			spec, err := step.Decode[PortSpec](u)
+			if err != nil {
+				return nil, err
+			}
+			return step.Of("port "+spec.Name, port{}, spec.complete()), nil
+		},
+	}
+}

@@ -1,0 +1,229 @@
+package ovs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ovn-org/libovsdb/ovsdb"
+
+	"weft/engine/host"
+	"weft/engine/host/row"
+	"weft/engine/step"
+)
+
+// port is the resource behind ovs_port.
+type port struct{}
+
+// place is where a port stands in the database.
+type place struct {
+	bridge, port, iface ovsdb.Row
+}
+
+// find returns the place of a port with one interface.
+func (t tables) find(name string) (place, bool, error) {
+	p, there := named(t.ports, name)
+	if !there {
+		if i, taken := named(t.interfaces, name); taken {
+			return place{}, false, fmt.Errorf("interface %s is a member of a bond", row.String(i, "name"))
+		}
+		return place{}, false, nil
+	}
+	b, _ := t.bridgeOf(p)
+	if row.String(b, "name") == name {
+		return place{}, false, fmt.Errorf("it is the own port of bridge %s: ovs_bridge describes it", name)
+	}
+	ids := row.Refs(p, "interfaces")
+	if len(ids) != 1 {
+		return place{}, false, fmt.Errorf("it is a bond of %d interfaces, and ovs_port is for ports of one", len(ids))
+	}
+	return place{b, p, t.interfaces[ids[0]]}, true, nil
+}
+
+func (port) Read(ctx context.Context, v host.View, want PortSpec) (PortSpec, error) {
+	have := PortSpec{Name: want.Name, State: step.Absent, Bridge: want.Bridge}
+	t, err := readTables(ctx, v)
+	if err != nil {
+		return have, err
+	}
+	if have.File, err = readFile(ctx, v, portFile(want.Name), want.File); err != nil {
+		return have, err
+	}
+	if want.Persist.Or(false) && want.State.There() {
+		if err := canPersist(ctx, v, portFile(want.Name)); err != nil {
+			return have, err
+		}
+		if have.Seen.Twice, err = describedTwice(ctx, v, want.Name, portFile(want.Name)); err != nil {
+			return have, err
+		}
+	}
+	if _, there := named(t.bridges, want.Bridge); !there && want.State.There() {
+		return have, fmt.Errorf("there is no bridge %s: put a step ovs_bridge before it: %w", want.Bridge, step.ErrNotYet)
+	}
+	all, err := devices(ctx, v)
+	if err != nil {
+		return have, err
+	}
+	have.Seen.Carries = len(all[want.Name].Addresses) > 0
+	have.Seen.Peer = t.peerProblem(want)
+	at, there, err := t.find(want.Name)
+	if err != nil || !there {
+		return have, err
+	}
+	have.State, have.Bridge = step.Present, row.String(at.bridge, "name")
+	if !want.State.There() {
+		if have.Saved, err = save(ctx, v.OVSDB, "Port", row.ID(at.port)); err != nil {
+			return have, err
+		}
+		have.Seen.Carries = carries(t, at.bridge, all)
+		want = wholePort(want.Name, at)
+	}
+	return have.fill(want, at, all), nil
+}
+
+// carries says whether a device of the bridge has addresses, which a port that
+// goes may have served.
+func carries(t tables, bridge ovsdb.Row, all map[string]device) bool {
+	return slices.ContainsFunc(t.interfacesOf(bridge), func(i ovsdb.Row) bool { return len(all[row.String(i, "name")].Addresses) > 0 })
+}
+
+// wholePort manages everything, to record a port that goes.
+func wholePort(name string, at place) PortSpec {
+	s := PortSpec{
+		Name: name, State: step.Absent, Type: step.None[string](), Tag: step.None[int](), Trunks: []int{}, CVLANs: []int{},
+		VLANMode: step.None[string](), Protected: step.None[bool](), MAC: step.None[string](), MTU: step.None[int](), OFPort: step.None[int](),
+		PolicingRate: step.None[int](), PolicingBurst: step.None[int](), Up: step.None[bool](), Addresses: []string{},
+	}
+	ofPort, ofInterface := s.keyed()
+	for column, keys := range ofPort {
+		*keys = allKeys(at.port, column)
+	}
+	for column, keys := range ofInterface {
+		*keys = allKeys(at.iface, column)
+	}
+	return s
+}
+
+// fill answers what want manages of a port that is there.
+func (have PortSpec) fill(want PortSpec, at place, all map[string]device) PortSpec {
+	have.Type = readString(want.Type, at.iface, "type")
+	have.Tag = readInt(want.Tag, at.port, "tag")
+	if n, ok := row.Int(at.port, "tag"); ok && want.Tag.Managed() {
+		have.Tag = step.Is(n) // 0 is a VLAN, too
+	}
+	have.Trunks = readInts(want.Trunks, at.port, "trunks")
+	have.CVLANs = readInts(want.CVLANs, at.port, "cvlans")
+	have.VLANMode = readString(want.VLANMode, at.port, "vlan_mode")
+	have.Protected = readBool(want.Protected, at.port, "protected")
+	have.OFPort = readInt(want.OFPort, at.iface, "ofport_request")
+	have.PolicingRate = readInt(want.PolicingRate, at.iface, "ingress_policing_rate")
+	have.PolicingBurst = readInt(want.PolicingBurst, at.iface, "ingress_policing_burst")
+	wantPort, wantInterface := want.keyed()
+	havePort, haveInterface := have.keyed()
+	for column, keys := range wantPort {
+		*havePort[column] = readKeys(*keys, at.port, column)
+	}
+	for column, keys := range wantInterface {
+		*haveInterface[column] = readKeys(*keys, at.iface, column)
+	}
+	d, here := all[have.Name]
+	seen := want.device().read(deviceSpec{
+		MTU: readInt(want.MTU, at.iface, "mtu_request"),
+		MAC: readString(want.MAC, at.iface, "mac"),
+	}, d)
+	have.MTU, have.MAC, have.Up, have.Addresses = seen.MTU, seen.MAC, seen.Up, seen.Addresses
+	have.ActualMTU, have.ActualMAC = seen.ActualMTU, seen.ActualMAC
+	have.Error = portError(at.iface)
+	have.Seen.OFPort, _ = row.Int(at.iface, "ofport")
+	have.Seen.MAC = strings.ToLower(row.String(at.iface, "mac_in_use"))
+	have.Device = have.lost(want, d, here)
+	return have
+}
+
+// lost is what a change takes from the device and the database does not keep.
+func (have PortSpec) lost(want PortSpec, d device, here bool) map[string]device {
+	mine := have.Type.Or("") == "internal"
+	switch {
+	case !here:
+		return nil
+	case want.Device != nil, want.State == step.Absent && mine:
+		return map[string]device{have.Name: d}
+	case mine && (have.Bridge != want.Bridge || !sameType(have.Type, want.Type)):
+		return map[string]device{have.Name: d}
+	}
+	return nil
+}
+
+// portError says in what way a port does not work; empty where it does. A
+// patch whose peer is missing has a number and works once the peer comes.
+func portError(iface ovsdb.Row) string {
+	said := row.String(iface, "error")
+	n, ok := row.Int(iface, "ofport")
+	switch {
+	case row.String(iface, "type") == "patch" && n > 0:
+		return ""
+	case said != "":
+		return said
+	case !ok:
+		return "ovs-vswitchd has not made it"
+	case n <= 0:
+		return "it has no OpenFlow port number"
+	}
+	return ""
+}
+
+// peerProblem says what is wrong with the peer of a patch port.
+func (t tables) peerProblem(want PortSpec) string {
+	peer, ok := want.Options["peer"].Get()
+	if !ok || want.kind() != "patch" || !want.State.There() {
+		return ""
+	}
+	i, there := named(t.interfaces, peer)
+	switch {
+	case !there:
+		return "its peer " + peer + " is not there yet"
+	case row.String(i, "type") != "patch" || row.Map(i, "options")["peer"] != want.Name:
+		return "its peer " + peer + " does not name it in return"
+	}
+	return ""
+}
+
+func sameType(a, b step.Attr[string]) bool {
+	return !a.Managed() || !b.Managed() || a.Or("system") == b.Or("system")
+}
+
+func (port) Diff(have, want PortSpec) []step.Delta {
+	if sameType(have.Type, want.Type) {
+		have.Type = want.Type
+	}
+	have.MAC = likeMAC(have.MAC, want.MAC)
+	have.Persist = want.Persist // the file says it
+	deltas := step.Compare(have, want)
+	if have.State.There() && want.State.There() {
+		if have.Error != "" && want.Error == "" {
+			deltas = append(deltas, step.Change("error", have.Error, nil))
+		}
+		deltas = append(deltas, want.device().deltas(have.device(), "mtu_request.device", "mac.device")...)
+		deltas = append(deltas, deviceDeltas(have.Device, want.Device)...)
+	}
+	return append(deltas, fileDelta(have.File, want.File)...)
+}
+
+func (port) Advise(f *step.Finding, have, want PortSpec) {
+	if want.State.There() {
+		f.Outputs = mustJSON(PortOutputs{OFPort: max(have.Seen.OFPort, 0), MAC: have.Seen.MAC})
+		if have.Seen.Peer != "" {
+			f.Warnings = append(f.Warnings, "patch port "+want.Name+": "+have.Seen.Peer)
+		}
+	}
+	for _, d := range f.Deltas {
+		device := want.kind() == "system" && want.State.There() || !want.State.There() && have.kind() == "system"
+		if (d.Path == "state" || d.Path == "bridge") && have.Seen.Carries && device {
+			f.Cost.Severs = []string{want.Name}
+		}
+	}
+	if have.Seen.Twice != "" {
+		f.Warnings = append(f.Warnings, have.Seen.Twice+" describes "+want.Name+" too: at boot ifupdown goes by both")
+	}
+}

@@ -1,0 +1,149 @@
+package ovs
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ovn-org/libovsdb/ovsdb"
+
+	"weft/engine/host"
+	"weft/engine/host/row"
+	"weft/engine/step"
+)
+
+func (r port) Write(ctx context.Context, h host.Host, have, want PortSpec) error {
+	t, err := freshTables(ctx, h.OVSDB)
+	if err != nil {
+		return err
+	}
+	at, there, err := t.find(want.Name)
+	if err != nil {
+		return err
+	}
+	if !want.State.There() {
+		// The file goes first: a removal that is cut must not come back at boot.
+		if err := writeFile(ctx, h, portFile(want.Name), have.File, want.File); err != nil || !there {
+			return err
+		}
+		return remove(ctx, h, t, at)
+	}
+	home, ok := named(t.bridges, want.Bridge)
+	if !ok {
+		return fmt.Errorf("there is no bridge %s", want.Bridge)
+	}
+	var tx row.Tx
+	switch {
+	case there:
+		want.update(&tx, at, home)
+	case want.Saved != nil:
+		tx.GuardNone("Port", row.Is("name", want.Name))
+		tx.Mutate("Bridge", row.ID(home), row.AddRefs("ports", want.Saved.insert(&tx)))
+	default:
+		want.create(&tx, home)
+	}
+	if !there || inDatabase(r.Diff(have, want)) {
+		if err := commit(ctx, h, t, &tx); err != nil {
+			return err
+		}
+	}
+	if err := want.works(ctx, h, !there); err != nil {
+		return err
+	}
+	if err := want.settle(ctx, h, have); err != nil {
+		return err
+	}
+	return writeFile(ctx, h, portFile(want.Name), have.File, want.File)
+}
+
+// remove takes a port out of its bridge; the database collects its rows.
+func remove(ctx context.Context, h host.Host, t tables, at place) error {
+	var tx row.Tx
+	tx.Guard("Port", at.port, "interfaces")
+	tx.Mutate("Bridge", row.ID(at.bridge), row.RemoveRefs("ports", row.ID(at.port)))
+	return commit(ctx, h, t, &tx)
+}
+
+func (want PortSpec) create(tx *row.Tx, home ovsdb.Row) {
+	port, iface := want.columns()
+	tx.GuardNone("Port", row.Is("name", want.Name))
+	tx.Insert("Interface", "interface", iface.insertable(ovsdb.Row{"name": want.Name}))
+	tx.Insert("Port", "port", port.insertable(ovsdb.Row{"name": want.Name, "interfaces": row.UUIDs("interface")}))
+	tx.Mutate("Bridge", row.ID(home), row.AddRefs("ports", "port"))
+}
+
+func (want PortSpec) update(tx *row.Tx, at place, home ovsdb.Row) {
+	if sameType(step.Is(cmp.Or(row.String(at.iface, "type"), "system")), want.Type) {
+		want.Type = step.Attr[string]{} // "" and "system" are one
+	}
+	port, iface := want.columns()
+	port.apply(tx, "Port", at.port)
+	iface.apply(tx, "Interface", at.iface)
+	if row.ID(at.bridge) != row.ID(home) {
+		tx.Mutate("Bridge", row.ID(at.bridge), row.RemoveRefs("ports", row.ID(at.port)))
+		tx.Mutate("Bridge", row.ID(home), row.AddRefs("ports", row.ID(at.port)))
+	}
+}
+
+func (want PortSpec) columns() (port, iface *columns) {
+	port, iface = newColumns(), newColumns()
+	optional(port, "tag", want.Tag)
+	set(port, "trunks", want.Trunks)
+	set(port, "cvlans", want.CVLANs)
+	optional(port, "vlan_mode", want.VLANMode)
+	plain(port, "protected", want.Protected)
+	plain(iface, "type", want.Type)
+	optional(iface, "mac", want.MAC)
+	optional(iface, "mtu_request", want.MTU)
+	optional(iface, "ofport_request", want.OFPort)
+	plain(iface, "ingress_policing_rate", want.PolicingRate)
+	plain(iface, "ingress_policing_burst", want.PolicingBurst)
+	ofPort, ofInterface := want.keyed()
+	for _, column := range sortedColumns(ofPort) {
+		port.keys(column, *ofPort[column])
+	}
+	for _, column := range sortedColumns(ofInterface) {
+		iface.keys(column, *ofInterface[column])
+	}
+	return port, iface
+}
+
+// works fails where ovs-vswitchd could not make the port. One that was only
+// just put there is taken out again.
+func (want PortSpec) works(ctx context.Context, h host.Host, isNew bool) error {
+	t, err := freshTables(ctx, h.OVSDB)
+	if err != nil {
+		return err
+	}
+	at, there, err := t.find(want.Name)
+	if err != nil {
+		return err
+	}
+	if !there {
+		return fmt.Errorf("it is gone again: %w", row.ErrChanged)
+	}
+	said := portError(at.iface)
+	if said == "" || want.Error != "" {
+		return nil
+	}
+	err = fmt.Errorf("%s%s", said, logLines(ctx, h, want.Name))
+	if isNew {
+		err = errors.Join(err, remove(ctx, h, t, at))
+	}
+	return err
+}
+
+// settle does what is not in the database: address and state of the device. A
+// device that was made anew gets back what it had.
+func (want PortSpec) settle(ctx context.Context, h host.Host, have PortSpec) error {
+	lost := want.Device
+	if lost == nil && (have.Bridge != want.Bridge || !sameType(have.Type, want.Type)) {
+		lost = have.Device
+	}
+	var found *device
+	if d, ok := lost[want.Name]; ok {
+		found = &d
+	}
+	return want.device().set(ctx, h, want.Name, found)
+}

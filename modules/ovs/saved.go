@@ -1,0 +1,117 @@
+package ovs
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/ovn-org/libovsdb/ovsdb"
+
+	"weft/engine/host"
+	"weft/engine/host/row"
+)
+
+// saved is an object as the database holds it: its rows with every column, and
+// the rows that only live through them. It is what undo of a removal inserts.
+type saved struct {
+	Rows []savedRow `json:"rows"`
+}
+
+type savedRow struct {
+	Table string     `json:"table"`
+	Row   row.Record `json:"row"`
+}
+
+// reportColumns are what ovs-vswitchd writes for itself; it will again.
+func reportColumns() []string {
+	return []string{
+		"admin_state", "bfd_status", "bond_active_slave", "cfm_fault", "cfm_fault_status", "cfm_flap_count", "cfm_health",
+		"cfm_remote_mpids", "cfm_remote_opstate", "datapath_id", "datapath_version", "duplex", "error", "ifindex", "is_connected",
+		"lacp_current", "link_resets", "link_speed", "link_state", "mac_in_use", "mtu", "ofport", "role", "rstp_statistics",
+		"rstp_status", "statistics", "status",
+	}
+}
+
+// children are the columns of a table that keep other rows alive. A QoS lives
+// by itself and is only referred to.
+func children() map[string]map[string]string {
+	return map[string]map[string]string{
+		"Bridge": {"ports": "Port", "mirrors": "Mirror", "netflow": "NetFlow", "sflow": "sFlow", "ipfix": "IPFIX",
+			"controller": "Controller", "flow_tables": "Flow_Table", "auto_attach": "AutoAttach"},
+		"Port": {"interfaces": "Interface"},
+	}
+}
+
+// save reads a row and all that lives through it.
+func save(ctx context.Context, r host.OVSDBReader, table, id string) (*saved, error) {
+	s := &saved{}
+	if err := s.add(ctx, r, table, id); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *saved) add(ctx context.Context, r host.OVSDBReader, table, id string) error {
+	results, err := r.Select(ctx, host.OpenVSwitch, row.Select(table, nil, row.IsRow(id)))
+	if err != nil {
+		return err
+	}
+	if len(results[0].Rows) != 1 {
+		return fmt.Errorf("the row %s of table %s: %w", id, table, row.ErrChanged)
+	}
+	whole := results[0].Rows[0]
+	s.Rows = append(s.Rows, savedRow{table, row.Record(whole)})
+	below := children()[table]
+	for _, column := range slices.Sorted(maps.Keys(below)) {
+		ids := row.Refs(whole, column)
+		if m := row.RefMap(whole, column); len(m) > 0 {
+			ids = slices.Sorted(maps.Values(m))
+		}
+		for _, child := range ids {
+			if err := s.add(ctx, r, below[column], child); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// insert makes the rows again, under the name that it returns for the first.
+func (s *saved) insert(tx *row.Tx) string {
+	names := map[string]string{}
+	for i, r := range s.Rows {
+		names[row.ID(ovsdb.Row(r.Row))] = fmt.Sprintf("row%d", i)
+	}
+	for _, r := range s.Rows {
+		columns := r.Row.Insertable(reportColumns()...)
+		for column, v := range columns {
+			columns[column] = renamed(v, names)
+		}
+		tx.Insert(r.Table, names[row.ID(ovsdb.Row(r.Row))], columns)
+	}
+	return "row0"
+}
+
+// renamed replaces references to rows that are made anew by their names.
+func renamed(v any, names map[string]string) any {
+	switch v := v.(type) {
+	case ovsdb.UUID:
+		if name, ok := names[v.GoUUID]; ok {
+			return row.UUID(name)
+		}
+	case ovsdb.OvsSet:
+		out := ovsdb.OvsSet{GoSet: make([]any, len(v.GoSet))}
+		for i, e := range v.GoSet {
+			out.GoSet[i] = renamed(e, names)
+		}
+		return out
+	case ovsdb.OvsMap:
+		out := ovsdb.OvsMap{GoMap: make(map[any]any, len(v.GoMap))}
+		for k, e := range v.GoMap {
+			out.GoMap[k] = renamed(e, names)
+		}
+		return out
+	}
+	return v
+}

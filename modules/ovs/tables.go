@@ -1,0 +1,127 @@
+package ovs
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/ovn-org/libovsdb/ovsdb"
+
+	"weft/engine/host"
+	"weft/engine/host/row"
+)
+
+// tables is what the steps of this family look at, read in one transaction.
+// The columns are those of every Open vSwitch since 2.11, without counters.
+type tables struct {
+	root       ovsdb.Row
+	bridges    map[string]ovsdb.Row // by UUID, as all below
+	ports      map[string]ovsdb.Row
+	interfaces map[string]ovsdb.Row
+}
+
+func selects() []ovsdb.Operation {
+	return []ovsdb.Operation{
+		row.Select("Open_vSwitch", []string{"_uuid", "bridges", "other_config", "external_ids", "next_cfg", "cur_cfg", "ovs_version", "db_version"}),
+		row.Select("Bridge", []string{"_uuid", "name", "datapath_type", "datapath_id", "fail_mode", "protocols", "stp_enable", "rstp_enable",
+			"mcast_snooping_enable", "ports", "other_config", "external_ids"}),
+		row.Select("Port", []string{"_uuid", "name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "other_config", "external_ids"}),
+		row.Select("Interface", []string{"_uuid", "name", "type", "options", "mac", "mac_in_use", "mtu", "mtu_request", "ofport", "ofport_request", "error",
+			"ingress_policing_rate", "ingress_policing_burst", "bfd", "lldp", "other_config", "external_ids"}),
+	}
+}
+
+// readTables remembers what it read until the next effect.
+func readTables(ctx context.Context, v host.View) (tables, error) {
+	return host.Recall(v.Memo, "ovs: tables", func() (tables, error) { return freshTables(ctx, v.OVSDB) })
+}
+
+func freshTables(ctx context.Context, r host.OVSDBReader) (tables, error) {
+	results, err := r.Select(ctx, host.OpenVSwitch, selects()...)
+	if err != nil {
+		return tables{}, err
+	}
+	if len(results[0].Rows) != 1 {
+		return tables{}, fmt.Errorf("the database of Open vSwitch has no row in its table Open_vSwitch: ovs-ctl(8) has not made it: %w", host.ErrNotReady)
+	}
+	return tables{
+		root: results[0].Rows[0], bridges: row.ByID(results[1].Rows),
+		ports: row.ByID(results[2].Rows), interfaces: row.ByID(results[3].Rows),
+	}, nil
+}
+
+// named finds a row by its name.
+func named(rows map[string]ovsdb.Row, name string) (ovsdb.Row, bool) {
+	for _, r := range rows {
+		if row.String(r, "name") == name {
+			return r, true
+		}
+	}
+	return nil, false
+}
+
+// bridgeOf returns the bridge that holds a port.
+func (t tables) bridgeOf(port ovsdb.Row) (ovsdb.Row, bool) {
+	for _, b := range t.bridges {
+		for _, id := range row.Refs(b, "ports") {
+			if id == row.ID(port) {
+				return b, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// interfacesOf returns the interfaces of a bridge.
+func (t tables) interfacesOf(bridge ovsdb.Row) []ovsdb.Row {
+	var all []ovsdb.Row
+	for _, p := range row.Refs(bridge, "ports") {
+		for _, i := range row.Refs(t.ports[p], "interfaces") {
+			all = append(all, t.interfaces[i])
+		}
+	}
+	return all
+}
+
+// configureTime is how long ovs-vswitchd may take to do what the database
+// says. A DPDK port with many queues takes seconds.
+const configureTime = 30 * time.Second
+
+// commit runs a transaction and waits until ovs-vswitchd has configured it, as
+// ovs-vsctl(8) does: next_cfg counts requests, cur_cfg follows it.
+func commit(ctx context.Context, h host.Host, t tables, tx *row.Tx) error {
+	tx.Mutate("Open_vSwitch", row.ID(t.root), row.Increment("next_cfg"))
+	at := tx.Read("Open_vSwitch", []string{"next_cfg"})
+	results, err := tx.Commit(ctx, h.OVSDB, host.OpenVSwitch)
+	if err != nil {
+		return err
+	}
+	next, _ := row.Int(results[at].Rows[0], "next_cfg")
+	return configured(ctx, h.OVSDB, next)
+}
+
+// configured waits until cur_cfg reaches next.
+func configured(ctx context.Context, r host.OVSDBReader, next int) error {
+	ctx, cancel := context.WithTimeout(ctx, configureTime)
+	defer cancel()
+	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
+		results, err := r.Select(ctx, host.OpenVSwitch, row.Select("Open_vSwitch", []string{"cur_cfg"}))
+		if err != nil {
+			return fmt.Errorf("wait for ovs-vswitchd: %w", err)
+		}
+		cur := 0
+		if len(results[0].Rows) == 1 {
+			cur, _ = row.Int(results[0].Rows[0], "cur_cfg")
+		}
+		if cur >= next {
+			return nil
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("ovs-vswitchd has not configured what the database says (cur_cfg %d, next_cfg %d): is ovs-vswitchd.service running? (%w)", cur, next, ctx.Err())
+		}
+	}
+}
