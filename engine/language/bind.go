@@ -1,6 +1,7 @@
 package language
 
 import (
+	"maps"
 	"slices"
 	"sync"
 
@@ -41,7 +42,7 @@ func (c *Config) Bind(in Inputs) (*Program, Diagnostics) {
 			contexts:  map[string]*hcl.EvalContext{},
 		},
 	}
-	b := &binder{Program: p, c: c}
+	b := &binder{Program: p, c: c, done: map[string]cty.Value{}}
 	b.variables(in)
 	b.locals(false)
 	b.site()
@@ -60,6 +61,7 @@ type binder struct {
 	c *Config
 
 	groupOrder []*group
+	done       map[string]cty.Value // locals
 }
 
 // context returns what expressions of a file see outside steps.
@@ -91,40 +93,35 @@ func (b *binder) locals(late bool) {
 	for _, l := range b.c.locals {
 		byName[l.name] = l
 	}
-	done := map[string]cty.Value{}
-	if have, ok := b.values.roots[rootLocal]; ok {
-		for it := have.ElementIterator(); it.Next(); {
-			k, v := it.Element()
-			done[k.AsString()] = v
-		}
-	}
-	e := &localEvaluation{binder: b, byName: byName, done: done, late: late, open: map[string]bool{}}
+	e := &localEvaluation{binder: b, byName: byName, open: map[string]bool{}}
 	for _, l := range b.c.locals {
-		if late || !e.needsHosts(l, nil) {
+		if late || !b.c.needsHosts(l.name, nil) {
 			e.evaluate(l)
 		}
 	}
-	b.values.roots[rootLocal] = cty.ObjectVal(e.complete())
+	b.values.roots[rootLocal] = cty.ObjectVal(b.namedLocals())
 }
 
 type localEvaluation struct {
 	*binder
 	byName map[string]*local
-	done   map[string]cty.Value
 	open   map[string]bool // being evaluated, to find circles
-	late   bool
 }
 
 // needsHosts says whether a local names hosts, itself or through others.
-func (e *localEvaluation) needsHosts(l *local, through []string) bool {
+func (c *Config) needsHosts(name string, through []string) bool {
+	i := slices.IndexFunc(c.locals, func(l *local) bool { return l.name == name })
+	if i < 0 || slices.Contains(through, name) {
+		return false
+	}
+	l := c.locals[i]
 	for _, r := range l.used.roots {
 		if r.name == rootHosts || r.name == rootRole {
 			return true
 		}
 	}
 	for _, n := range l.used.locals {
-		next := e.byName[n.name]
-		if next != nil && !slices.Contains(through, n.name) && e.needsHosts(next, append(through, l.name)) {
+		if c.needsHosts(n.name, append(through, name)) {
 			return true
 		}
 	}
@@ -154,7 +151,7 @@ func (e *localEvaluation) evaluate(l *local) {
 	}
 	// The others are as good as unknown: what l names is done.
 	e.values.roots[rootLocal] = cty.ObjectVal(e.named(l))
-	e.done[l.name], _ = evaluate(l.expr, e.context(l.at.Filename), &e.mistakes)
+	e.done[l.name], _ = evaluateTold(l.expr, l.used, e.context(l.at.Filename), &e.mistakes)
 }
 
 // named are the locals that a local names.
@@ -169,18 +166,15 @@ func (e *localEvaluation) named(l *local) map[string]cty.Value {
 	return out
 }
 
-// complete adds what is named but not there, as unknown: it was told.
-func (e *localEvaluation) complete() map[string]cty.Value {
+// namedLocals are all locals; those that are not evaluated yet, and those that
+// are named but not there, are unknown.
+func (b *binder) namedLocals() map[string]cty.Value {
 	out := map[string]cty.Value{}
-	for _, ch := range e.c.checked {
+	for _, ch := range b.c.checked {
 		for _, n := range ch.used.locals {
-			if _, late := e.byName[n.name]; !late || e.late {
-				out[n.name] = cty.DynamicVal
-			}
+			out[n.name] = cty.DynamicVal
 		}
 	}
-	for k, v := range e.done {
-		out[k] = v
-	}
+	maps.Copy(out, b.done)
 	return out
 }

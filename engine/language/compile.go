@@ -20,13 +20,14 @@ var playRule = blockRule{
 // compile turns the blocks of plays and lists into steps.
 func (l *loader) compile() {
 	for _, p := range l.c.plays {
+		told := len(l.list)
 		playRule.check(p.body, &l.mistakes)
 		for _, a := range sortedAttributes(p.body) {
 			if slices.Contains(playRule.attrs, a.Name) {
 				l.check(a.Expr, scopePlay)
 			}
 		}
-		if attribute(p.body, "hosts") == nil && !l.c.broken["play"] {
+		if attribute(p.body, "hosts") == nil {
 			l.error(p.at, fmt.Sprintf("play %q says no hosts", p.name), hint(`write hosts = role.NAME, or hosts = "all"`))
 		}
 		p.steps = l.steps(p.body, nil)
@@ -34,6 +35,9 @@ func (l *loader) compile() {
 			s.index = i
 		}
 		l.uniqueSteps(p.steps, fmt.Sprintf("play %q", p.name))
+		if p.broken {
+			l.list = l.list[:told]
+		}
 	}
 	used := map[*list]bool{}
 	for _, p := range l.c.plays {
@@ -47,7 +51,11 @@ func (l *loader) compile() {
 		if list := l.c.lists[name]; !used[list] {
 			// Nobody uses it here; its mistakes are told all the same.
 			u := &use{list: list, name: name, at: list.at, args: map[string]*argument{}, prefix: name + "/", variant: true}
+			told := len(l.list)
 			l.resolve(l.steps(list.body, u))
+			if list.broken {
+				l.list = l.list[:told]
+			}
 		}
 	}
 	l.references()
@@ -75,7 +83,7 @@ func (l *loader) uniqueSteps(steps []*stepDef, where string) {
 	}
 }
 
-func (l *loader) listBlock(b *hclsyntax.Block) {
+func (l *loader) listBlock(b *hclsyntax.Block, broken bool) {
 	name, ok := labels(b, &l.mistakes, "LIST")
 	if !ok {
 		return
@@ -86,7 +94,7 @@ func (l *loader) listBlock(b *hclsyntax.Block) {
 			detail("The first is at %s:%d.", before.at.Filename, before.at.Start.Line))
 		return
 	}
-	out := &list{name: name[0], at: b.LabelRanges[0], body: b.Body}
+	out := &list{name: name[0], at: b.LabelRanges[0], body: b.Body, broken: broken}
 	for _, inner := range b.Body.Blocks {
 		if inner.Type == "param" {
 			l.param(out, inner)
@@ -173,7 +181,12 @@ func (l *loader) use(b *hclsyntax.Block, outer *use) []*stepDef {
 		l.error(inner.TypeRange, "use holds attributes, not blocks", hint("write %s = …", inner.Type))
 	}
 	l.arguments(u, b, scopeStep(outer != nil, false))
-	return l.steps(called.body, u)
+	told := len(l.list)
+	steps := l.steps(called.body, u)
+	if called.broken {
+		l.list = l.list[:told]
+	}
+	return steps
 }
 
 func (l *loader) arguments(u *use, b *hclsyntax.Block, s scope) {

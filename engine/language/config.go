@@ -83,11 +83,12 @@ type groupBlock struct {
 }
 
 type playBlock struct {
-	name  string
-	at    hcl.Range
-	body  *hclsyntax.Body
-	steps []*stepDef
-	named *playNames
+	name   string
+	at     hcl.Range
+	body   *hclsyntax.Body
+	broken bool // by a mistake of syntax
+	steps  []*stepDef
+	named  *playNames
 }
 
 // list is a `steps` block.
@@ -95,6 +96,7 @@ type list struct {
 	name   string
 	at     hcl.Range
 	body   *hclsyntax.Body
+	broken bool // by a mistake of syntax
 	params []*param
 }
 

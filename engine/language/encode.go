@@ -92,7 +92,7 @@ func (x *evaluation) compute(n *node, ctx *hcl.EvalContext) result {
 	case n.choice != nil:
 		r = x.choiceNode(n, ctx)
 	default:
-		v, ok := evaluate(n.expr, ctx, &x.mistakes)
+		v, ok := evaluateTold(n.expr, n.used, ctx, &x.mistakes)
 		if !ok {
 			return wrong
 		}
@@ -195,7 +195,8 @@ func (x *evaluation) listNode(n *node, ctx *hcl.EvalContext) result {
 }
 
 func (x *evaluation) choiceNode(n *node, ctx *hcl.EvalContext) result {
-	v, ok := evaluate(n.choice.condition, ctx, &x.mistakes)
+	c := n.choice.condition
+	v, ok := evaluateTold(c.expr, c.used, ctx, &x.mistakes)
 	if !ok {
 		return wrong
 	}
@@ -206,7 +207,7 @@ func (x *evaluation) choiceNode(n *node, ctx *hcl.EvalContext) result {
 	v, ok = toPrimitive(v, cty.Bool)
 	switch {
 	case !ok || v.IsNull():
-		x.error(n.choice.condition.Range(), "a condition is true or false")
+		x.error(c.expr.Range(), "a condition is true or false")
 		return wrong
 	case !v.IsKnown():
 		// Both arms are looked at for their mistakes.
@@ -329,6 +330,10 @@ func (x *evaluation) primitive(v cty.Value, s *shape, f *field, path string, at 
 	got, ok := toPrimitive(v, want)
 	if !ok {
 		return x.notA(s, path, at, v.Type())
+	}
+	if want == cty.Number && got.AsBigFloat().IsInf() {
+		x.error(at, fmt.Sprintf("%s is divided by zero", path))
+		return wrong
 	}
 	switch s.form {
 	case formBool:

@@ -27,6 +27,15 @@ func evaluate(expr hcl.Expression, ctx *hcl.EvalContext, m *mistakes) (cty.Value
 	return cty.DynamicVal, false
 }
 
+// evaluateTold is evaluate for an expression whose names were looked up: where
+// some are not there, that was told, and the value is unknown.
+func evaluateTold(expr hcl.Expression, used *names, ctx *hcl.EvalContext, m *mistakes) (cty.Value, bool) {
+	if used.told {
+		return cty.DynamicVal, false
+	}
+	return evaluate(expr, ctx, m)
+}
+
 // tell makes our own diagnostics of those of an evaluation.
 func tell(diags hcl.Diagnostics, expr hcl.Expression, ctx *hcl.EvalContext, m *mistakes) {
 	for _, d := range diags {
@@ -58,7 +67,7 @@ func tell(diags hcl.Diagnostics, expr hcl.Expression, ctx *hcl.EvalContext, m *m
 		if missingName(inner, innerCtx, m) {
 			continue
 		}
-		m.error(at, summaryOf(d), detail("%s", d.Detail))
+		m.error(at, summaryOf(d), detail("%s", detailOf(d)))
 	}
 }
 
@@ -69,6 +78,19 @@ func summaryOf(d *hcl.Diagnostic) string {
 		return fmt.Sprintf("%s: %s", call.CalledFunctionName(), lowerFirst(d.Summary))
 	}
 	return lowerFirst(d.Summary)
+}
+
+// detailOf is its detail; of a function that failed, what the function said.
+func detailOf(d *hcl.Diagnostic) string {
+	if call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d); ok && call.FunctionCallError() != nil {
+		return upperFirst(call.FunctionCallError().Error()) + "."
+	}
+	return d.Detail
+}
+
+func upperFirst(s string) string {
+	r, size := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[size:]
 }
 
 func withHost(d Diagnostic, host string) Diagnostic {

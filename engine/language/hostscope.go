@@ -94,7 +94,7 @@ func (x *evaluation) param(u *use, p *param) cty.Value {
 	if arg != nil {
 		expr, ctx = arg.expr, x.context(u.outer, u.at.Filename)
 	}
-	if expr == nil {
+	if expr == nil || arg != nil && arg.used.told {
 		return cty.DynamicVal // told at load
 	}
 	v, ok := evaluate(expr, ctx, &x.mistakes)

@@ -50,6 +50,13 @@ func appendString(b []byte, s string) []byte {
 
 // appendNumber appends a JSON number; most are small and whole.
 func appendNumber(b []byte, f *big.Float) []byte {
+	const plain = 1024 // binary digits up to which a number is written out
+	if f.IsInf() {
+		return append(b, "null"...) // JSON has no infinity
+	}
+	if e := f.MantExp(nil); e > plain || e < -plain {
+		return f.Append(b, 'g', 17)
+	}
 	if i, accuracy := f.Int64(); accuracy == big.Exact {
 		return strconv.AppendInt(b, i, 10)
 	}

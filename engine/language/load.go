@@ -92,25 +92,24 @@ func (l *loader) file(path string, from hcl.Range, as place) {
 		l.error(from, fmt.Sprintf("cannot read %s: %v", as, err))
 		return
 	}
-	bodies, broken := parseFile(path, src, &l.mistakes)
-	for _, word := range broken {
-		l.c.broken[word] = true
-	}
 	rule := blockRule{
 		what:   string(as),
 		attrs:  []string{"site", "include"},
 		blocks: []string{"variable", "locals", "host", "group", "lab", "play", "steps"},
 	}
-	for _, body := range bodies {
-		rule.check(body, &l.mistakes)
-		if a, ok := body.Attributes["site"]; ok {
+	for _, part := range parseFile(path, src, &l.mistakes) {
+		if part.broken {
+			l.c.broken[part.word] = true
+		}
+		rule.check(part.body, &l.mistakes)
+		if a, ok := part.body.Attributes["site"]; ok {
 			l.c.sites = append(l.c.sites, a)
 			l.check(a.Expr, scopeHost)
 		}
-		for _, b := range body.Blocks {
-			l.block(b, as)
+		for _, b := range part.body.Blocks {
+			l.block(b, as, part.broken)
 		}
-		l.include(path, attribute(body, "include"))
+		l.include(path, attribute(part.body, "include"))
 	}
 }
 
@@ -133,7 +132,9 @@ func (l *loader) include(path string, expr hclsyntax.Expression) {
 	}
 }
 
-func (l *loader) block(b *hclsyntax.Block, as place) {
+// block notes a block for later. Of a broken one, what is missing is not told:
+// it may stand after the mistake.
+func (l *loader) block(b *hclsyntax.Block, as place, broken bool) {
 	switch b.Type {
 	case "variable":
 		l.variable(b)
@@ -155,7 +156,7 @@ func (l *loader) block(b *hclsyntax.Block, as place) {
 			l.inventoryNames(b.Body)
 		}
 	case "steps":
-		l.listBlock(b)
+		l.listBlock(b, broken)
 	case "play":
 		name, ok := labels(b, &l.mistakes, "NAME")
 		switch {
@@ -163,7 +164,7 @@ func (l *loader) block(b *hclsyntax.Block, as place) {
 			l.error(b.DefRange(), "a play stands in a playbook, not in "+string(as),
 				hint("share steps with steps \"LIST\" { … }, and use them in the plays of each playbook"))
 		case ok:
-			l.c.plays = append(l.c.plays, &playBlock{name: name[0], at: b.LabelRanges[0], body: b.Body})
+			l.c.plays = append(l.c.plays, &playBlock{name: name[0], at: b.LabelRanges[0], body: b.Body, broken: broken})
 		}
 	}
 }

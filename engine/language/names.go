@@ -18,6 +18,7 @@ type names struct {
 	others  []otherName
 	calls   []named
 	variant bool // differs from host to host: host, each, step
+	told    bool // it names what is not there, which was told at load
 
 	// Of other hosts that are not written out: in a loop over a role, by a
 	// computed key.

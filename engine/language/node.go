@@ -23,6 +23,7 @@ type node struct {
 	// Exactly one of these is set.
 	fixed  []byte               // JSON
 	expr   hclsyntax.Expression // to be evaluated
+	used   *names               // of expr
 	items  []item               // of an object or a map
 	elems  []*node              // of a list
 	choice *choice              // c ? a : b
@@ -40,7 +41,7 @@ type item struct {
 
 // choice is a conditional of which only the arm that holds is evaluated.
 type choice struct {
-	condition hclsyntax.Expression
+	condition *condition
 	yes, no   *node
 }
 
@@ -66,7 +67,7 @@ func (c *compiler) node(expr hclsyntax.Expression, s *shape, f *field, path stri
 		variant = c.tuple(n, e)
 	case *hclsyntax.ConditionalExpr:
 		used := c.names(e.Condition)
-		n.choice = &choice{e.Condition, c.node(e.TrueResult, s, f, path), c.node(e.FalseResult, s, f, path)}
+		n.choice = &choice{&condition{e.Condition, used}, c.node(e.TrueResult, s, f, path), c.node(e.FalseResult, s, f, path)}
 		variant = c.variant(used, c.step.use) || n.choice.yes.slot < 0 || n.choice.no.slot < 0
 	default:
 		variant = c.leaf(n, expr)
@@ -78,11 +79,11 @@ func (c *compiler) node(expr hclsyntax.Expression, s *shape, f *field, path stri
 }
 
 func (c *compiler) leaf(n *node, expr hclsyntax.Expression) bool {
-	n.expr = expr
+	n.expr, n.used = expr, c.names(expr)
 	if lit, ok := expr.(*hclsyntax.LiteralValueExpr); ok && n.shape.form == formString && lit.Val.Type() == cty.Number && !lit.Val.IsNull() {
 		c.literalNumber(lit)
 	}
-	return c.variant(c.names(expr), c.step.use)
+	return c.variant(n.used, c.step.use)
 }
 
 // literalNumber catches 1.10 where a text is wanted: the number is 1.1.

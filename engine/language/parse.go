@@ -13,22 +13,30 @@ var topWords = [...]string{"variable", "locals", "host", "group", "lab", "play",
 // parseFile parses a file. Where it has mistakes of syntax, each part that
 // begins with a top word at the start of a line is parsed for itself, and the
 // first mistake of each is told; the parser alone goes silent after the first.
-// The words whose blocks have mistakes are returned too, so that nobody
-// complains about a name that stands in one of them.
-func parseFile(name string, src []byte, m *mistakes) (bodies []*hclsyntax.Body, broken []string) {
+func parseFile(name string, src []byte, m *mistakes) []parsed {
 	f, diags := hclsyntax.ParseConfig(src, name, hcl.InitialPos)
 	if !diags.HasErrors() {
-		return []*hclsyntax.Body{f.Body.(*hclsyntax.Body)}, nil
+		return []parsed{{body: f.Body.(*hclsyntax.Body)}}
 	}
+	var out []parsed
 	for _, part := range topParts(name, src) {
 		f, diags := hclsyntax.ParseConfig(part.src, name, part.at)
-		bodies = append(bodies, f.Body.(*hclsyntax.Body))
+		p := parsed{body: f.Body.(*hclsyntax.Body)}
 		if diags.HasErrors() {
-			broken = append(broken, part.word)
+			p.broken, p.word = true, part.word
 			syntaxMistake(diags[slices.IndexFunc(diags, isError)], m)
 		}
+		out = append(out, p)
 	}
-	return bodies, broken
+	return out
+}
+
+// parsed is a file, or a part of one: broken where it has a mistake of syntax,
+// and then what the parser could make of it.
+type parsed struct {
+	body   *hclsyntax.Body
+	broken bool
+	word   string // the top word of a broken part
 }
 
 func isError(d *hcl.Diagnostic) bool { return d.Severity == hcl.DiagError }

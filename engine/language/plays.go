@@ -59,6 +59,9 @@ func (b *binder) lookUpHosts() {
 	roles := sortedKeys(b.values.roles)
 	warned := map[string]bool{}
 	for _, ch := range b.c.checked {
+		if ch.used.told {
+			continue
+		}
 		for _, o := range ch.used.others {
 			if b.values.byName[o.host] == nil {
 				b.error(o.at, fmt.Sprintf("there is no host %q", o.host), meant(o.host, names))

@@ -75,6 +75,8 @@ func (l *loader) stepReferences(at refPlace, all *playNames) {
 }
 
 func (l *loader) references1(at refPlace, in *use, used *names, all *playNames) {
+	told := len(l.list)
+	defer func() { used.told = used.told || len(l.list) > told }()
 	for _, ref := range used.steps {
 		l.own(at, in, ref, all, true)
 	}

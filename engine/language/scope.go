@@ -58,7 +58,9 @@ type check struct {
 
 // check finds what an expression names, and has it looked up later.
 func (l *loader) check(expr hclsyntax.Expression, s scope) *names {
+	told := len(l.list)
 	used := namesOf(expr, &l.mistakes)
+	defer func() { used.told = used.told || len(l.list) > told }()
 	l.checks = append(l.checks, check{used, s})
 	for _, f := range slices.Concat(used.facts, used.farFacts) {
 		l.fact(f)
@@ -93,6 +95,7 @@ func (l *loader) names() {
 	variables := namesIn(l.c.variables, func(v *variable) string { return v.name })
 	locals := namesIn(l.c.locals, func(v *local) string { return v.name })
 	for _, c := range l.checks {
+		told := len(l.list)
 		for _, root := range c.used.roots {
 			l.root(root, c.scope)
 		}
@@ -102,23 +105,35 @@ func (l *loader) names() {
 			}
 		}
 		for _, v := range c.used.vars {
-			switch {
-			case c.scope.variable != "" && v.name != c.scope.variable:
-				l.error(v.at, "a validation may name its own variable alone", hint("write var.%s", c.scope.variable))
-			case v.name == "":
-				l.error(v.at, "a reference to a variable needs its name", hint("write var.NAME"))
-			case !slices.Contains(variables, v.name) && !l.c.broken["variable"]:
-				l.error(v.at, fmt.Sprintf("there is no variable %q", v.name), meantOr(v.name, variables, fmt.Sprintf("declare it: variable %q {}", v.name)))
-			}
+			l.variableName(v, c.scope, variables)
 		}
 		for _, v := range c.used.locals {
-			switch {
-			case v.name == "":
-				l.error(v.at, "a reference to a local needs its name", hint("write local.NAME"))
-			case !slices.Contains(locals, v.name) && !l.c.broken["locals"]:
-				l.error(v.at, fmt.Sprintf("there is no local %q", v.name), meant(v.name, locals))
-			}
+			l.localName(v, c.scope, locals)
 		}
+		c.used.told = c.used.told || len(l.list) > told
+	}
+}
+
+func (l *loader) variableName(v named, s scope, known []string) {
+	switch {
+	case s.variable != "" && v.name != s.variable:
+		l.error(v.at, "a validation may name its own variable alone", hint("write var.%s", s.variable))
+	case v.name == "":
+		l.error(v.at, "a reference to a variable needs its name", hint("write var.NAME"))
+	case !slices.Contains(known, v.name) && !l.c.broken["variable"]:
+		l.error(v.at, fmt.Sprintf("there is no variable %q", v.name), meantOr(v.name, known, fmt.Sprintf("declare it: variable %q {}", v.name)))
+	}
+}
+
+func (l *loader) localName(v named, s scope, known []string) {
+	switch {
+	case v.name == "":
+		l.error(v.at, "a reference to a local needs its name", hint("write local.NAME"))
+	case !slices.Contains(known, v.name) && !l.c.broken["locals"]:
+		l.error(v.at, fmt.Sprintf("there is no local %q", v.name), meant(v.name, known))
+	case s.what == scopeHost.what && l.c.needsHosts(v.name, nil):
+		l.error(v.at, fmt.Sprintf("local %q is known only once the inventory is read", v.name),
+			detail("It names hosts or roles, itself or through another local."))
 	}
 }
 

@@ -64,7 +64,7 @@ func (f *functions) read(path string) ([]byte, error) {
 	b, err := f.files.get(path)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("cannot read it: %w (paths are relative to the file they are written in)", err)
+		return nil, fmt.Errorf("%w (paths are relative to the file they are written in)", err)
 	case !utf8.Valid(b):
 		return nil, fmt.Errorf("%s is not UTF-8 text", path)
 	}

@@ -200,7 +200,7 @@ func (c *condition) perKey() bool {
 }
 
 func (x *evaluation) condition(c *condition, ctx *hcl.EvalContext) decided {
-	v, ok := evaluate(c.expr, ctx, &x.mistakes)
+	v, ok := evaluateTold(c.expr, c.used, ctx, &x.mistakes)
 	if !ok {
 		return undecided
 	}
@@ -278,7 +278,7 @@ func eachContext(outer *hcl.EvalContext, key, value cty.Value) *hcl.EvalContext 
 
 // keys evaluates a for_each.
 func (x *evaluation) keys(s *stepDef, ctx *hcl.EvalContext) ([]instance, bool) {
-	v, ok := evaluate(s.forEach.expr, ctx, &x.mistakes)
+	v, ok := evaluateTold(s.forEach.expr, s.forEach.used, ctx, &x.mistakes)
 	if !ok {
 		return nil, false
 	}
