@@ -20,13 +20,13 @@ import (
 // A site is one fake machine with its state directories, on which sessions are
 // held.
 type site struct {
-	t       *testing.T
+	t       testing.TB
 	machine *fake.Machine
 	config  Config
 	log     *lockedBuffer
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t testing.TB) *site {
 	m := fake.New()
 	m.SetKernel("/proc/sys/kernel/random/boot_id", "boot-1")
 	s := &site{t: t, machine: m, log: &lockedBuffer{}}
@@ -57,7 +57,7 @@ func (l *lockedBuffer) String() string {
 
 // A client is the controller's end of a session.
 type client struct {
-	t      *testing.T
+	t      testing.TB
 	w      *wire.Writer[wire.Request]
 	stdin  io.Closer
 	stdout io.Closer

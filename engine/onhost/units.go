@@ -82,6 +82,9 @@ func (s *session) look(ctx context.Context, x *unit) (step.Finding, error) {
 		return step.Finding{}, x.made
 	}
 	f, err := guarded(func() (step.Finding, error) { return x.step.Check(ctx, s.Host.View()) })
+	if err == nil {
+		err = wellFormed(f)
+	}
 	if err == nil && len(x.Secret) > 0 {
 		f.Deltas = slices.Clone(f.Deltas)
 		for i, d := range f.Deltas {
@@ -89,6 +92,16 @@ func (s *session) look(ctx context.Context, x *unit) (step.Finding, error) {
 		}
 	}
 	return f, err
+}
+
+// wellFormed sees that what a module made can be written down.
+func wellFormed(f step.Finding) error {
+	for _, part := range []json.RawMessage{f.Before, f.Want, f.Outputs} {
+		if len(part) > 0 && !json.Valid(part) {
+			return fmt.Errorf("this is a bug in weft: the check of %s returned what is no JSON", f.Object)
+		}
+	}
+	return nil
 }
 
 // covers says whether a delta at path shows something of the attribute.
