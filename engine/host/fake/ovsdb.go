@@ -146,7 +146,7 @@ func (d *databases) run(db host.Database, ops []ovsdb.Operation) (results []ovsd
 	if err := row.Check(db, ops, results); err != nil {
 		return nil, false, err
 	}
-	if changed = !s.equal(after); changed {
+	if changed = after != s && !s.equal(after); changed {
 		d.stores[db] = after
 		d.commits++
 	}

@@ -54,9 +54,12 @@ type operation struct {
 }
 
 // transact runs operations on a copy and returns it with the results. After a
-// failure the copy is nil and the last result says why.
+// failure the copy is nil and the last result says why. Selects need no copy.
 func (s *store) transact(ops []ovsdb.Operation) (*store, []ovsdb.OperationResult) {
-	work := s.clone()
+	work, reads := s, row.OnlySelects(ops) == nil
+	if !reads {
+		work = s.clone()
+	}
 	parsed, names, err := work.prepare(ops)
 	if err != nil {
 		return nil, []ovsdb.OperationResult{resultOf(err)}
@@ -67,6 +70,9 @@ func (s *store) transact(ops []ovsdb.Operation) (*store, []ovsdb.OperationResult
 			results[i] = resultOf(err)
 			return nil, results
 		}
+	}
+	if reads {
+		return s, results
 	}
 	if err := work.commit(); err != nil {
 		return nil, append(results, resultOf(err))
