@@ -59,12 +59,16 @@ func (s *fileSet) snippet(d Diagnostic) []Line {
 	if d.File == "" || d.Range.Start.Line < 1 || len(text) == 0 {
 		return nil
 	}
+	last := max(d.Range.End.Line, d.Range.Start.Line)
+	if d.Range.End.Column == 1 && last > d.Range.Start.Line {
+		last-- // it ends with the line before
+	}
 	from, to := d.Range.Start.Byte, max(d.Range.End.Byte, d.Range.Start.Byte)
 	var out []Line
 	start, number := 0, 1
 	for line := range bytes.Lines(text) {
 		end := start + len(line)
-		if number >= d.Range.Start.Line && number <= max(d.Range.End.Line, d.Range.Start.Line) {
+		if number >= d.Range.Start.Line && number <= last {
 			body := strings.TrimRight(string(line), "\r\n")
 			out = append(out, Line{
 				Number: number,

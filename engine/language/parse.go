@@ -1,6 +1,7 @@
 package language
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -57,13 +58,14 @@ type topPart struct {
 }
 
 func topParts(name string, src []byte) []topPart {
-	tokens, _ := hclsyntax.LexConfig(src, name, hcl.InitialPos)
 	parts := []topPart{{at: hcl.InitialPos}}
-	for _, t := range tokens {
-		word := string(t.Bytes)
-		if t.Type == hclsyntax.TokenIdent && t.Range.Start.Column == 1 && slices.Contains(topWords[:], word) {
-			parts = append(parts, topPart{word: word, at: t.Range.Start})
+	for from := hcl.InitialPos; ; {
+		words, next, found := topWordsFrom(name, src, from)
+		parts = append(parts, words...)
+		if !found {
+			break
 		}
+		from = next
 	}
 	for i := range parts {
 		end := len(src)
@@ -73,6 +75,42 @@ func topParts(name string, src []byte) []topPart {
 		parts[i].src = src[parts[i].at.Byte:end]
 	}
 	return parts
+}
+
+// topWordsFrom finds the top words at the start of lines. A quotation mark that
+// is not closed would hide all that follow: behind one the search is to go on
+// at the next line that looks like a top word.
+func topWordsFrom(name string, src []byte, from hcl.Pos) (parts []topPart, next hcl.Pos, found bool) {
+	tokens, _ := hclsyntax.LexConfig(src[from.Byte:], name, from)
+	for _, t := range tokens {
+		word := string(t.Bytes)
+		switch {
+		case t.Type == hclsyntax.TokenQuotedNewline:
+			next, found = nextTopLine(src, t.Range.Start)
+			return parts, next, found
+		case t.Type == hclsyntax.TokenIdent && t.Range.Start.Column == 1 && slices.Contains(topWords[:], word):
+			parts = append(parts, topPart{word: word, at: t.Range.Start})
+		}
+	}
+	return parts, hcl.Pos{}, false
+}
+
+func nextTopLine(src []byte, after hcl.Pos) (hcl.Pos, bool) {
+	at, line := after.Byte, after.Line
+	for {
+		newline := bytes.IndexByte(src[at:], '\n')
+		if newline < 0 {
+			return hcl.Pos{}, false
+		}
+		at, line = at+newline+1, line+1
+		word := src[at:]
+		if end := bytes.IndexFunc(word, func(r rune) bool { return r < 'a' || r > 'z' }); end >= 0 {
+			word = word[:end]
+		}
+		if slices.Contains(topWords[:], string(word)) {
+			return hcl.Pos{Line: line, Column: 1, Byte: at}, true
+		}
+	}
 }
 
 // blockRule says what may stand in a block.

@@ -20,7 +20,9 @@ import (
 func (p *Program) Validate() Diagnostics {
 	all := mistakes{}
 	for _, play := range p.Plays {
-		p.validatePlay(play, &all)
+		if !p.config.plays[play.index].broken {
+			p.validatePlay(play, &all)
+		}
 	}
 	return all.finish(p.config.files, p.Secrets)
 }
