@@ -53,9 +53,11 @@ func mark(ctx context.Context, h host.Host, what string, names []string) error {
 	return err
 }
 
-// An installation is one call of apt-get install.
+// An installation is one call of apt-get install, which resolves what comes and
+// what goes together.
 type installation struct {
 	packages   map[string]string // name to version; the candidate where empty
+	without    []string          // removed, their configuration stays
 	recommends bool
 	listsAge   time.Duration // lists older than this are fetched again
 }
@@ -63,22 +65,25 @@ type installation struct {
 // run installs. Package lists are fetched first where there are none or they are
 // old, and once more where apt does not find or fetch what it should.
 func (i installation) run(ctx context.Context, h host.Host) error {
-	fresh, err := listsFresh(ctx, h.View(), i.listsAge)
-	if err != nil {
-		return err
+	fresh := len(i.packages) == 0
+	if !fresh {
+		var err error
+		if fresh, err = listsFresh(ctx, h.View(), i.listsAge); err != nil {
+			return err
+		}
 	}
 	if !fresh {
 		if err := update(ctx, h); err != nil {
 			return err
 		}
 	}
-	_, err = h.Commands.Run(ctx, i.command())
+	_, err := h.Commands.Run(ctx, aptGet(i.words()...))
 	var exit *host.ExitError
 	if fresh && errors.As(err, &exit) && outdated(exit.Result) {
 		if err := update(ctx, h); err != nil {
 			return err
 		}
-		_, err = h.Commands.Run(ctx, i.command())
+		_, err = h.Commands.Run(ctx, aptGet(i.words()...))
 	}
 	return err
 }
@@ -88,12 +93,11 @@ func update(ctx context.Context, h host.Host) error {
 	return err
 }
 
-func (i installation) command() host.Command {
-	args := []string{"--allow-downgrades", "--allow-change-held-packages", "install"}
-	if !i.recommends {
-		args = append(args, "--no-install-recommends")
-	} else {
-		args = append(args, "--install-recommends")
+// words are the arguments of apt-get; a name with a minus behind it is removed.
+func (i installation) words() []string {
+	args := []string{"--allow-downgrades", "--allow-change-held-packages", "--no-install-recommends", "install"}
+	if i.recommends {
+		args[2] = "--install-recommends"
 	}
 	var packages []string
 	for name, version := range i.packages {
@@ -102,8 +106,11 @@ func (i installation) command() host.Command {
 		}
 		packages = append(packages, name)
 	}
+	for _, name := range i.without {
+		packages = append(packages, name+"-")
+	}
 	slices.Sort(packages)
-	return aptGet(append(args, packages...)...)
+	return append(args, packages...)
 }
 
 // outdated says whether apt failed because its lists are not those of the
@@ -149,15 +156,14 @@ func remove(ctx context.Context, h host.Host, verb string, names []string) error
 	return err
 }
 
-// goWith are the packages that a removal takes along because they need one of
-// the names.
-func goWith(ctx context.Context, v host.View, names []string) ([]string, error) {
-	args := append([]string{"-s", "--allow-change-held-packages", "remove"}, names...)
-	r, err := v.Commands.Query(ctx, aptGet(args...))
+// goWith are the packages that would go besides those that i removes, because
+// they need one of them.
+func (i installation) goWith(ctx context.Context, v host.View) ([]string, error) {
+	r, err := v.Commands.Query(ctx, aptGet(append([]string{"-s"}, i.words()...)...))
 	if err != nil {
 		return nil, fmt.Errorf("ask apt what else would go: %w", err)
 	}
-	return others(string(r.Stdout), names), nil
+	return others(string(r.Stdout), i.without), nil
 }
 
 // others are the packages that a simulation of apt-get removes besides names.

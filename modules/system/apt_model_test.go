@@ -9,6 +9,7 @@ import (
 
 	"weft/engine/host"
 	"weft/engine/host/fake"
+	"weft/engine/step/steptest"
 )
 
 // apt is a small model of dpkg and apt: a repository, and the state of the
@@ -31,12 +32,12 @@ type release struct {
 
 // repository has the newest release of a package last.
 var repository = map[string][]release{
-	"dpkg":    {{version: "1.21"}},
-	"libc":    {{version: "2.35"}, {version: "2.36"}},
-	"libpony": {{version: "1.0", depends: []string{"libc"}}, {version: "1.1", depends: []string{"libc"}}},
-	"pony":    {{version: "1.0", depends: []string{"libpony"}}, {version: "2.0", depends: []string{"libpony (>= 1.1)", "libc (>= 2.36) | libmusl"}}},
-	"stable":  {{version: "3-1", depends: []string{"libpony"}}},
-	"cart":    {{version: "7", depends: []string{"pony"}}},
+	"dpkg":              {{version: "1.21"}},
+	"weft-laws-libc":    {{version: "2.35"}, {version: "2.36"}},
+	"weft-laws-libpony": {{version: "1.0", depends: []string{"weft-laws-libc"}}, {version: "1.1", depends: []string{"weft-laws-libc"}}},
+	"weft-laws-pony":    {{version: "1.0", depends: []string{"weft-laws-libpony"}}, {version: "2.0", depends: []string{"weft-laws-libpony (>= 1.1)", "weft-laws-libc (>= 2.36) | weft-laws-musl"}}},
+	"weft-laws-stable":  {{version: "3-1", depends: []string{"weft-laws-libpony"}}},
+	"weft-laws-cart":    {{version: "7", depends: []string{"weft-laws-pony"}}},
 }
 
 const (
@@ -54,8 +55,8 @@ func debianMachine() *fake.Machine {
 	m.Mkdir("/var/lib/apt")
 	m.WriteFile(listsFile, "fresh")
 	saveApt(m, apt{map[string]*debian{
-		"dpkg": {Version: "1.21", State: "installed"},
-		"libc": {Version: "2.35", State: "installed", Auto: true},
+		"dpkg":           {Version: "1.21", State: "installed"},
+		"weft-laws-libc": {Version: "2.35", State: "installed", Auto: true},
 	}})
 	m.Program("apt-get", aptGetModel)
 	m.Program("apt-mark", aptMarkModel)
@@ -78,10 +79,30 @@ func debianMachine() *fake.Machine {
 	return m
 }
 
+// by is another hand that calls apt's programs one after the other; on a real
+// host with what they need to ask nothing.
+func by(name string, calls ...[]string) steptest.Hand {
+	h := steptest.Hand{Name: name, Fake: func(m *fake.Machine) {
+		for _, argv := range calls {
+			run(argv...)(m)
+		}
+	}}
+	for _, argv := range calls {
+		if argv[0] == "apt-get" {
+			argv = append([]string{"apt-get", "-y", "-q", "--allow-downgrades", "--allow-change-held-packages"}, argv[1:]...)
+		}
+		h.Host = append(h.Host, host.Command{Argv: argv, Env: []string{"DEBIAN_FRONTEND=noninteractive"}})
+	}
+	return h
+}
+
+func install(words ...string) []string { return append([]string{"apt-get", "install"}, words...) }
+
 // run calls a program as another hand does.
 func run(argv ...string) func(m *fake.Machine) {
 	return func(m *fake.Machine) {
 		program := map[string]fake.Program{"apt-get": aptGetModel, "apt-mark": aptMarkModel}[argv[0]]
+		argv = append(slices.Clone(argv), "--allow-change-held-packages")
 		if r := program(m, host.Command{Argv: argv}); r.Exit != 0 {
 			panic(fmt.Sprintf("%v: %s", argv, r.Stderr))
 		}
@@ -150,7 +171,7 @@ func aptGetModel(m *fake.Machine, c host.Command) host.Result {
 		}
 	}
 	for _, name := range words[1:] {
-		name, _, _ = strings.Cut(name, "=")
+		name, _, _ = strings.Cut(strings.TrimSuffix(name, "-"), "=")
 		if p := a.Packages[name]; p != nil && p.Hold && !flags["--allow-change-held-packages"] {
 			return failed("Held packages were changed and -y was used without --allow-change-held-packages.")
 		}
@@ -160,11 +181,48 @@ func aptGetModel(m *fake.Machine, c host.Command) host.Result {
 		m.WriteFile(listsFile, "fresh")
 		return host.Result{}
 	case "install":
-		return a.install(m, words[1:])
+		return a.exchange(m, words[1:], flags["-s"])
 	case "remove", "purge":
 		return a.remove(m, words[0], words[1:], flags["-s"])
 	}
 	return failed("Invalid operation %s", words[0])
+}
+
+// exchange removes the words with a minus and installs the others, or none.
+func (a apt) exchange(m *fake.Machine, words []string, simulate bool) host.Result {
+	var come, leave []string
+	for _, word := range words {
+		if name, minus := strings.CutSuffix(word, "-"); minus {
+			leave = append(leave, name)
+		} else {
+			come = append(come, word)
+		}
+	}
+	found, r := loadApt(m), host.Result{}
+	if len(leave) > 0 {
+		r = a.remove(m, "remove", leave, simulate)
+	}
+	if len(come) == 0 || simulate {
+		return r
+	}
+	if r = a.install(m, come); strings.Contains(string(r.Stderr), "unmet") {
+		saveApt(m, found)
+	}
+	return r
+}
+
+// unmet says what lacks the version of a dependency that it needs.
+func (a apt) unmet() (string, bool) {
+	for name, p := range a.Packages {
+		for _, need := range releaseOf(name, p.Version).depends {
+			dependency, least, versioned := strings.Cut(need, " (>= ")
+			least, _, _ = strings.Cut(least, ")")
+			if have := a.Packages[dependency]; versioned && p.State != "config-files" && have != nil && have.Version < least {
+				return name, true
+			}
+		}
+	}
+	return "", false
 }
 
 func (a apt) install(m *fake.Machine, words []string) host.Result {
@@ -190,6 +248,9 @@ func (a apt) install(m *fake.Machine, words []string) host.Result {
 	}
 	for name := range chosen {
 		a.depend(m, name)
+	}
+	if name, bad := a.unmet(); bad {
+		return failed("%s has unmet dependencies", name)
 	}
 	if _, crash := m.File(crashFile); crash {
 		m.Remove(crashFile)
@@ -282,6 +343,9 @@ func (a apt) remove(m *fake.Machine, verb string, names []string, simulate bool)
 func aptMarkModel(m *fake.Machine, c host.Command) host.Result {
 	a := loadApt(m)
 	for _, name := range c.Argv[2:] {
+		if strings.HasPrefix(name, "-") {
+			continue
+		}
 		p := a.Packages[name]
 		if p == nil {
 			return failed("%s can't be marked", name)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -163,7 +162,7 @@ func (s packages) removal(ctx context.Context, v host.View, t table, f *step.Fin
 	going := slices.DeleteFunc(slices.Clone(record.Names), func(n string) bool { return !t[n].there() })
 	if len(going) > 0 {
 		var err error
-		if record.Along, err = goWith(ctx, v, going); err != nil {
+		if record.Along, err = (installation{without: going}).goWith(ctx, v); err != nil {
 			return err
 		}
 	}
@@ -310,11 +309,4 @@ func (s packages) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 		return err
 	}
 	return newBack(record, before, now, f.Settled).bring(ctx, h, now)
-}
-
-// names of both tables, sorted.
-func union(a, b table) []string {
-	all := maps.Clone(a)
-	maps.Copy(all, b)
-	return slices.Sorted(maps.Keys(all))
 }

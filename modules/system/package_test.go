@@ -23,36 +23,39 @@ func together(hands ...func(m *fake.Machine)) func(m *fake.Machine) {
 }
 
 func TestPackageLaws(t *testing.T) {
-	gone := steptest.Hand{Name: "state", Fake: run("apt-get", "--allow-change-held-packages", "remove", "pony")}
+	const pony, cart = steptest.Prefix + "-pony", steptest.Prefix + "-cart"
 	steptest.Laws(t, steptest.Subject{
 		Kind:    packageKind(),
 		Machine: debianMachine,
 		Policy:  []string{"names", "versions", "purge", "recommends", "lists_age"},
 		Found: []steptest.Hand{
 			{Name: "absent"},
-			{Name: "old", Fake: run("apt-get", "install", "pony=1.0", "libpony=1.0")},
-			{Name: "as a dependency", Fake: run("apt-get", "install", "cart")},
-			{Name: "held and automatic", Fake: together(run("apt-get", "install", "pony=1.0", "cart"), run("apt-mark", "auto", "pony"), run("apt-mark", "hold", "pony"))},
-			{Name: "configuration left", Fake: together(run("apt-get", "install", "pony"), run("apt-get", "remove", "pony"))},
+			by("old", install(pony+"=1.0", steptest.Prefix+"-libpony=1.0")),
+			by("as a dependency", install(cart)),
+			by("held and automatic", install(pony+"=1.0", cart), []string{"apt-mark", "auto", pony}, []string{"apt-mark", "hold", pony}),
+			by("configuration left", install(pony), []string{"apt-get", "remove", pony}),
 		},
 		Cases: []steptest.Case{
 			{
-				Name: "whole", Spec: PackageSpec{Name: "pony", Version: step.Is("2.0"), Hold: step.Is(true), ListsAge: "24h"},
+				Name: "whole", Spec: PackageSpec{Name: pony, Version: step.Is("2.0"), Hold: step.Is(true), ListsAge: "24h"},
 				Drift: []steptest.Hand{
-					gone,
-					{Name: "version", Fake: run("apt-get", "install", "--allow-change-held-packages", "pony=1.0")},
-					{Name: "hold", Fake: run("apt-mark", "unhold", "pony")},
+					by("state", []string{"apt-get", "remove", pony}),
+					by("version", install(pony+"=1.0")),
+					by("hold", []string{"apt-mark", "unhold", pony}),
 				},
 			},
-			{Name: "in any version", Spec: PackageSpec{Name: "pony"}},
-			{Name: "old again", Spec: PackageSpec{Name: "pony", Version: step.Is("1.0"), Hold: step.Is(false)}},
-			{Name: "several", Spec: PackageSpec{Names: []string{"pony", "stable"}, Versions: map[string]string{"pony": "2.0"}}},
+			{Name: "in any version", Spec: PackageSpec{Name: pony}},
+			{Name: "old again", Spec: PackageSpec{Name: pony, Version: step.Is("1.0"), Hold: step.Is(false)}},
+			{Name: "several", Spec: PackageSpec{Names: []string{pony, steptest.Prefix + "-stable"}, Versions: map[string]string{pony: "2.0"}}},
 			{
-				Name: "absent", Spec: PackageSpec{Name: "pony", State: step.Absent},
-				Drift: []steptest.Hand{{Name: "state", Fake: run("apt-get", "install", "pony=1.0")}},
+				Name: "absent", Spec: PackageSpec{Name: pony, State: step.Absent},
+				Drift: []steptest.Hand{by("state", install(pony+"=1.0"))},
 			},
-			{Name: "purged", Spec: PackageSpec{Name: "pony", State: step.Absent, Purge: true}, Irreversible: true},
+			{Name: "purged", Spec: PackageSpec{Name: pony, State: step.Absent, Purge: true}, Irreversible: true},
 		},
+		Prepare: realRepository,
+		Touches: realPackages(),
+		Clean:   barePackages(),
 	})
 }
 
@@ -87,9 +90,9 @@ func TestPackageListsAreFetchedWhenNeeded(t *testing.T) {
 			if tt.lists != "" {
 				m.WriteFile(listsFile, tt.lists)
 			}
-			applied(t, m, packageStep(t, PackageSpec{Name: "pony", Version: step.Is("2.0")}))
-			if lists, _ := m.File(listsFile); lists != "fresh" || loadApt(m).Packages["pony"].Version != "2.0" {
-				t.Errorf("lists are %q, pony is %v", lists, loadApt(m).Packages["pony"])
+			applied(t, m, packageStep(t, PackageSpec{Name: "weft-laws-pony", Version: step.Is("2.0")}))
+			if lists, _ := m.File(listsFile); lists != "fresh" || loadApt(m).Packages["weft-laws-pony"].Version != "2.0" {
+				t.Errorf("lists are %q, pony is %v", lists, loadApt(m).Packages["weft-laws-pony"])
 			}
 		})
 	}
@@ -99,7 +102,7 @@ func TestPackageListsAreFetchedWhenNeeded(t *testing.T) {
 		ran = append(ran, e.Object)
 		return nil
 	})
-	s := packageStep(t, PackageSpec{Name: "pony"})
+	s := packageStep(t, PackageSpec{Name: "weft-laws-pony"})
 	f, err := s.Check(t.Context(), h.View())
 	if err == nil {
 		err = s.Apply(t.Context(), h, f)
@@ -116,7 +119,7 @@ func TestPackageAfterCrash(t *testing.T) {
 			m := debianMachine()
 			bare := m.Snapshot()
 			m.WriteFile(crashFile, "")
-			s := packageStep(t, PackageSpec{Name: "pony"})
+			s := packageStep(t, PackageSpec{Name: "weft-laws-pony"})
 			f, err := s.Check(t.Context(), m.Host().View())
 			if err != nil {
 				t.Fatal(err)
@@ -143,44 +146,44 @@ func TestPackageAfterCrash(t *testing.T) {
 // TestPackageUndoLeavesWhatOthersNeed: undo of one step out of order.
 func TestPackageUndoLeavesWhatOthersNeed(t *testing.T) {
 	m := debianMachine()
-	pony := packageStep(t, PackageSpec{Name: "pony"})
+	pony := packageStep(t, PackageSpec{Name: "weft-laws-pony"})
 	ponyFound := applied(t, m, pony)
-	stable := packageStep(t, PackageSpec{Name: "stable"})
+	stable := packageStep(t, PackageSpec{Name: "weft-laws-stable"})
 	stableFound := applied(t, m, stable)
 	if err := pony.Undo(t.Context(), m.Host(), ponyFound); err != nil {
 		t.Fatal(err)
 	}
 	have := loadApt(m).Packages
-	if have["pony"] != nil || have["libpony"] == nil || have["stable"] == nil {
+	if have["weft-laws-pony"] != nil || have["weft-laws-libpony"] == nil || have["weft-laws-stable"] == nil {
 		t.Errorf("pony goes, stable and its libpony stay: %v", have)
 	}
 	if err := stable.Undo(t.Context(), m.Host(), stableFound); err != nil {
 		t.Fatal(err)
 	}
-	if loadApt(m).Packages["stable"] != nil {
+	if loadApt(m).Packages["weft-laws-stable"] != nil {
 		t.Error("stable is still there")
 	}
 
 	m = debianMachine()
 	ponyFound = applied(t, m, pony)
-	run("apt-get", "install", "cart")(m)
+	run("apt-get", "install", "weft-laws-cart")(m)
 	if err := pony.Undo(t.Context(), m.Host(), ponyFound); !errors.Is(err, step.ErrConflict) {
 		t.Errorf("cart, which another hand installed, needs pony: %v", err)
 	}
-	if have := loadApt(m).Packages; have["cart"] == nil || have["pony"] == nil {
+	if have := loadApt(m).Packages; have["weft-laws-cart"] == nil || have["weft-laws-pony"] == nil {
 		t.Errorf("they should stay: %v", have)
 	}
 }
 
 func TestPackageFindings(t *testing.T) {
 	m := debianMachine()
-	run("apt-get", "install", "cart")(m)
-	f, err := packageStep(t, PackageSpec{Name: "pony", State: step.Absent}).Check(t.Context(), m.Host().View())
-	if err != nil || f.Cost.Disruption != "also removes cart" {
+	run("apt-get", "install", "weft-laws-cart")(m)
+	f, err := packageStep(t, PackageSpec{Name: "weft-laws-pony", State: step.Absent}).Check(t.Context(), m.Host().View())
+	if err != nil || f.Cost.Disruption != "also removes weft-laws-cart" {
 		t.Errorf("cost %+v, %v", f.Cost, err)
 	}
 	m.Remove(dpkgStatus)
-	_, err = packageStep(t, PackageSpec{Name: "pony"}).Check(t.Context(), m.Host().View())
+	_, err = packageStep(t, PackageSpec{Name: "weft-laws-pony"}).Check(t.Context(), m.Host().View())
 	if err == nil || errors.Is(err, step.ErrNotYet) || !strings.Contains(err.Error(), "does not use dpkg") {
 		t.Errorf("a host without dpkg: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -38,32 +39,21 @@ func newBack(record found, before, now table, settled bool) back {
 	return b
 }
 
-// bring installs what is missing, purges what is ours, and sets the marks.
+// bring makes one call of apt, since what comes and what goes may need each
+// other, then takes the configuration of what went, and sets the marks.
 func (b back) bring(ctx context.Context, h host.Host, now table) error {
 	foreign := b.foreign(now)
 	var conflict error
 	if len(foreign) > 0 {
 		conflict = fmt.Errorf("package %s: %w", strings.Join(foreign, " "), step.ErrConflict)
 	}
-	i := installation{packages: b.missing(now, foreign), listsAge: age(b.record.ListsAge)}
-	if len(i.packages) > 0 {
-		if err := i.run(ctx, h); err != nil {
-			return errors.Join(conflict, fmt.Errorf("put packages back: %w", err))
-		}
-		var err error
-		if now, err = readTable(ctx, h.View()); err != nil {
-			return errors.Join(conflict, err)
-		}
-	}
-	purge, keep := b.surplus(now, foreign)
-	if err := b.leansOn(ctx, h.View(), slices.Concat(purge, keep)); err != nil {
+	surplus, left := b.surplus(now, foreign)
+	i := installation{packages: b.missing(now, foreign), without: surplus, listsAge: age(b.record.ListsAge)}
+	if err := b.exchange(ctx, h, i); err != nil {
 		return errors.Join(conflict, err)
 	}
-	if err := remove(ctx, h, "purge", purge); err != nil {
+	if err := remove(ctx, h, "purge", left); err != nil {
 		return errors.Join(conflict, fmt.Errorf("purge what was installed: %w", err))
-	}
-	if err := remove(ctx, h, "remove", keep); err != nil {
-		return errors.Join(conflict, fmt.Errorf("remove what was installed: %w", err))
 	}
 	if err := b.marks(ctx, h, foreign); err != nil {
 		return errors.Join(conflict, err)
@@ -71,17 +61,25 @@ func (b back) bring(ctx context.Context, h host.Host, now table) error {
 	return errors.Join(conflict, b.verify(ctx, h, foreign))
 }
 
-// leansOn is a conflict where something that was installed since needs what
+// exchange is a conflict where something that was installed since needs what
 // should go.
-func (b back) leansOn(ctx context.Context, v host.View, going []string) error {
-	if len(going) == 0 {
+func (b back) exchange(ctx context.Context, h host.Host, i installation) error {
+	if len(i.without) > 0 {
+		along, err := installation{without: i.without, packages: i.packages}.goWith(ctx, h.View())
+		if err != nil {
+			return err
+		}
+		if len(along) > 0 {
+			return fmt.Errorf("package %s stays, since %s needs it: %w", strings.Join(i.without, " "), strings.Join(along, ", "), step.ErrConflict)
+		}
+	}
+	if len(i.without)+len(i.packages) == 0 {
 		return nil
 	}
-	along, err := goWith(ctx, v, going)
-	if err == nil && len(along) > 0 {
-		err = fmt.Errorf("package %s stays, since %s needs it: %w", strings.Join(going, " "), strings.Join(along, ", "), step.ErrConflict)
+	if err := i.run(ctx, h); err != nil {
+		return fmt.Errorf("put packages back: %w", err)
 	}
-	return err
+	return nil
 }
 
 // foreign are the names that another hand changed since.
@@ -115,10 +113,10 @@ func (b back) missing(now table, foreign []string) map[string]string {
 	return packages
 }
 
-// surplus are the packages to purge: the names that were not there, and what
-// came with them and nothing else needs. Of what had left its configuration,
-// that is kept.
-func (b back) surplus(now table, foreign []string) (purge, keep []string) {
+// surplus are the packages to remove: the names that were not there, and what
+// came with them and nothing else needs. Left are those of them to purge: all
+// but what had left its configuration before.
+func (b back) surplus(now table, foreign []string) (surplus, left []string) {
 	ours := func(name string) bool {
 		return slices.Contains(b.record.Names, name) && !b.before[name].there() && !slices.Contains(foreign, name)
 	}
@@ -129,18 +127,24 @@ func (b back) surplus(now table, foreign []string) (purge, keep []string) {
 		}
 	}
 	needed := now.closure(roots)
-	for _, name := range union(now, b.before) {
+	for _, name := range slices.Sorted(maps.Keys(now)) {
 		was, is := b.before[name], now[name]
-		if was.there() || is.State == "" || is.State == was.State || !ours(name) && (needed[name] || !is.Auto || b.record.Absent) {
+		if was.there() || b.record.Absent {
 			continue
 		}
-		if was.State == "config-files" {
-			keep = append(keep, name)
-		} else {
-			purge = append(purge, name)
+		orphan := is.there() && is.Auto && !needed[name]
+		half := !is.there() && !b.settled // an undo that was cut removed it
+		if !ours(name) && !orphan && !half {
+			continue
+		}
+		if is.there() {
+			surplus = append(surplus, name)
+		}
+		if was.State == "" {
+			left = append(left, name)
 		}
 	}
-	return purge, keep
+	return surplus, left
 }
 
 // marks sets the holds of the names, and the automatic marks of all that this

@@ -13,13 +13,7 @@ func Laws(t *testing.T, s Subject) {
 	t.Run("coverage", func(t *testing.T) { report(t, s.coverage()) })
 	g := s.ground()
 	if onRealHost() {
-		t.Cleanup(func() {
-			doors, err := realDoors()
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.clean(context.WithoutCancel(ctx), doors)
-		})
+		s.prepare(t)
 	}
 	for _, c := range s.Cases {
 		for i, found := range s.found() {
@@ -33,6 +27,19 @@ func Laws(t *testing.T, s Subject) {
 		}
 	}
 	t.Run("any order", func(t *testing.T) { report(t, s.anyOrder(ctx, g)) })
+}
+
+// prepare brings a real host what the subject needs, and cleans it at the end.
+func (s Subject) prepare(t *testing.T) {
+	t.Helper()
+	doors, err := realDoors()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Prepare != nil {
+		s.Prepare(t, doors)
+	}
+	t.Cleanup(func() { s.clean(context.WithoutCancel(t.Context()), doors) })
 }
 
 // handsOn lets another hand at the machine after an apply.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
+	"testing"
 
 	"weft/engine/host"
 	"weft/engine/host/fake"
@@ -34,6 +35,9 @@ type Subject struct {
 	// state (a timeout, whether to purge): they have no drift.
 	Policy []string
 
+	// Prepare brings a real host what the kind needs there and the fake has
+	// by Machine. It runs once; what it brought it takes away by t.Cleanup.
+	Prepare func(t *testing.T, h host.Host)
 	// Touches is what the kind may change of a real host.
 	Touches Touches
 	// Clean brings a real host back to where no case was ever applied. It
