@@ -43,6 +43,9 @@ type View struct {
 	// Memo keeps what many steps ask (the package table, the facts) until
 	// the next effect. It may be nil, and then keeps nothing.
 	Memo *Memo
+	// Self is the path of the program at work, the runner, which has verbs
+	// that a step may start as a service of its own.
+	Self string
 }
 
 // A Host has both halves of all doors.
@@ -55,12 +58,13 @@ type Host struct {
 	OVSDB    OVSDB
 	Packets  Packets
 	Memo     *Memo
+	Self     string
 }
 
 // View returns the reading halves of h.
 func (h Host) View() View {
 	return View{
 		Files: h.Files, Kernel: h.Kernel, Commands: h.Commands, Units: h.Units,
-		Links: h.Links, OVSDB: h.OVSDB, Packets: h.Packets, Memo: h.Memo,
+		Links: h.Links, OVSDB: h.OVSDB, Packets: h.Packets, Memo: h.Memo, Self: h.Self,
 	}
 }

@@ -68,6 +68,7 @@ func (m *Machine) Host() host.Host {
 	return host.Host{
 		Files: files{m}, Kernel: kernel{m}, Commands: commands{m}, Units: units{m},
 		Links: links{m}, OVSDB: m.databases.door(m), Packets: packets{m},
+		Self: "/var/lib/weft/bin/fake/weft-runner",
 	}
 }
 

@@ -1,11 +1,19 @@
 package local
 
-import "weft/engine/host"
+import (
+	"os"
+
+	"weft/engine/host"
+)
 
 // New returns the doors of this machine. Put [host.Observe] before it, which
 // empties the memo at every effect.
 func New() host.Host {
 	c := commands{}
+	self, err := os.Executable()
+	if err != nil {
+		self = "" // only without /proc, where nothing else works either
+	}
 	return host.Host{
 		Files:    &files{accounts: &accounts{}},
 		Kernel:   kernel{},
@@ -15,5 +23,6 @@ func New() host.Host {
 		OVSDB:    NewOVSDB(Sockets()),
 		Packets:  packets{},
 		Memo:     &host.Memo{},
+		Self:     self,
 	}
 }
