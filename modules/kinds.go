@@ -3,6 +3,9 @@ package modules
 
 import (
 	"weft/engine/step"
+	"weft/modules/network"
+	"weft/modules/ovn"
+	"weft/modules/ovs"
 	"weft/modules/system"
 )
 
@@ -10,5 +13,8 @@ import (
 func Kinds() step.Table {
 	return step.NewTable(
 		system.Kinds(),
+		network.Kinds(),
+		ovs.Kinds(),
+		ovn.Kinds(),
 	)
 }
