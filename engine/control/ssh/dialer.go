@@ -143,7 +143,11 @@ func (d *Dialer) Dial(ctx context.Context, t Target) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.dial(ctx, s, s.Jumps)
+	jumps, err := d.jumps.whole(s.Jumps)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	return d.dial(ctx, s, jumps)
 }
 
 // dial connects through jumps, the nearest first.

@@ -3,6 +3,7 @@ package ssh
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -71,12 +72,10 @@ func (h *jumpHost) dead() bool {
 	}
 }
 
+// connect dials the last of hops through those before it, which is a shorter
+// chain: it ends.
 func (j *jumpHosts) connect(hops []string) (*Client, error) {
-	if len(hops) > maxJumps {
-		return nil, fmt.Errorf("ProxyJump: more than %d jump hosts in a row (%s …); does a jump host jump through itself?",
-			maxJumps, strings.Join(hops[:2], ","))
-	}
-	last := hops[len(hops)-1]
+	before, last := hops[:len(hops)-1], hops[len(hops)-1]
 	t, err := parseHop(last)
 	if err != nil {
 		return nil, err
@@ -85,12 +84,31 @@ func (j *jumpHosts) connect(hops []string) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	before := hops[:len(hops)-1]
-	if len(before) == 0 && len(s.Jumps) > 0 {
-		// As ssh -J does: the first hop may have a jump host of its own.
-		return j.client(j.ctx, append(append([]string(nil), s.Jumps...), last))
-	}
 	return j.dialer.dial(j.ctx, s, before)
+}
+
+// whole puts the jump hosts that the first hop has itself before it, as ssh -J
+// does.
+func (j *jumpHosts) whole(hops []string) ([]string, error) {
+	for len(hops) > 0 {
+		t, err := parseHop(hops[0])
+		if err != nil {
+			return nil, err
+		}
+		s, err := j.dialer.settings(t)
+		if err != nil {
+			return nil, err
+		}
+		if len(s.Jumps) == 0 {
+			return hops, nil
+		}
+		hops = append(slices.Clone(s.Jumps), hops...)
+		if len(hops) > maxJumps {
+			return nil, fmt.Errorf("ProxyJump: more than %d jump hosts in a row (%s, …); does a jump host jump through itself?",
+				maxJumps, strings.Join(hops[:3], ", "))
+		}
+	}
+	return hops, nil
 }
 
 func (j *jumpHosts) close() {

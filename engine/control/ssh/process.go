@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"sync"
 
 	"golang.org/x/crypto/ssh"
@@ -17,13 +18,16 @@ type Process struct {
 	Stdout io.Reader
 	Stderr io.Reader
 
-	client *Client
-	ch     ssh.Channel
-	stop   func() bool
-	exited chan struct{}
-	exit   *ExitError // nil for status 0
-	known  bool       // whether the host told a status
-	once   sync.Once
+	client  *Client
+	ch      ssh.Channel
+	outputs []*io.PipeWriter
+	stop    func() bool
+	closed  chan struct{} // closed by Close
+	once    sync.Once
+
+	exited chan struct{} // closed when the host has closed the channel; then:
+	exit   *ExitError    // nil for status 0
+	known  bool          // whether the host told a status
 }
 
 // ExitError is a command that did not end with status 0.
@@ -52,17 +56,27 @@ func (c *Client) Start(ctx context.Context, command string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{
-		Stdin: stdin{ch}, Stdout: ch, Stderr: ch.Stderr(),
-		client: c, ch: ch, exited: make(chan struct{}),
-	}
+	p := &Process{Stdin: stdin{ch}, client: c, ch: ch, closed: make(chan struct{}), exited: make(chan struct{})}
+	p.Stdout, p.Stderr = p.output(ch), p.output(ch.Stderr())
 	go p.watch(reqs)
-	p.stop = context.AfterFunc(ctx, func() { _ = ch.Close() })
+	p.stop = context.AfterFunc(ctx, p.close)
 	if _, err := ch.SendRequest("exec", false, ssh.Marshal(struct{ Command string }{command})); err != nil {
 		_ = p.Close()
 		return nil, c.lostError(err)
 	}
 	return p, nil
+}
+
+// output lets Close end a read. The channel itself would not: sshd keeps it
+// open while the command lives.
+func (p *Process) output(from io.Reader) io.Reader {
+	r, w := io.Pipe()
+	p.outputs = append(p.outputs, w)
+	go func() {
+		_, err := io.Copy(w, from)
+		_ = w.CloseWithError(err) // nil is the end of file
+	}()
+	return r
 }
 
 type stdin struct{ ch ssh.Channel }
@@ -103,14 +117,24 @@ func (p *Process) watch(reqs <-chan *ssh.Request) {
 
 // Wait waits for the end of the command. It returns nil for status 0, an
 // [*ExitError] for another, an [*Error] of kind Lost where the connection died,
-// and io.ErrUnexpectedEOF where the session was closed without a status.
+// io.ErrUnexpectedEOF where the session was closed there without a status, and
+// net.ErrClosed where it was closed here.
 func (p *Process) Wait() error {
-	<-p.exited
+	select {
+	case <-p.exited:
+	case <-p.closed:
+		return fmt.Errorf("%s: the session was closed here: %w", p.client.Name(), net.ErrClosed)
+	}
 	switch {
 	case p.known && p.exit == nil:
 		return nil
 	case p.known:
 		return p.exit
+	}
+	// Either only this session ended, or all of them did; a dead transport
+	// says so at once.
+	if _, _, err := p.client.inner.SendRequest("keepalive@openssh.com", true, nil); err != nil {
+		<-p.client.done
 	}
 	return p.client.lostError(fmt.Errorf("%s: the session ended without an exit status: %w", p.client.Name(), io.ErrUnexpectedEOF))
 }
@@ -118,9 +142,17 @@ func (p *Process) Wait() error {
 // Close ends the session. sshd then closes the command's pipes; it does not
 // kill it.
 func (p *Process) Close() error {
+	p.stop()
+	p.close()
+	return nil
+}
+
+func (p *Process) close() {
 	p.once.Do(func() {
-		p.stop()
+		close(p.closed)
+		for _, w := range p.outputs {
+			_ = w.CloseWithError(net.ErrClosed)
+		}
 		_ = p.ch.Close()
 	})
-	return nil
 }
