@@ -42,7 +42,15 @@ test: setup build lint unit lab-test
 
 unit:
 	$(GO) vet ./...
-	$(GO) test ./...
+	$(GO) test -short ./...
+
+# One lab after the other, and nothing else beside them: they share addresses.
+lab-test: build
+	$(GO) test -count=1 -timeout 40m -p 1 ./testlab/...
+
+bench: setup build
+	$(GO) test -run '^$$' -bench . -benchtime 20x ./engine/onhost ./engine/language ./engine/control/...
+	$(GO) test -run '^$$' -bench . -benchtime 20x -timeout 30m ./testlab/acceptance
 
 lint:
 	$(GO) run $(LINT) run

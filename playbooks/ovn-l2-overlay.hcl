@@ -97,8 +97,6 @@ play "chassis" {
   }
 
   step "service" "ovn-controller" { running = true }
-
-  step "probe_ovn_chassis" "connected" {}
 }
 
 play "logical" {
@@ -147,7 +145,14 @@ play "guests" {
 play "bound" {
   hosts = role.central[0]
 
+  step "probe_ovn_chassis" "connected" {
+    for_each = { for h in role.compute : h.name => h }
+    tags     = ["probe"]
+    chassis  = hosts[each.key].step.ovn_chassis.self.system_id
+  }
+
   step "probe_ovn_port" "vm" {
+    tags       = ["probe"]
     for_each   = var.vms
     port       = "ls1-${each.key}"
     chassis    = hosts[each.value.host].step.ovn_chassis.self.system_id
@@ -161,12 +166,14 @@ play "packets" {
   # Every fake VM of this host reaches every one elsewhere: small packets, the
   # largest that fit the tunnel, and a megabyte over TCP.
   step "probe_ping" "reach" {
+    tags      = ["probe"]
     for_each  = local.pairs[host.name]
     namespace = each.value.from
     target    = each.value.to
   }
 
   step "probe_ping" "full_size" {
+    tags          = ["probe"]
     for_each      = local.pairs[host.name]
     namespace     = each.value.from
     target        = each.value.to
@@ -175,6 +182,7 @@ play "packets" {
   }
 
   step "probe_tcp" "megabyte" {
+    tags      = ["probe"]
     for_each  = local.pairs[host.name]
     namespace = each.value.from
     target    = "${each.value.to}:7"
@@ -184,6 +192,7 @@ play "packets" {
   # The same switch, the same target, a MAC that is not the port's: silence,
   # while an honest neighbour is answered before and after.
   step "probe_ping" "spoof" {
+    tags      = ["probe"]
     for_each  = host.name == local.mallory.host ? local.pairs[host.name] : {}
     namespace = "mallory"
     target    = each.value.to

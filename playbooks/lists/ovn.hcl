@@ -20,7 +20,6 @@ steps "underlay" {
   step "package" "openvswitch-switch" {}
 
   step "service" "ovs-vswitchd" {
-    enabled = absent
     running = true
   }
 
@@ -34,6 +33,7 @@ steps "underlay" {
   step "ovs_port" "uplink" {
     name    = param.uplink
     bridge  = param.bridge
+    up      = true
     persist = true
   }
 }

@@ -122,11 +122,7 @@ func changed(r run.Recap) int {
 // on runs a shell command on a host of the lab by OpenSSH: another hand.
 func on(t testing.TB, host, command string) string {
 	t.Helper()
-	config := filepath.Join(t.TempDir(), "ssh_config")
-	if err := os.WriteFile(config, []byte(must(t, "lab", "ssh-config", "-i", inventory)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("ssh", "-F", config, host, command)
+	cmd := exec.Command("ssh", "-F", sshConfig(t), host, command)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -134,4 +130,14 @@ func on(t testing.TB, host, command string) string {
 		t.Fatalf("%s: %s: %v\n%s%s", host, command, err, out, errs.String())
 	}
 	return string(out)
+}
+
+// sshConfig is a file with the lab's ssh_config.
+func sshConfig(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ssh_config")
+	if err := os.WriteFile(path, []byte(must(t, "lab", "ssh-config", "-i", inventory)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

@@ -5,8 +5,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"weft/engine/control/run"
 )
 
 var hosts = []string{"ubuntu1", "ubuntu2", "ubuntu3"}
@@ -158,12 +156,4 @@ find /var/lib/weft /run/weft -type f 2>/dev/null | sort; sysctl -a 2>/dev/null |
 	}
 	out["northbound"] = on(t, "ubuntu1", "ovsdb-client dump unix:/run/ovn/ovnnb_db.sock OVN_Northbound")
 	return out
-}
-
-// TestSecondOperator: two applies at once; one works, the other names it.
-func TestExitOfAnUnreachableHost(t *testing.T) {
-	r := apply(t, overlay, "-i", "inventories/lab.hcl", "--connect-timeout", "1s", "-l", "ubuntu3")
-	if r.Exit != run.NoContact {
-		t.Errorf("no lab is up: exit %d, want %d", r.Exit, run.NoContact)
-	}
 }

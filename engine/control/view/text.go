@@ -131,7 +131,8 @@ func (t *Text) host(e run.Event) {
 		line += indent(strings.Repeat(" ", t.width+2), rest) + "\n"
 	}
 	if e.Hint != "" {
-		line += strings.Repeat(" ", t.width+2) + t.p.faint("→ "+wire.Neutralise(e.Hint)) + "\n"
+		pad := strings.Repeat(" ", t.width+2)
+		line += pad + t.p.faint("→ "+strings.ReplaceAll(wire.Neutralise(e.Hint), "\n", "\n"+pad+"  ")) + "\n"
 	}
 	t.live.print(line)
 }

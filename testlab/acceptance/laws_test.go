@@ -1,0 +1,63 @@
+package acceptance
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestLawsOnARealHost runs the laws of every family of modules inside a host of
+// the lab that has Open vSwitch and OVN at work, as compiled test binaries.
+func TestLawsOnARealHost(t *testing.T) {
+	labUp(t, inventory)
+	converged(t, overlay, "-i", inventory)
+	for _, family := range []string{"system", "ovs", "ovn", "network"} {
+		t.Run(family, func(t *testing.T) {
+			binary := filepath.Join(t.TempDir(), family+".test")
+			build := exec.Command("go", "test", "-c", "-o", binary, "./modules/"+family)
+			build.Dir = root(t)
+			build.Env = append(os.Environ(), "CGO_ENABLED=0")
+			if out, err := build.CombinedOutput(); err != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			put(t, "ubuntu1", binary, "/root/"+family+".test")
+			out := on(t, "ubuntu1", fmt.Sprintf("cd /root && WEFT_LAWS_HOST=1 ./%s.test -test.run Laws -test.v -test.timeout 10m 2>&1; echo status $?", family))
+			if !strings.Contains(out, "--- PASS") || !strings.HasSuffix(strings.TrimSpace(out), "status 0") {
+				t.Errorf("the laws of %s do not hold:\n%s", family, failures(out))
+			}
+			t.Logf("%d walks passed", strings.Count(out, "--- PASS"))
+		})
+	}
+}
+
+// failures leaves out the walks that passed.
+func failures(out string) string {
+	var b strings.Builder
+	for line := range strings.Lines(out) {
+		if !strings.Contains(line, "=== ") && !strings.Contains(line, "--- PASS") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+// put copies a file to a host through ssh's standard input.
+func put(t *testing.T, host, from, to string) {
+	t.Helper()
+	f, err := os.Open(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	cmd := exec.Command("ssh", "-F", sshConfig(t), host, "cat > "+to+" && chmod 755 "+to)
+	cmd.Stdin = f
+	var errs bytes.Buffer
+	cmd.Stderr = &errs
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("copy %s to %s: %v: %s", from, host, err, errs.String())
+	}
+}
