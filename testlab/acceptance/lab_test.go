@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -14,10 +15,11 @@ import (
 	"weft/engine/control/run"
 )
 
-const (
-	inventory = "inventories/lab.hcl"
-	overlay   = "playbooks/ovn-l2-overlay.hcl"
-)
+const overlay = "playbooks/ovn-l2-overlay.hcl"
+
+// inventory is the lab's. Another, of a lab of its own, leaves a lab that is
+// up alone.
+var inventory = cmp.Or(os.Getenv("WEFT_ACCEPTANCE_INVENTORY"), "inventories/lab.hcl")
 
 // root is the repository.
 func root(t testing.TB) string {

@@ -131,7 +131,7 @@ func overlayWorks(t *testing.T) {
 // bound wants a logical port on a chassis, by its hostname.
 func bound(t *testing.T, port, host string) {
 	t.Helper()
-	got := strings.TrimSpace(on(t, "ubuntu1", "ovn-sbctl --bare --columns=hostname find chassis _uuid=$(ovn-sbctl --bare --columns=chassis find port_binding logical_port="+port+")"))
+	got := strings.Trim(strings.TrimSpace(on(t, "ubuntu1", "ovn-sbctl --bare get chassis $(ovn-sbctl --bare --columns=chassis find port_binding logical_port="+port+") hostname")), `"`)
 	if got != host {
 		t.Errorf("%s is bound to %q, want %s", port, got, host)
 	}

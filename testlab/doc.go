@@ -1,0 +1,33 @@
+// Package testlab boots a network of real hosts on one machine, in seconds, and takes every trace of them away again.
+//
+// A host of the lab is a systemd of its own, an sshd of its own and real packages, in namespaces (systemd-nspawn): its
+// disk is an overlay on a cached image, its network interfaces are veth pairs into kernel bridges, one bridge a
+// network. A package that a playbook installs comes from a local apt repository, offline. A network with access is
+// joined by the machine itself, so that weft, OpenSSH and Ansible reach the hosts from an ordinary shell.
+//
+//	lab, err := testlab.Open(spec, testlab.Options{})   // checks the description, touches nothing
+//	err = lab.Up(ctx)                                    // builds what the cache lacks, boots what does not run
+//	config, err := lab.SSHConfig()                       // ssh -F FILE host
+//	err = lab.Down(ctx)                                  // no mount, namespace, cgroup, process or file is left
+//
+// # What runs
+//
+// A supervisor process a host (see Supervise) is the first process of a PID namespace, in a cgroup of its own. It plays
+// the mains: when it dies, whatever way, the kernel ends everything the host runs. At each boot it makes the host's
+// network namespace and its interfaces afresh, so nothing that a real reboot forgets survives, and it mounts the disk in
+// a private mount namespace, which ends with the boot.
+//
+// # What is where
+//
+//	/var/lib/weft-lab/LAB/         what was described (lab.json), ssh/ (key, known_hosts, config), hosts/HOST/
+//	/var/cache/weft-lab/           images and repositories, keyed by the digest of their recipe
+//	cgroup2: weft-lab/LAB/HOST     every process of the host
+//	/run/netns/weft.LAB            the fabric: the bridges
+//	/run/netns/weft.LAB.HOST       the host's network; look inside with: ip netns exec weft.LAB.HOST ip addr
+//
+// All these names follow from the names of the lab and the host alone. So Down needs no memory of what Up did: it works
+// after a crash of any process at any moment, and after the inventory was edited.
+//
+// What a lab is not: there is one kernel for all, that of the machine. Kernel modules, hugepages, kernel arguments and
+// sysctls outside net.* are the machine's; a power cycle ends processes but loses no written page.
+package testlab
