@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"syscall"
 	"time"
 
@@ -152,45 +154,60 @@ func setLoopback(ctx context.Context, h host.Host, s *scene, want FakeVMSpec) er
 	return h.Links.Set(ctx, want.Name, "lo", host.LinkChange{Up: &up})
 }
 
-// setRoutes comes last: a gateway is reached over an address of a link that is
-// up.
-func setRoutes(ctx context.Context, h host.Host, s *scene, want FakeVMSpec) error {
-	if s.end == nil || !s.end.Up {
-		return nil
+// dropRoutes comes before the addresses change: the kernel keeps a route whose
+// gateway is no longer reached, and does not take it again.
+func dropRoutes(ctx context.Context, h host.Host, s *scene, want FakeVMSpec) error {
+	remove, _, err := routeChanges(s, want)
+	if err != nil || len(remove) == 0 {
+		return err
 	}
-	var c host.LinkChange
-	var errs []error
-	set := func(to netip.Prefix, a step.Attr[string], now host.Route, there bool) {
+	return h.Links.Set(ctx, s.endIn, s.end.Name, host.LinkChange{RemoveRoutes: remove})
+}
+
+// addRoutes comes last: a gateway is reached over an address of a link that is
+// up.
+func addRoutes(ctx context.Context, h host.Host, s *scene, want FakeVMSpec) error {
+	_, add, err := routeChanges(s, want)
+	if err != nil || len(add) == 0 || !s.end.Up {
+		return err
+	}
+	return h.Links.Set(ctx, s.endIn, s.end.Name, host.LinkChange{AddRoutes: add})
+}
+
+// routeChanges are the routes that are not wanted, and those that are missing.
+func routeChanges(s *scene, want FakeVMSpec) (remove, add []host.Route, err error) {
+	if s.end == nil {
+		return nil, nil, nil
+	}
+	set := func(to netip.Prefix, a step.Attr[string], now host.Route, there bool) error {
 		via, wanted := a.Get()
 		if !a.Managed() || wanted == there && (!there || now.Via.String() == via) {
-			return
+			return nil
 		}
 		if there {
-			c.RemoveRoutes = append(c.RemoveRoutes, now)
+			remove = append(remove, now)
 		}
 		if !wanted {
-			return
+			return nil
 		}
 		gateway, err := netip.ParseAddr(via)
-		errs = append(errs, err)
-		c.AddRoutes = append(c.AddRoutes, host.Route{Destination: to, Via: gateway, Link: s.end.Name})
+		add = append(add, host.Route{Destination: to, Via: gateway, Link: s.end.Name})
+		return err
 	}
 	family, err := netip.ParseAddr(want.Gateway.Or("0.0.0.0"))
-	errs = append(errs, err)
-	now, there := s.gateway(family)
+	if err != nil {
+		return nil, nil, err
+	}
 	everywhere := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
 	if family.Is6() {
 		everywhere = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 	}
-	set(everywhere, want.Gateway, now, there)
-	for to, via := range want.Routes {
+	now, there := s.gateway(family)
+	errs := []error{set(everywhere, want.Gateway, now, there)}
+	for _, to := range slices.Sorted(maps.Keys(want.Routes)) {
 		network, err := netip.ParsePrefix(to)
-		errs = append(errs, err)
 		now, there := s.route(to)
-		set(network, via, now, there)
+		errs = append(errs, err, set(network, want.Routes[to], now, there))
 	}
-	if err := errors.Join(errs...); err != nil || len(c.AddRoutes)+len(c.RemoveRoutes) == 0 {
-		return err
-	}
-	return h.Links.Set(ctx, s.endIn, s.end.Name, c)
+	return remove, add, errors.Join(errs...)
 }

@@ -18,7 +18,7 @@ import (
 // killed run left is where it goes on.
 func (fakeVMs) Write(ctx context.Context, h host.Host, have, want FakeVMSpec) error {
 	stages := []func(context.Context, host.Host, *scene, FakeVMSpec) error{
-		unplugOther, addNamespace, addLink, setRow, placeEnd, setEnd, setPort, setLoopback, setRoutes, setEcho,
+		unplugOther, addNamespace, addLink, setRow, placeEnd, dropRoutes, setEnd, setPort, setLoopback, addRoutes, setEcho,
 	}
 	if !want.State.There() {
 		stages = []func(context.Context, host.Host, *scene, FakeVMSpec) error{refuseStrangers, removeAll}
