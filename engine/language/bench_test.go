@@ -1,6 +1,7 @@
 package language
 
 import (
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"weft/engine/host"
 	"weft/engine/step"
 )
 
@@ -135,6 +137,42 @@ func BenchmarkValidate5000x60(b *testing.B) {
 	for b.Loop() {
 		if ds := p.Validate(); ds.Failed() {
 			b.Fatal(plainText(ds))
+		}
+	}
+}
+
+// BenchmarkOthers1000 evaluates steps that name outputs of all other hosts: the
+// objects of the hosts, and what is made of them, are the same for all.
+func BenchmarkOthers1000(b *testing.B) {
+	files := fleet(1000, 1)
+	files["play.hcl"] = `
+play "first" {
+  hosts = role.compute
+  step "ovn_chassis" "self" {
+    remote   = ["x"]
+    encap_ip = host.vars.underlay
+  }
+}
+play "second" {
+  hosts = role.compute
+  step "file" "all" { content = join(",", [for h in role.compute : "${h.step.ovn_chassis.self.system_id}=${h.facts.kernel}"]) }
+  step "file" "one" { content = hosts[host.name].step.ovn_chassis.self.system_id }
+}
+`
+	p := mustProgram(b, files)
+	known := func() Known {
+		return Known{
+			Memo:    &Memo{},
+			Facts:   func(string) *host.Facts { return &host.Facts{Kernel: "6.1"} },
+			Outputs: func(h, _ string) json.RawMessage { return json.RawMessage(`{"system_id":"` + h + `"}`) },
+		}
+	}
+	for b.Loop() {
+		k := known()
+		for _, h := range p.Plays[1].Hosts {
+			if units, ds := p.Units(p.Plays[1], h, k); len(ds) > 0 || len(units) != 2 {
+				b.Fatal(plainText(ds))
+			}
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (l *loader) compile() {
 	for _, name := range sortedKeys(l.c.lists) {
 		if list := l.c.lists[name]; !used[list] {
 			// Nobody uses it here; its mistakes are told all the same.
-			u := &use{list: list, name: name, at: list.at, args: map[string]*argument{}, prefix: name + "/", variant: true}
+			u := &use{list: list, name: name, at: list.at, args: map[string]*argument{}, prefix: name + "/", varies: byHost}
 			told := len(l.list)
 			l.resolve(l.steps(list.body, u))
 			if list.broken {
@@ -208,7 +208,7 @@ func (l *loader) arguments(u *use, b *hclsyntax.Block, s scope) {
 		default:
 			arg := &argument{a.Expr, l.check(a.Expr, s)}
 			u.args[a.Name] = arg
-			u.variant = u.variant || l.variant(arg.used, u.outer)
+			u.varies = max(u.varies, arg.used.varyIn(u.outer))
 		}
 	}
 	for _, p := range u.list.params {
@@ -218,9 +218,22 @@ func (l *loader) arguments(u *use, b *hclsyntax.Block, s scope) {
 	}
 }
 
-// variant says whether an expression differs from host to host.
-func (l *loader) variant(used *names, in *use) bool {
-	return used.variant || len(used.params) > 0 && in != nil && in.variant
+// variance says how the value of an expression differs between the hosts of a
+// play.
+type variance int
+
+const (
+	byNothing   variance = iota // the same in the whole program
+	byKnowledge                 // the same, by what is known of other hosts
+	byHost                      // each host has its own
+)
+
+// varyIn is how an expression varies that stands in a use, or in none.
+func (n *names) varyIn(in *use) variance {
+	if len(n.params) > 0 && in != nil {
+		return max(n.varies, in.varies)
+	}
+	return n.varies
 }
 
 // stepAttributes are the attributes of every step.
@@ -258,7 +271,7 @@ func (l *loader) step(b *hclsyntax.Block, in *use) *stepDef {
 		return s
 	}
 	c.attributes(b)
-	if !s.variant && !s.keyed() {
+	if s.varies == byNothing && !s.keyed() {
 		s.slot = l.slot()
 	}
 	return s
@@ -275,7 +288,9 @@ func (l *loader) slot() int {
 func (c *compiler) meta(body *hclsyntax.Body) {
 	s := c.step
 	for u := s.use; u != nil; u = u.outer {
-		s.variant = s.variant || u.when != nil && c.loader.variant(u.when.used, u.outer)
+		if u.when != nil {
+			s.varies = max(s.varies, u.when.used.varyIn(u.outer))
+		}
 	}
 	if a, ok := body.Attributes["when"]; ok {
 		s.when = &condition{a.Expr, c.names(a.Expr)}
@@ -301,7 +316,7 @@ func (c *compiler) meta(body *hclsyntax.Body) {
 func (c *compiler) names(expr hclsyntax.Expression) *names {
 	used := c.check(expr, c.scope)
 	c.step.used = append(c.step.used, used)
-	c.step.variant = c.step.variant || c.loader.variant(used, c.step.use)
+	c.step.varies = max(c.step.varies, used.varyIn(c.step.use))
 	return used
 }
 

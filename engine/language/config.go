@@ -110,15 +110,15 @@ type param struct {
 
 // use is one use of a list in a play, or in another list.
 type use struct {
-	list    *list
-	name    string
-	at      hcl.Range
-	outer   *use // nil in a play
-	args    map[string]*argument
-	when    *condition
-	tags    hclsyntax.Expression
-	prefix  string // of the names of its steps: "base/"
-	variant bool   // its arguments differ from host to host
+	list   *list
+	name   string
+	at     hcl.Range
+	outer  *use // nil in a play
+	args   map[string]*argument
+	when   *condition
+	tags   hclsyntax.Expression
+	prefix string   // of the names of its steps: "base/"
+	varies variance // of its arguments
 }
 
 type argument struct {
@@ -147,8 +147,8 @@ type stepDef struct {
 	needs   *node
 	nodes   []*node
 	used    []*names
-	variant bool // anything in it differs from host to host
-	slot    int  // for the whole unit, where nothing does
-	named   bool // another step names its outputs
-	index   int  // in the play
+	varies  variance // of all that is in it
+	slot    int      // for the whole unit, where nothing does
+	named   bool     // another step names its outputs
+	index   int      // in the play
 }

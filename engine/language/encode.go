@@ -48,14 +48,14 @@ func (x *evaluation) node(n *node, ctx *hcl.EvalContext) result {
 	if n.slot < 0 {
 		return x.compute(n, ctx)
 	}
-	slot := &x.p.memo[n.slot]
-	k := slot.kept.Load()
-	if k == nil || x.inList != "" {
+	slot := x.slot(n)
+	if slot == nil || x.inList != "" {
 		// Inside a list unknowns and secrets are the list's: they are not
 		// kept, for lists that are the same everywhere are kept as wholes.
-		if x.inList != "" {
-			return x.compute(n, ctx)
-		}
+		return x.compute(n, ctx)
+	}
+	k := slot.kept.Load()
+	if k == nil {
 		k = x.keep(n, ctx)
 		slot.kept.Store(k)
 	}
@@ -64,6 +64,18 @@ func (x *evaluation) node(n *node, ctx *hcl.EvalContext) result {
 	x.secret = append(x.secret, k.secret...)
 	x.list = append(x.list, k.mistakes...)
 	return k.result
+}
+
+// slot is where a node's JSON is kept: for the program, or for as long as what
+// is known of the other hosts stays the same.
+func (x *evaluation) slot(n *node) *memoSlot {
+	if n.varies == byNothing {
+		return &x.p.memo[n.slot]
+	}
+	if x.k.Memo == nil {
+		return nil
+	}
+	return x.k.Memo.slot(n.slot)
 }
 
 // keep computes a node and takes out of the encoder what it wrote.

@@ -315,6 +315,9 @@ func plain(expr hcl.Expression, ctx *hcl.EvalContext, want cty.Type, say string,
 		return v, false
 	}
 	v, _ = v.UnmarkDeep()
+	if t, ok := uniform(v, want); ok && t == want {
+		return cty.ListVal(v.AsValueSlice()), true
+	}
 	got, err := convert.Convert(v, want)
 	if err != nil || v.IsNull() && want != cty.String {
 		m.error(expr.Range(), say, detail("This is %s.", typeName(v.Type())))

@@ -25,7 +25,7 @@ var (
 // group is a group of the inventory with its values.
 type group struct {
 	name  string
-	hosts []string
+	hosts map[string]bool
 	all   bool
 	roles []string
 	vars  map[string]cty.Value
@@ -63,8 +63,9 @@ func (b *binder) group(block *groupBlock, known map[string]bool) *group {
 		if g.all {
 			b.error(e.Range(), `group "all" has every host`, hint("leave out hosts"))
 		}
-		g.hosts = texts(e, ctx, "hosts", &b.mistakes)
-		for _, name := range g.hosts {
+		g.hosts = map[string]bool{}
+		for _, name := range texts(e, ctx, "hosts", &b.mistakes) {
+			g.hosts[name] = true
 			if !known[name] && !b.c.broken["host"] {
 				b.error(elementRange(e, name), fmt.Sprintf("group %q names the host %q, which is not there", g.name, name), meant(name, slices.Collect(maps.Keys(known))))
 			}
@@ -122,7 +123,7 @@ func (b *binder) join(h *Host, own map[string]cty.Value) {
 	vars := map[string]cty.Value{}
 	var member []string
 	for _, g := range b.groupOrder {
-		if !g.all && !slices.Contains(g.hosts, h.Name) && !slices.Contains(h.Groups, g.name) {
+		if !g.all && !g.hosts[h.Name] && !slices.Contains(h.Groups, g.name) {
 			continue
 		}
 		member = append(member, g.name)

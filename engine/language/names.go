@@ -8,17 +8,18 @@ import (
 
 // names is what an expression names, found once, without evaluating it.
 type names struct {
-	roots   []named // the first names of all traversals
-	vars    []named
-	locals  []named
-	params  []named
-	roles   []named
-	facts   []named    // host.facts.NAME; one without a name is all of them
-	steps   []stepName // step.KIND.NAME
-	others  []otherName
-	calls   []named
-	variant bool // differs from host to host: host, each, step
-	told    bool // it names what is not there, which was told at load
+	roots  []named // the first names of all traversals
+	vars   []named
+	locals []named
+	params []named
+	roles  []named
+	whole  []named    // roles that are not followed by an index
+	facts  []named    // host.facts.NAME; one without a name is all of them
+	steps  []stepName // step.KIND.NAME
+	others []otherName
+	calls  []named
+	varies variance
+	told   bool // it names what is not there, which was told at load
 
 	// Of other hosts that are not written out: in a loop over a role, by a
 	// computed key.
@@ -92,15 +93,15 @@ func (n *names) traversal(t hcl.Traversal, m *mistakes) {
 	case rootParam:
 		n.params = append(n.params, second)
 	case rootEach:
-		n.variant = true
+		n.varies = byHost
 		if second.name != "key" && second.name != "value" {
 			m.error(second.at, "each has a key and a value, nothing else", hint("write each.key or each.value"))
 		}
 	case rootHost:
-		n.variant = true
+		n.varies = byHost
 		n.ofHost(t[1:])
 	case rootStep:
-		n.variant = true
+		n.varies = byHost
 		if s, ok := stepIn(t[1:]); ok {
 			s.at = t.SourceRange()
 			n.steps = append(n.steps, s)
@@ -111,6 +112,9 @@ func (n *names) traversal(t hcl.Traversal, m *mistakes) {
 	case rootRole:
 		if second.name != "" {
 			n.roles = append(n.roles, second)
+			if len(t) == 2 {
+				n.whole = append(n.whole, second)
+			}
 		}
 		n.far(t[1:])
 	case rootHosts:
@@ -140,9 +144,9 @@ func (n *names) ofHosts(t hcl.Traversal, second named, m *mistakes) {
 		case "facts":
 			inner := names{}
 			inner.ofHost(tail)
-			o.facts, n.variant = inner.facts, true
+			o.facts, n.varies = inner.facts, max(n.varies, byKnowledge)
 		case "step":
-			n.variant = true
+			n.varies = max(n.varies, byKnowledge)
 			s, ok := stepIn(tail[1:])
 			if !ok {
 				m.error(t.SourceRange(), "a reference to a step needs its kind and its name",
@@ -168,12 +172,12 @@ func (n *names) far(tail hcl.Traversal) {
 		case "facts":
 			inner := names{}
 			inner.ofHost(tail[i:])
-			n.farFacts, n.variant = append(n.farFacts, inner.facts...), true
+			n.farFacts, n.varies = append(n.farFacts, inner.facts...), max(n.varies, byKnowledge)
 			return
 		case rootStep:
 			if s, ok := stepIn(tail[i+1:]); ok {
 				s.at = tail.SourceRange()
-				n.farSteps, n.variant = append(n.farSteps, s), true
+				n.farSteps, n.varies = append(n.farSteps, s), max(n.varies, byKnowledge)
 				return
 			}
 		}

@@ -14,11 +14,12 @@ import (
 // part has its own range and its own path, and what is the same for all hosts
 // is evaluated once.
 type node struct {
-	shape *shape
-	field *field // the attribute it is (part of), for enum and secret
-	path  string
-	at    hcl.Range
-	slot  int // where its JSON is kept; -1 where it differs from host to host
+	shape  *shape
+	field  *field // the attribute it is (part of), for enum and secret
+	path   string
+	at     hcl.Range
+	slot   int // where its JSON is kept; -1 where it differs from host to host
+	varies variance
 
 	// Exactly one of these is set.
 	fixed  []byte               // JSON
@@ -59,31 +60,35 @@ func (c *compiler) node(expr hclsyntax.Expression, s *shape, f *field, path stri
 		c.stepNames(n, expr)
 		return n
 	}
-	variant := false
 	switch e := expr.(type) {
 	case *hclsyntax.ObjectConsExpr:
-		variant = c.object(n, e)
+		c.object(n, e)
 	case *hclsyntax.TupleConsExpr:
-		variant = c.tuple(n, e)
+		c.tuple(n, e)
 	case *hclsyntax.ConditionalExpr:
 		used := c.names(e.Condition)
 		n.choice = &choice{&condition{e.Condition, used}, c.node(e.TrueResult, s, f, path), c.node(e.FalseResult, s, f, path)}
-		variant = c.variant(used, c.step.use) || n.choice.yes.slot < 0 || n.choice.no.slot < 0
+		n.varies = max(used.varyIn(c.step.use), n.choice.yes.varies, n.choice.no.varies)
 	default:
-		variant = c.leaf(n, expr)
+		c.leaf(n, expr)
 	}
-	if !variant {
-		n.slot = c.slot()
-	}
+	c.keep(n)
 	return n
 }
 
-func (c *compiler) leaf(n *node, expr hclsyntax.Expression) bool {
+// keep gives a node a place for its JSON where that is the same for many hosts.
+func (c *compiler) keep(n *node) {
+	if n.varies < byHost {
+		n.slot = c.slot()
+	}
+}
+
+func (c *compiler) leaf(n *node, expr hclsyntax.Expression) {
 	n.expr, n.used = expr, c.names(expr)
 	if lit, ok := expr.(*hclsyntax.LiteralValueExpr); ok && n.shape.form == formString && lit.Val.Type() == cty.Number && !lit.Val.IsNull() {
 		c.literalNumber(lit)
 	}
-	return c.variant(n.used, c.step.use)
+	n.varies = n.used.varyIn(c.step.use)
 }
 
 // literalNumber catches 1.10 where a text is wanted: the number is 1.1.
@@ -98,15 +103,17 @@ func (c *compiler) literalNumber(lit *hclsyntax.LiteralValueExpr) {
 	}
 }
 
-func (c *compiler) object(n *node, e *hclsyntax.ObjectConsExpr) bool {
+func (c *compiler) object(n *node, e *hclsyntax.ObjectConsExpr) {
 	if n.shape.form != formObject && n.shape.form != formMap {
-		return c.leaf(n, e)
+		c.leaf(n, e)
+		return
 	}
 	keys := make([]string, len(e.Items))
 	for i, it := range e.Items {
 		v, diags := it.KeyExpr.Value(nil)
 		if diags.HasErrors() || v.IsNull() || !v.IsKnown() || v.Type() != cty.String {
-			return c.leaf(n, e) // a computed key
+			c.leaf(n, e) // a computed key
+			return
 		}
 		keys[i] = v.AsString()
 	}
@@ -117,33 +124,31 @@ func (c *compiler) object(n *node, e *hclsyntax.ObjectConsExpr) bool {
 	}
 	n.objct = true
 	if n.shape.form == formMap {
-		variant := false
 		for i, it := range e.Items {
 			child := c.node(it.ValueExpr, n.shape.elem, n.field, dotted(n.path, keys[i]))
 			n.items = append(n.items, item{append(appendString(nil, keys[i]), ':'), child})
-			variant = variant || child.slot < 0
+			n.varies = max(n.varies, child.varies)
 		}
-		return variant
+		return
 	}
 	given := make([]givenAttribute, len(e.Items))
 	for i, it := range e.Items {
 		given[i] = givenAttribute{name: keys[i], at: it.KeyExpr.Range(), expr: it.ValueExpr}
 	}
-	return c.fill(n, given, quoted(n.path), e.SrcRange, nil)
+	c.fill(n, given, quoted(n.path), e.SrcRange, nil)
 }
 
-func (c *compiler) tuple(n *node, e *hclsyntax.TupleConsExpr) bool {
+func (c *compiler) tuple(n *node, e *hclsyntax.TupleConsExpr) {
 	if n.shape.form != formList {
-		return c.leaf(n, e)
+		c.leaf(n, e)
+		return
 	}
 	n.listed = true
-	variant := false
 	for i, x := range e.Exprs {
 		child := c.node(x, n.shape.elem, n.field, fmt.Sprintf("%s[%d]", n.path, i))
 		n.elems = append(n.elems, child)
-		variant = variant || child.slot < 0
+		n.varies = max(n.varies, child.varies)
 	}
-	return variant
 }
 
 // givenAttribute is an attribute as it is written, or nested blocks that stand
@@ -176,16 +181,14 @@ func (c *compiler) body(body *hclsyntax.Body, s *shape, path, what string, missi
 			given[i].blocks = append(given[i].blocks, b)
 		}
 	}
-	if !c.fill(n, given, what, missingAt, also) {
-		n.slot = c.slot()
-	}
+	c.fill(n, given, what, missingAt, also)
+	c.keep(n)
 	return n
 }
 
 // fill puts the given attributes into an object node, in the order of the
-// spec, and tells of those that are missing or not known. It says whether
-// anything differs from host to host.
-func (c *compiler) fill(n *node, given []givenAttribute, what string, missingAt hcl.Range, also []string) bool {
+// spec, and tells of those that are missing or not known.
+func (c *compiler) fill(n *node, given []givenAttribute, what string, missingAt hcl.Range, also []string) {
 	for _, g := range given {
 		if n.shape.field(g.name) == nil {
 			c.error(g.at, fmt.Sprintf("%s has no attribute %q", what, g.name), meant(g.name, slices.Concat(n.shape.names(), also)))
@@ -194,16 +197,15 @@ func (c *compiler) fill(n *node, given []givenAttribute, what string, missingAt 
 			}
 		}
 	}
-	variant := false
 	for _, f := range n.shape.fields {
 		i := slices.IndexFunc(given, func(g givenAttribute) bool { return g.name == f.Name })
-		child := c.fallback(f, n, missingAt, what)
+		child := c.fallback(f, n, missingAt)
 		if i >= 0 {
 			child = c.given(given[i], f, dotted(n.path, f.Name))
 		}
 		if child != nil {
 			n.items = append(n.items, item{f.key, child})
-			variant = variant || child.slot < 0 && child.fixed == nil
+			n.varies = max(n.varies, child.varies)
 		}
 	}
 	for _, f := range n.shape.fields {
@@ -212,7 +214,6 @@ func (c *compiler) fill(n *node, given []givenAttribute, what string, missingAt 
 			c.missing(f, n, missingAt, what)
 		}
 	}
-	return variant
 }
 
 func (g givenAttribute) expressions() []hclsyntax.Expression {
@@ -230,7 +231,7 @@ func (g givenAttribute) expressions() []hclsyntax.Expression {
 
 // fallback is the node of an attribute that is left out: the step's name, the
 // default, or nothing.
-func (c *compiler) fallback(f *field, parent *node, at hcl.Range, _ string) *node {
+func (c *compiler) fallback(f *field, parent *node, at hcl.Range) *node {
 	n := &node{shape: f.shape, field: f, path: dotted(parent.path, f.Name), at: at, slot: -1}
 	switch {
 	case f.label && parent.path == "" && !c.step.keyed():
@@ -271,9 +272,10 @@ func (c *compiler) given(g givenAttribute, f *field, path string) *node {
 		for i, b := range g.blocks {
 			n.elems = append(n.elems, c.body(b.Body, s.elem, fmt.Sprintf("%s[%d]", path, i), "block "+quoted(f.Name), b.DefRange(), nil))
 		}
-		if !slices.ContainsFunc(n.elems, func(e *node) bool { return e.slot < 0 }) {
-			n.slot = c.slot()
+		for _, e := range n.elems {
+			n.varies = max(n.varies, e.varies)
 		}
+		c.keep(n)
 		return n
 	}
 	c.error(g.at, fmt.Sprintf("%q is an attribute, not a block", f.Name), hint("write %s = …, %s", f.Name, s))
@@ -290,7 +292,7 @@ func (c *compiler) stepNames(n *node, expr hclsyntax.Expression) {
 	if c.step.use != nil {
 		n.prefix = c.step.use.prefix
 	}
-	c.step.variant = true // which steps are there differs from host to host
+	n.varies, c.step.varies = byHost, byHost // which steps are there
 	for _, e := range list {
 		t, diags := hcl.AbsTraversalForExpr(e)
 		if diags.HasErrors() || t.RootName() != rootStep {

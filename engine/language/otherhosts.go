@@ -12,8 +12,34 @@ import (
 // Memo keeps the objects of all hosts that the evaluations of a play have in
 // common where steps look at other hosts. The zero value is ready.
 type Memo struct {
-	mu   sync.Mutex
-	made map[*Play]*otherValues
+	mu    sync.Mutex
+	made  map[*Play]*otherValues
+	slots map[int]*memoSlot
+}
+
+func (m *Memo) slot(i int) *memoSlot {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.slots == nil {
+		m.slots = map[int]*memoSlot{}
+	}
+	if m.slots[i] == nil {
+		m.slots[i] = &memoSlot{}
+	}
+	return m.slots[i]
+}
+
+// of returns the place for the objects of a play.
+func (m *Memo) of(play *Play) *otherValues {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.made == nil {
+		m.made = map[*Play]*otherValues{}
+	}
+	if m.made[play] == nil {
+		m.made[play] = &otherValues{}
+	}
+	return m.made[play]
 }
 
 type otherValues struct {
@@ -28,16 +54,8 @@ func (x *evaluation) otherHosts(vars map[string]cty.Value) {
 		return
 	}
 	made := &otherValues{}
-	if m := x.k.Memo; m != nil {
-		m.mu.Lock()
-		if m.made == nil {
-			m.made = map[*Play]*otherValues{}
-		}
-		if m.made[x.play] == nil {
-			m.made[x.play] = made
-		}
-		made = m.made[x.play]
-		m.mu.Unlock()
+	if x.k.Memo != nil {
+		made = x.k.Memo.of(x.play)
 	}
 	made.once.Do(func() { made.make(x) })
 	vars[rootHosts] = made.hosts

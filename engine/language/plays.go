@@ -284,6 +284,7 @@ func (b *binder) hostReferences() {
 		return
 	}
 	for _, p := range b.Plays {
+		b.loops(p)
 		for _, prefix := range sortedKeys(p.named.own) {
 			for _, address := range sortedKeys(p.named.own[prefix]) {
 				if ref := p.named.own[prefix][address]; !ref.inPlay {
@@ -313,6 +314,26 @@ func (b *binder) had(before *Play, address string) (hosts map[string]bool, plays
 		}
 	}
 	return hosts, plays, unknown
+}
+
+// largeLoops is from how many visits on a step that goes through a role, anew
+// on each host, is worth a warning: about a second.
+const largeLoops = 1_000_000
+
+// loops warns of expressions whose time grows with the square of the hosts.
+func (b *binder) loops(p *Play) {
+	for _, s := range p.steps {
+		for _, used := range s.used {
+			for _, r := range used.whole {
+				members := len(b.values.roles[r.name])
+				if used.varyIn(s.use) == byHost && members*len(p.Hosts) > largeLoops {
+					b.warn(r.at, fmt.Sprintf("each of %d hosts goes through the %d of role %q", len(p.Hosts), members, r.name),
+						detail("The time grows with the square of the hosts."),
+						hint("put what is the same for all hosts into a local, which is evaluated once"))
+				}
+			}
+		}
+	}
 }
 
 func (b *binder) ownReference(p *Play, ref ownStep) {

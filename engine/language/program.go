@@ -157,6 +157,9 @@ const (
 type Evaluation struct {
 	Units   []step.Unit
 	Skipped []Skip
+	// Aside are steps that the tags leave out, but whose outputs others
+	// name: to be checked for their outputs, never applied.
+	Aside []step.Unit
 }
 
 // Skip is a step that is left out.

@@ -63,7 +63,6 @@ type evaluation struct {
 	contexts  map[contextKey]*hcl.EvalContext
 	own       map[string]cty.Value // values of named steps by address
 	instances map[string][]string  // addresses of the steps of a for_each; of a step left out, none
-	units     []step.Unit
 }
 
 type contextKey struct{ prefix, file string }
@@ -84,15 +83,25 @@ func (p *Program) evaluation(play *Play, h *Host, k Known) *evaluation {
 func (x *evaluation) run() {
 	x.earlier()
 	for i, s := range x.play.steps {
-		if !x.play.selected[i] {
-			x.out.Skipped = append(x.out.Skipped, Skip{s.address, ByTags})
-			x.reached(s, nil, false)
-			continue
-		}
-		if s.kind.spec != nil {
+		switch {
+		case s.kind.spec == nil: // an unknown kind
+		case x.play.selected[i]:
 			x.step(s)
+		default:
+			x.aside(s)
 		}
 	}
+}
+
+// aside evaluates a step that the tags leave out, for those that name it.
+func (x *evaluation) aside(s *stepDef) {
+	units, skipped := len(x.out.Units), len(x.out.Skipped)
+	if s.named {
+		x.step(s)
+	}
+	x.out.Aside = append(x.out.Aside, x.out.Units[units:]...)
+	x.out.Units = x.out.Units[:units]
+	x.out.Skipped = append(x.out.Skipped[:skipped], Skip{s.address, ByTags})
 }
 
 // step evaluates a step of the play, which may be none, one or many units.
