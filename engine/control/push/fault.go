@@ -153,9 +153,12 @@ func containsAll(line string, words []string) bool {
 	return true
 }
 
-// explain makes of a fault what an operator reads.
 func (s *starter) explain(f *fault) *Error {
-	name, user := s.host.client.Name(), s.host.client.User()
+	return s.describe(s.host.client.Name(), s.host.client.User(), f)
+}
+
+// describe makes of a fault what an operator reads.
+func (s *starter) describe(name, user string, f *fault) *Error {
 	e := &Error{Kind: f.kind(), Host: name, Stderr: f.stderr, Err: f.err}
 	switch e.Kind {
 	case NoSudo:

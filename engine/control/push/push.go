@@ -120,6 +120,7 @@ func (s *starter) repair(ctx context.Context, f *fault) (*Session, error) {
 	if err := s.push(ctx, image); err != nil {
 		return nil, err
 	}
+	s.options.Images = Images{image}
 	session, err := s.launch(ctx)
 	if errors.As(err, &f) {
 		failure := s.explain(f)

@@ -51,7 +51,7 @@ func serveScript(images Images) string {
 	b.WriteString("LC_ALL=C; export LC_ALL; ")
 	last := len(images) - 1
 	for _, i := range images[:last] {
-		fmt.Fprintf(&b, "test -x %[1]s && exec %[1]s serve; ", runnerPath(i.Digest))
+		fmt.Fprintf(&b, "test -f %[1]s && exec %[1]s serve; ", runnerPath(i.Digest))
 	}
 	fmt.Fprintf(&b, "exec %s serve", runnerPath(images[last].Digest))
 	return b.String()

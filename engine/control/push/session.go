@@ -62,6 +62,10 @@ func (s *Session) Wait() error {
 	return s.remote.ended(err)
 }
 
+// Hangup sends the end of input: the runner finishes the effect in flight and
+// exits, and what it still has to say can be read.
+func (s *Session) Hangup() { _ = s.remote.Stdin.Close() }
+
 // Close ends the session at once. A runner that was told nothing before sees
 // the end of its input, finishes the effect in flight and exits.
 func (s *Session) Close() error {

@@ -184,7 +184,7 @@ func TestDeadJumpHosts(t *testing.T) {
 	}{
 		{"refuses", []string{"Host box", "ProxyJump 127.0.0.1:" + fmt.Sprint(closedPort(t))}, ssh.JumpFailed, []string{"jump host 127.0.0.1", "refused"}},
 		{"unknown name", []string{"Host box", "ProxyJump gone.invalid"}, ssh.JumpFailed, []string{"gone.invalid"}},
-		{"lets nobody in", []string{"Match originalhost jump", "User nobody"}, ssh.JumpFailed, []string{"jump host jump", "nobody"}},
+		{"lets nobody in", []string{"Match originalhost jump", "User stranger"}, ssh.JumpFailed, []string{"jump host jump", "stranger"}},
 		{"unknown key", []string{"Host jump", "UserKnownHostsFile none"}, ssh.JumpFailed, []string{"jump host jump", "SHA256:"}},
 		{"loop", []string{"Host jump", "ProxyJump jump"}, "", []string{"jump through itself"}},
 		{"cannot reach the target", []string{"Host box", "Port " + fmt.Sprint(closedPort(t))}, ssh.Unreachable, []string{"via jump", "refused"}},
