@@ -52,10 +52,12 @@ func echo(ctx context.Context, l net.Listener) error {
 			return nil
 		}
 		c, err := l.Accept()
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil && err == nil:
+			return c.Close()
+		case ctx.Err() != nil:
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 		open.Go(func() {

@@ -133,7 +133,15 @@ func (s *session) undoForeignHalf(ctx context.Context, j *journal.Journal) error
 	if err := j.Close(); err != nil {
 		return err
 	}
-	err := s.foreign(ctx, j, Order{Run: run, Half: true})
+	var stuck string
+	err := s.foreign(ctx, j, Order{Run: run, Half: true}, func(e wire.Event) {
+		if e.Unit != nil && e.Unit.State == wire.Stuck {
+			stuck = e.Unit.Error
+		}
+	})
+	if err == nil && stuck != "" {
+		err = errors.New("it could not be taken back: " + stuck)
+	}
 	again, loaded := s.store.Load(run)
 	if loaded != nil {
 		return errors.Join(err, loaded)

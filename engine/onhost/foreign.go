@@ -27,9 +27,9 @@ func (o Order) args() []string {
 	return append(args, "--", o.Run)
 }
 
-// foreign has another build's runner take back what it did, and passes its
-// events on. That runner finds that its parent holds the lease.
-func (s *session) foreign(ctx context.Context, j *journal.Journal, o Order) error {
+// foreign has another build's runner take back what it did, and gives its
+// events to hear. That runner finds that its parent holds the lease.
+func (s *session) foreign(ctx context.Context, j *journal.Journal, o Order, hear func(wire.Event)) error {
 	path := filepath.Join(s.State, "bin", j.Runner, "weft-runner")
 	if _, err := os.Stat(path); err != nil {
 		return fmt.Errorf("run %s was made by another build of weft, whose runner is not on this host any more: %w", o.Run, err)
@@ -49,7 +49,7 @@ func (s *session) foreign(ctx context.Context, j *journal.Journal, o Order) erro
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the runner of run %s: %w", o.Run, err)
 	}
-	refused, spoken := s.passOn(bufio.NewScanner(stdout))
+	refused, spoken := passOn(bufio.NewScanner(stdout), hear)
 	err = cmd.Wait()
 	s.Host.Memo.Forget()
 	switch {
@@ -63,9 +63,9 @@ func (s *session) foreign(ctx context.Context, j *journal.Journal, o Order) erro
 	return nil
 }
 
-// passOn forwards the events of another runner, one of JSON a line. It returns
+// passOn hands on the events of another runner, one of JSON a line. It returns
 // what that runner refused, and whether it came to its end.
-func (s *session) passOn(lines *bufio.Scanner) (refused string, spoken bool) {
+func passOn(lines *bufio.Scanner, hear func(wire.Event)) (refused string, spoken bool) {
 	lines.Buffer(nil, wire.MaxFrame)
 	for lines.Scan() {
 		var e wire.Event
@@ -77,7 +77,7 @@ func (s *session) passOn(lines *bufio.Scanner) (refused string, spoken bool) {
 		case e.Done != nil:
 			refused, spoken = e.Done.Error, true
 		case e.Unit != nil || e.Need != nil:
-			s.out.now(e)
+			hear(e)
 		}
 	}
 	return refused, spoken
@@ -89,7 +89,7 @@ func (s *session) rollbackForeign(ctx context.Context, j *journal.Journal, play 
 	if err := j.Close(); err != nil {
 		return err
 	}
-	err := s.foreign(ctx, j, Order{Run: j.Header.Run, Play: play})
+	err := s.foreign(ctx, j, Order{Run: j.Header.Run, Play: play}, s.out.now)
 	again, loaded := s.store.Load(j.Header.Run)
 	if loaded != nil {
 		return errors.Join(err, loaded)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"weft/engine/host"
@@ -22,7 +23,6 @@ type Config struct {
 	State   string // directory that survives a reboot: /var/lib/weft
 	Runtime string // directory that does not: /run/weft
 	Digest  string // of the runner's bytes; journals name it
-	Build   string // version, for the log
 
 	// Monotonic is CLOCK_MONOTONIC in microseconds, compared with what the
 	// Units door says of a unit's start. Nil is the real clock.
@@ -195,7 +195,6 @@ func (s *session) greet(ctx context.Context, h wire.Hello) error {
 	if s.hello != nil {
 		return errors.New("a second hello in one session")
 	}
-	s.logf("runner %s, digest %s", s.Build, s.Digest)
 	if !journal.ValidRun(h.Run) {
 		return fmt.Errorf("%q cannot be the name of a run", h.Run)
 	}
@@ -209,6 +208,9 @@ func (s *session) greet(ctx context.Context, h wire.Hello) error {
 	}
 	if err := s.readJournals(ctx); err != nil {
 		return err
+	}
+	if s.held != nil && s.own.Runner != s.Digest {
+		return fmt.Errorf("run %s was begun by another build of weft, which alone can take it back; begin a new run", h.Run)
 	}
 	for _, j := range s.left {
 		answer.Open = append(answer.Open, j.Header.Run)
@@ -249,23 +251,8 @@ func (s *session) readJournals(ctx context.Context) error {
 		s.logf("no boot id: %v", err)
 	}
 	s.boot = boot
-	open, err := s.store.OpenRuns()
-	if err != nil {
+	if err := s.readLeft(); err != nil {
 		return err
-	}
-	for _, j := range open {
-		if j.Header.Run == s.hello.Run {
-			continue
-		}
-		if !j.Open() {
-			if s.held != nil { // cut between its last line and its end
-				if err := j.Close(); err != nil {
-					return err
-				}
-			}
-			continue
-		}
-		s.left = append(s.left, j)
 	}
 	s.own, err = s.store.Run(journal.Header{
 		Run: s.hello.Run, Owner: s.hello.Owner, Site: s.hello.Site, Playbook: s.hello.Playbook,
@@ -275,6 +262,41 @@ func (s *session) readJournals(ctx context.Context) error {
 		return err
 	}
 	s.ownBefore = len(s.own.Records)
+	return nil
+}
+
+// readLeft finds what runs left open that are over: not this one, and not the
+// one that is at work while this session looks.
+func (s *session) readLeft() error {
+	names, err := s.store.Marked()
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	atWork := ""
+	if s.held == nil {
+		if holder := lease.Current(s.Runtime); holder != nil {
+			atWork = holder.Run
+		}
+	}
+	for _, run := range names {
+		if run == s.hello.Run || run == atWork {
+			continue
+		}
+		j, err := s.store.Load(run)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // cut before its first line
+		case err != nil && s.held == nil:
+			s.logf("%v", err)
+		case err != nil:
+			return fmt.Errorf("%w; to go on without what it remembers, remove %s", err, s.store.Mark(run))
+		case j.Open():
+			s.left = append(s.left, j)
+		case s.held != nil: // cut between its last line and its end
+			if err := j.Close(); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

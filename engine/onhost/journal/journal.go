@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"syscall"
 	"time"
@@ -20,7 +21,6 @@ type Journal struct {
 	file  File  // nil until the first line of this session
 	size  int64 // of what is good on the disk
 	fresh bool  // there is no file yet
-	begin int64 // size when this session opened it
 }
 
 // Written says whether this session wrote any line.
@@ -258,7 +258,7 @@ func (j *Journal) writeHeader(f File) error {
 // load reads a run's journal from the disk.
 func (s Store) load(run string) (*Journal, error) {
 	path := s.path(run)
-	content, err := s.readFile(path)
+	content, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}

@@ -58,11 +58,11 @@ func TestWhatIsReadIsWhatWasWritten(t *testing.T) {
 	three := must(t, first(j.Record(aChange("file /c"))))
 	ok(t, j.Close())
 
-	open := must(t, first(s.OpenRuns()))
-	if len(open) != 1 {
-		t.Fatalf("%d open runs", len(open))
+	if marked := must(t, first(s.Marked())); len(marked) != 1 {
+		t.Fatalf("marked: %v", marked)
 	}
-	got, wanted := show(open[0].Run), show(j.Run)
+	again := must(t, first(s.Load(header.Run)))
+	got, wanted := show(again.Run), show(j.Run)
 	if got != wanted {
 		t.Errorf("read:\n%s\nwritten:\n%s", got, wanted)
 	}
@@ -78,13 +78,13 @@ func TestWhatIsReadIsWhatWasWritten(t *testing.T) {
 		t.Errorf("the journal has mode %v", info.Mode())
 	}
 	// It goes on where it ended, and is closed when nothing is open.
-	j = open[0]
+	j = again
 	ok(t, j.Settled(need))
 	ok(t, j.Undoing(j.Records[1]))
 	ok(t, j.Undone(j.Records[1], Moment{"b", 3}))
 	ok(t, j.Close())
-	if open := must(t, first(s.OpenRuns())); len(open) != 0 {
-		t.Errorf("still open: %s", show(open[0].Run))
+	if marked := must(t, first(s.Marked())); len(marked) != 0 {
+		t.Errorf("still marked: %v", marked)
 	}
 	if changed, undone := j.Counts(); changed != 1 || undone != 1 {
 		t.Errorf("%d changed, %d undone", changed, undone)

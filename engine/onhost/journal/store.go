@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -53,8 +54,6 @@ func OpenFile(path string) (File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 }
 
-func (s Store) readFile(path string) ([]byte, error) { return os.ReadFile(path) }
-
 // ValidRun says whether a name can be that of a run: letters, digits, dots,
 // dashes, underscores and colons, not beginning with a dot.
 func ValidRun(name string) bool {
@@ -93,26 +92,12 @@ func (s Store) Load(run string) (*Journal, error) {
 	return j, err
 }
 
-// OpenRuns returns the journals of the runs that left something half made,
-// the oldest first. A marker whose run never wrote its first line is dropped.
-func (s Store) OpenRuns() ([]*Journal, error) {
-	names, err := list(s.marks())
-	if err != nil {
-		return nil, err
-	}
-	var open []*Journal
-	for _, run := range names {
-		j, err := s.load(run)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		open = append(open, j)
-	}
-	return open, nil
-}
+// Marked returns the runs that may have left something half made, the oldest
+// first. Of a run that was cut before its first line there is no journal.
+func (s Store) Marked() ([]string, error) { return list(s.marks()) }
+
+// Mark is the path of a run's marker.
+func (s Store) Mark(run string) string { return filepath.Join(s.marks(), run) }
 
 // Names returns all runs that the host remembers, the oldest first.
 func (s Store) Names() ([]string, error) { return list(s.runs()) }
@@ -140,7 +125,7 @@ func (s Store) mark(run string) error {
 	if err := os.MkdirAll(s.marks(), 0o700); err != nil {
 		return err
 	}
-	f, err := os.OpenFile(filepath.Join(s.marks(), run), os.O_CREATE|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(s.Mark(run), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -148,7 +133,7 @@ func (s Store) mark(run string) error {
 }
 
 func (s Store) unmark(run string) error {
-	err := os.Remove(filepath.Join(s.marks(), run))
+	err := os.Remove(s.Mark(run))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -225,11 +210,24 @@ func (s Store) Prune(now time.Time) (runners map[string]bool, err error) {
 			}
 			continue
 		}
-		j, err := s.load(run)
-		if err != nil {
-			return nil, err
+		if runner, ok := s.runner(run); ok {
+			runners[runner] = true
 		}
-		runners[j.Runner] = true
 	}
 	return runners, nil
+}
+
+// runner reads from the header of a journal which runner wrote it. What cannot
+// be read needs none.
+func (s Store) runner(run string) (digest string, ok bool) {
+	f, err := os.Open(s.path(run))
+	if err != nil {
+		return "", false
+	}
+	defer f.Close()
+	var h Header
+	if json.NewDecoder(io.LimitReader(f, 1<<16)).Decode(&h) != nil {
+		return "", false
+	}
+	return h.Runner, true
 }

@@ -222,6 +222,16 @@ func read(dir string) (*record, error) {
 	return &r, nil
 }
 
+// Current returns the lease in a directory, or nil where nobody holds one that
+// has not expired.
+func Current(dir string) *wire.Lease {
+	r, err := read(dir)
+	if err != nil || r == nil || r.expired(time.Now()) {
+		return nil
+	}
+	return &r.Lease
+}
+
 // Borrowed is the lease of the process that started this one.
 type Borrowed struct {
 	dir string
