@@ -106,8 +106,8 @@ func diagnostic(severity Severity, at hcl.Range, summary string) Diagnostic {
 
 // mistakes collects diagnostics. The zero value is ready.
 type mistakes struct {
-	list []Diagnostic
-	host string // what is added is about this host; may be empty
+	list  []Diagnostic
+	about string // the host that what is added is about; may be empty
 }
 
 // A note completes a diagnostic.
@@ -141,8 +141,8 @@ func (m *mistakes) add(severity Severity, at hcl.Range, summary string, notes []
 	for _, n := range notes {
 		n(&d)
 	}
-	if m.host != "" {
-		d.Hosts = []string{m.host}
+	if m.about != "" {
+		d.Hosts = []string{m.about}
 	}
 	m.list = append(m.list, d)
 }

@@ -56,7 +56,7 @@ func tell(diags hcl.Diagnostics, expr hcl.Expression, ctx *hcl.EvalContext, m *m
 		}
 		if template, ok := templateMistakes(d); ok {
 			for _, t := range template {
-				m.list = append(m.list, withHost(t, m.host))
+				m.list = append(m.list, withHost(t, m.about))
 			}
 			continue
 		}

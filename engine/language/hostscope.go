@@ -125,7 +125,7 @@ func (x *evaluation) earlier() {
 			if ref.inPlay || ref.keyed {
 				x.own[address] = cty.DynamicVal
 			} else {
-				x.own[address] = x.outputs(ref.kind, x.h.Name, address, ref.at)
+				x.own[address] = x.outputs(ref.kind, x.h.Name, address, ref.said.at)
 				x.instances[address] = []string{address}
 			}
 			if ref.keyed && !ref.inPlay {
@@ -209,10 +209,10 @@ func (x *evaluation) showSteps(prefix string) {
 	}
 	kinds := map[string]map[string]cty.Value{}
 	for address, ref := range named {
-		if kinds[ref.stepName.kind] == nil {
-			kinds[ref.stepName.kind] = map[string]cty.Value{}
+		if kinds[ref.said.kind] == nil {
+			kinds[ref.said.kind] = map[string]cty.Value{}
 		}
-		kinds[ref.stepName.kind][ref.stepName.name] = x.own[address]
+		kinds[ref.said.kind][ref.said.name] = x.own[address]
 	}
 	x.variables[prefix][rootStep] = objects(kinds)
 }

@@ -28,7 +28,7 @@ func TestMistakes(t *testing.T) {
 step "file" "f" { content = step.package.ovn-hots.version }`, `there is no step package.ovn-hots @4:29`, `"ovn-host"`},
 		{"step of another kind", `step "package" "ovn-host" {}
 step "file" "f" { content = step.file.ovn-host.path }`, `there is no step file.ovn-host @4:29`, `step.package.ovn-host`},
-		{"unknown kind in a reference", `step "file" "f" { content = step.packge.x.version }`, `there is no kind of step "packge" @3:29`, `"package"`},
+		{"unknown kind in a reference", `step "file" "f" { content = step.packaeg.x.version }`, `there is no kind of step "packaeg" @3:29`, `"package"`},
 		{"key without for_each", `step "package" "p" {}
 step "file" "f" { content = step.package.p["x"].version }`, `step package.p has no for_each, so it has no keys @4:29`, ""},
 		{"no outputs", `step "service" "s" {}
@@ -129,7 +129,7 @@ func TestMistakesOfFiles(t *testing.T) {
 		{"missing include", "include = [\"lists/no.hcl\"]\n", "", []string{"cannot read an included file: open lists/no.hcl: no such file or directory @play.hcl:1"}},
 		{"list uses itself", "steps \"l\" {\n use \"l\" \"x\" {}\n}\n", "", []string{`list of steps "l" uses itself @play.hcl:2`}},
 		{"list names outside", "steps \"l\" {\n step \"file\" \"f\" { content = step.package.p.version }\n}\nplay \"p\" {\n hosts = \"all\"\n step \"package\" \"p\" {}\n use \"l\" \"u\" {}\n}\n", two, []string{`list of steps "l" has no step package.p @play.hcl:2`}},
-		{"unknown param", "steps \"l\" {\n param \"name\" {}\n step \"file\" \"f\" { content = param.nmae }\n}\nplay \"p\" {\n hosts = \"all\"\n use \"l\" \"u\" {\n  naem = 1\n  name = 2\n }\n}\n", two, []string{`list of steps "l" has no param "nmae" @play.hcl:3`, `list of steps "l" has no param "naem" @play.hcl:8`}},
+		{"unknown param", "steps \"l\" {\n param \"name\" {}\n step \"file\" \"f\" { content = param.naem_ }\n}\nplay \"p\" {\n hosts = \"all\"\n use \"l\" \"u\" {\n  naem = 1\n  name = 2\n }\n}\n", two, []string{`list of steps "l" has no param "naem_" @play.hcl:3`, `list of steps "l" has no param "naem" @play.hcl:8`}},
 		{"missing param", "steps \"l\" {\n param \"name\" {}\n}\nplay \"p\" {\n hosts = \"all\"\n use \"l\" \"u\" {}\n}\n", two, []string{`param "name" of list "l" has no value @play.hcl:6`}},
 		{"param of another type", "steps \"l\" {\n param \"n\" { type = number }\n step \"file\" \"f\" { limit = param.n }\n}\nplay \"p\" {\n hosts = \"all\"\n use \"l\" \"u\" { n = host.vars.ip }\n}\n", two, []string{`param "n" of list "l" does not fit its type @play.hcl:7`}},
 		{"step in two plays", "play \"p\" {\n hosts = \"all\"\n step \"package\" \"x\" {}\n}\nplay \"q\" {\n hosts = \"a\"\n step \"package\" \"x\" {}\n}\n", two, []string{`step package.x is already in play "p" @play.hcl:7`}},

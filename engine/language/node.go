@@ -249,7 +249,7 @@ func (c *compiler) missing(f *field, parent *node, at hcl.Range, what string) {
 	case f.label && parent.path == "" && c.step.keyed():
 		c.error(at, fmt.Sprintf("%s needs %q under for_each", what, f.Name),
 			detail("The steps of a for_each cannot all have the name %q.", c.step.label), hint("write %s = each.key", f.Name))
-	case f.required && f.fallback == nil && !(f.label && parent.path == ""):
+	case f.required && f.fallback == nil && (!f.label || parent.path != ""):
 		c.error(at, fmt.Sprintf("%s needs %q", what, f.Name), detail("%s", f.Doc), hint("it is %s", f.shape))
 	}
 }

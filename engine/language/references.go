@@ -19,7 +19,7 @@ type playNames struct {
 
 // ownStep is a step that others of the same host name.
 type ownStep struct {
-	stepName
+	said    stepName
 	address string   // with the prefix of the use
 	kind    *kind    // of the step
 	keyed   bool     // it has a for_each
@@ -59,22 +59,22 @@ func (l *loader) resolve(steps []*stepDef) {
 func (l *loader) stepReferences(at refPlace, all *playNames) {
 	s := at.step
 	for _, used := range s.used {
-		l.references1(at, s.use, used, all)
+		l.expressionReferences(at, s.use, used, all)
 	}
 	for _, n := range s.nodes {
 		l.nodeReferences(at, n, all)
 	}
 	for u := s.use; u != nil; u = u.outer {
 		if u.when != nil {
-			l.references1(at, u.outer, u.when.used, all)
+			l.expressionReferences(at, u.outer, u.when.used, all)
 		}
 		for _, name := range sortedKeys(u.args) {
-			l.references1(at, u.outer, u.args[name].used, all)
+			l.expressionReferences(at, u.outer, u.args[name].used, all)
 		}
 	}
 }
 
-func (l *loader) references1(at refPlace, in *use, used *names, all *playNames) {
+func (l *loader) expressionReferences(at refPlace, in *use, used *names, all *playNames) {
 	told := len(l.list)
 	defer func() { used.told = used.told || len(l.list) > told }()
 	for _, ref := range used.steps {
