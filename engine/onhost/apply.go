@@ -304,12 +304,14 @@ func (c *change) stays(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	age := time.Duration(c.s.Monotonic()-u.StartedAt) * time.Microsecond
-	if u.ActiveState != "active" || age < 0 || age >= c.s.Moment {
-		return nil
-	}
-	if err := sleep(ctx, c.s.Moment-age); err != nil {
-		return err
+	if u.ActiveState == "active" {
+		age := time.Duration(c.s.Monotonic()-u.StartedAt) * time.Microsecond
+		if age < 0 || age >= c.s.Moment {
+			return nil
+		}
+		if err := sleep(ctx, c.s.Moment-age); err != nil {
+			return err
+		}
 	}
 	c.s.Host.Memo.Forget()
 	f, err := c.s.look(ctx, c.x)
