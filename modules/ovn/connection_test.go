@@ -93,7 +93,7 @@ func TestLawsConnection(t *testing.T) {
 		},
 		Policy: []string{"database", "target"}, // they say which row is meant
 		Touches: steptest.Touches{Queries: steptest.Run(sbctl, "--format=csv", "--no-headings",
-			"--columns=target,inactivity_probe,max_backoff,read_only,role,other_config,external_ids", "find", "Connection")},
+			"--columns=target,inactivity_probe,max_backoff,read_only,role,other_config,external_ids", "find", "Connection", `target="`+lawsTarget+`"`)},
 		Clean: slices.Concat(
 			steptest.Run("ip", "address", "replace", "10.127.0.2/32", "dev", "lo"),
 			steptest.Run(sbctl, "del-connection")),
