@@ -102,6 +102,9 @@ func withHost(d Diagnostic, host string) Diagnostic {
 
 // missingName tells which part of a.b.c is not there, and what is.
 func missingName(expr hcl.Expression, ctx *hcl.EvalContext, m *mistakes) bool {
+	if e, ok := expr.(*hclsyntax.IndexExpr); ok {
+		return missingKey(e, ctx, m)
+	}
 	var traversal hcl.Traversal
 	var value cty.Value
 	switch e := expr.(type) {
@@ -144,6 +147,36 @@ func missingName(expr hcl.Expression, ctx *hcl.EvalContext, m *mistakes) bool {
 		return true
 	}
 	return false
+}
+
+// missingKey tells which key of a[b] is not there.
+func missingKey(e *hclsyntax.IndexExpr, ctx *hcl.EvalContext, m *mistakes) bool {
+	collection, diags := e.Collection.Value(ctx)
+	key, more := e.Key.Value(ctx)
+	if diags.HasErrors() || more.HasErrors() {
+		return false
+	}
+	collection, _ = collection.Unmark()
+	key, _ = key.Unmark()
+	if !key.IsKnown() || key.IsNull() || collection.IsNull() || !collection.IsKnown() {
+		return false
+	}
+	said := nameOf(e.Collection)
+	if t, ok := e.Collection.(*hclsyntax.ScopeTraversalExpr); ok {
+		for _, part := range t.Traversal[1:] {
+			said += partText(part)
+		}
+	}
+	t := collection.Type()
+	switch {
+	case key.Type() == cty.String && (t.IsObjectType() || t.IsMapType()):
+		m.error(e.Key.Range(), fmt.Sprintf("%s has no %q", said, key.AsString()), meant(key.AsString(), keysOf(collection)))
+	case key.Type() == cty.Number && (t.IsTupleType() || t.IsListType()):
+		m.error(e.Key.Range(), fmt.Sprintf("%s has no element [%s]", said, numberText(key)), detail("It has %d elements.", collection.LengthInt()))
+	default:
+		return false
+	}
+	return true
 }
 
 // whyNot explains names that other places have.

@@ -80,6 +80,11 @@ step "service" "s" { restart_on = step.package.p.version }`, `restart_on must na
 			tag    = 1 / 0
 		}`, `tag is divided by zero @5:13`, ""},
 		{"no such element", `step "file" "f" { content = role.central[3].name }`, `role.central has no element [3] @3:41`, ""},
+		{"computed key", `step "file" "f" { content = hosts["${host.address == "" ? "" : "bb"}"].name }`, `hosts has no "bb" @3:35`, `"b"`},
+		{"computed element", `step "file" "f" { content = role.compute[length(role.compute)].name }`, `role.compute has no element [2] @3:42`, ""},
+		{"null in a text", `step "file" "f" { content = "a${null}" }`, `invalid template interpolation value @3:33`, ""},
+		{"arguments", `step "file" "f" { content = upper() }`, `upper: not enough function arguments @3:35`, ""},
+		{"text plus number", `step "file" "f" { content = "a" + 1 }`, `invalid operand @3:29`, ""},
 		{"facts in a loop, misspelt", `step "file" "f" { content = join(",", [for h in role.compute : h.facts.kernle]) }`, `there is no fact "kernle" @3:72`, `"kernel"`},
 		{"other host of this play", `step "package" "p" {}
 step "file" "f" { content = hosts["b"].step.package.p.version }`, `step package.p of another host is in this same play @4:29`, "later play"},
