@@ -21,8 +21,8 @@ const (
 	NotRoot        Kind = "not root"            // and no Become
 	NoSudo         Kind = "no sudo"             // not installed
 	PasswordWanted Kind = "sudo password"       // and there was none
-	PasswordWrong  Kind = "sudo password wrong" //
-	NotAllowed     Kind = "not in sudoers"      //
+	PasswordWrong  Kind = "sudo password wrong" // or the account is locked
+	NotAllowed     Kind = "not in sudoers"      // or sudoers allows other commands only
 	WantsTerminal  Kind = "sudo wants a tty"    // requiretty
 	Damaged        Kind = "damaged"             // what arrived is not what was sent
 	NoTool         Kind = "tool missing"        // sha256sum and the like
@@ -113,8 +113,7 @@ var signs = []struct {
 	{NotAllowed, []string{"is not in the sudoers file"}},
 	{NotAllowed, []string{"is not allowed to"}},
 	{NotAllowed, []string{"may not run sudo"}},
-	{NotAllowed, []string{"sudo", "not allowed"}}, // sudo-rs: "I'm sorry anna. I'm afraid I can't do that"
-	{NotAllowed, []string{"sudo", "i'm afraid i can't do that"}},
+	{NotAllowed, []string{"sudo", "i'm afraid i can't do that"}}, // sudo-rs
 	{NoSudo, []string{"env:", "sudo", "no such file"}},
 	{NoSudo, []string{"sudo", "must be owned by uid 0"}},
 	{NoSudo, []string{"sudo", "effective uid is not 0"}},

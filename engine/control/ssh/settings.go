@@ -93,6 +93,9 @@ func settle(l *lookup, t Target, o Options, env environment) (settings, error) {
 	if s.Port == 0 {
 		s.Port = r.number("port", 22)
 	}
+	if r.err != nil {
+		return s, r.err
+	}
 	if s.Port < 1 || s.Port > 65535 {
 		return s, fmt.Errorf("%s: port %d is not between 1 and 65535", t.Name, s.Port)
 	}
