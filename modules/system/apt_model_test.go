@@ -71,7 +71,7 @@ func debianMachine() *fake.Machine {
 		return host.Result{}
 	})
 	m.Program("stat", func(m *fake.Machine, c host.Command) host.Result {
-		if age, _ := m.File(listsFile); age == "fresh" {
+		if age, _ := m.File(listsFile); age != "old" {
 			return host.Result{Stdout: []byte("32503680000\n")} // the year 3000
 		}
 		return host.Result{Stdout: []byte("0\n")}

@@ -3,6 +3,7 @@ package system
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func TestDirectoryLaws(t *testing.T) {
 				Name: "different",
 				Fake: func(m *fake.Machine) {
 					m.Mkdir(lawDirectory)
-					m.Chmod(lawDirectory, 0o1777)
+					m.Chmod(lawDirectory, fs.ModeSticky|0o777)
 					m.Chown(lawDirectory, "nobody", "adm")
 				},
 				Host: sequence(made, steptest.Run("chown", "nobody:adm", lawDirectory), steptest.Run("chmod", "1777", lawDirectory)),

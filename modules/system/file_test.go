@@ -3,6 +3,7 @@ package system
 import (
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -55,7 +56,7 @@ func TestFileLaws(t *testing.T) {
 				Name: "different",
 				Fake: func(m *fake.Machine) {
 					m.WriteFile(lawFile, "old")
-					m.Chmod(lawFile, 0o4755)
+					m.Chmod(lawFile, fs.ModeSetuid|0o755)
 					m.Chown(lawFile, "nobody", "adm")
 				},
 				Host: sequence(typed(lawFile, "old"), steptest.Run("chown", "nobody:adm", lawFile), steptest.Run("chmod", "4755", lawFile)),
@@ -76,6 +77,9 @@ func TestFileLaws(t *testing.T) {
 					{Name: "owner", Fake: func(m *fake.Machine) { m.Chown(lawFile, "root", "") }, Host: steptest.Run("chown", "root", lawFile)},
 					{Name: "group", Fake: func(m *fake.Machine) { m.Chown(lawFile, "", "root") }, Host: steptest.Run("chgrp", "root", lawFile)},
 					{Name: "mode", Fake: func(m *fake.Machine) { m.Chmod(lawFile, 0o666) }, Host: steptest.Run("chmod", "0666", lawFile)},
+				},
+				Spellings: []steptest.Hand{
+					{Name: "the group by its name", Fake: func(m *fake.Machine) { m.Chown(lawFile, "", "daemon") }, Host: steptest.Run("chgrp", "daemon", lawFile)},
 				},
 			},
 			{Name: "content alone", Spec: File{Path: lawFile, Content: step.Is(content(""))}},
