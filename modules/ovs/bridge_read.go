@@ -99,8 +99,14 @@ func (have BridgeSpec) fill(want BridgeSpec, t tables, b ovsdb.Row, all map[stri
 	}
 	have.Error = bridgeError(own, deviceThere)
 	have.see(t, b, own, all)
-	if want.State == step.Absent || want.Device != nil || !sameDatapath(have.DatapathType, want.DatapathType) {
+	switch {
+	case want.State == step.Absent || want.Device != nil || !sameDatapath(have.DatapathType, want.DatapathType):
 		have.Device = t.devicesOf(b, all)
+	case want.Hwaddr.Managed() && likeMAC(have.Hwaddr, want.Hwaddr) != want.Hwaddr && deviceThere:
+		// Open vSwitch takes the device down to change its MAC address, and
+		// IPv6 addresses do not survive that.
+		d.MAC = ""
+		have.Device = map[string]device{have.Name: d}
 	}
 	return have
 }
@@ -198,7 +204,7 @@ func deviceDeltas(have, want map[string]device) []step.Delta {
 		return nil
 	}
 	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if found := have[name]; !found.is(want[name]) {
+		if found := have[name]; !found.has(want[name]) {
 			deltas = append(deltas, step.Change("devices."+name, found, want[name]))
 		}
 	}

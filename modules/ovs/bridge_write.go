@@ -121,7 +121,7 @@ func (want BridgeSpec) settle(ctx context.Context, h host.Host, have BridgeSpec)
 		return fmt.Errorf("%s%s", said, logLines(ctx, h, want.Name))
 	}
 	lost := want.Device
-	if lost == nil && !sameDatapath(have.DatapathType, want.DatapathType) {
+	if lost == nil {
 		lost = have.Device
 	}
 	var found *device

@@ -42,8 +42,13 @@ func vsctl(name string, args ...string) steptest.Hand {
 	return steptest.Hand{
 		Name: name,
 		Fake: func(m *fake.Machine) { ovsVsctl(m, args) },
-		Host: []host.Command{{Argv: append([]string{"ovs-vsctl"}, args...)}},
+		Host: []host.Command{{Argv: append([]string{"ovs-vsctl", "--timeout=10"}, args...)}},
 	}
+}
+
+// query shows columns of one row: lists of several come in any order.
+func query(table, name, columns string) []host.Command {
+	return steptest.Run("ovs-vsctl", "--if-exists", "--columns="+columns, "list", table, name)
 }
 
 func steps(name string, hands ...steptest.Hand) steptest.Hand {

@@ -92,10 +92,11 @@ func devices(ctx context.Context, v host.View) (map[string]device, error) {
 	return out, nil
 }
 
-// is says whether a device is as it was found.
-func (d device) is(found device) bool {
-	return (!found.Up.Managed() || d.Up == found.Up) && (found.MTU == 0 || d.MTU == found.MTU) &&
-		(found.MAC == "" || d.MAC == found.MAC) && (found.Addresses == nil || slices.Equal(d.Addresses, found.Addresses)) &&
+// has says whether a device has all that was found. What came to it since is
+// another hand's.
+func (d device) has(found device) bool {
+	return (!found.Up.Or(false) || d.Up.Or(false)) && (found.MTU == 0 || d.MTU == found.MTU) && (found.MAC == "" || d.MAC == found.MAC) &&
+		!slices.ContainsFunc(found.Addresses, func(a string) bool { return !slices.Contains(d.Addresses, a) }) &&
 		!slices.ContainsFunc(found.Routes, func(r host.Route) bool { return !slices.Contains(d.Routes, r) })
 }
 
@@ -149,11 +150,11 @@ func (want deviceSpec) change(now device, found *device) *host.LinkChange {
 		if mac == "" {
 			mac = found.MAC
 		}
-		if !up.Managed() {
+		if !up.Managed() && found.Up.Or(false) {
 			up = found.Up
 		}
 		if addresses == nil {
-			addresses = found.Addresses
+			addresses = append(slices.Clone(found.Addresses), now.Addresses...)
 		}
 	}
 	if mtu != 0 && mtu != now.MTU {
@@ -183,7 +184,7 @@ func (want deviceSpec) change(now device, found *device) *host.LinkChange {
 }
 
 func addressChanges(now, want []string) (add, remove []netip.Prefix) {
-	for _, a := range want {
+	for _, a := range slices.Compact(slices.Sorted(slices.Values(want))) {
 		if p, err := netip.ParsePrefix(a); err == nil && !slices.Contains(now, a) {
 			add = append(add, p)
 		}

@@ -1,6 +1,7 @@
 package ovs_test
 
 import (
+	"slices"
 	"testing"
 
 	"weft/engine/host"
@@ -39,8 +40,12 @@ func TestPortLaws(t *testing.T) {
 			Drift: []steptest.Hand{vsctl("state", "add-port", homeName, portName, "--", "set", "interface", portName, "type=internal")},
 		}},
 		Touches: steptest.Touches{
-			Files:   []string{"/etc/network/interfaces.d"},
-			Queries: []host.Command{{Argv: []string{"ovs-vsctl", "show"}}},
+			Files: []string{"/etc/network/interfaces.d"},
+			Queries: slices.Concat(
+				query("Port", portName, "name,tag,trunks,cvlans,vlan_mode,protected,other_config,external_ids"),
+				query("Interface", portName, "name,type,options,mac,mtu_request,ofport_request,ingress_policing_rate,ingress_policing_burst,bfd,lldp,other_config,external_ids"),
+				steptest.Run("ovs-vsctl", "list-ports", homeName), steptest.Run("ovs-vsctl", "list-ports", otherName),
+				steptest.Run("ip", "-br", "addr", "show", "dev", portName, "scope", "global")),
 		},
 		Clean: append(steptest.Run("ovs-vsctl", "--if-exists", "del-br", homeName, "--", "--if-exists", "del-br", otherName),
 			steptest.Run("rm", "-f", "/etc/network/interfaces.d/weft-port-"+portName)...),

@@ -149,8 +149,8 @@ func (have PortSpec) lost(want PortSpec, d device, here bool) map[string]device 
 		return nil
 	case want.Device != nil, want.State == step.Absent && mine:
 		return map[string]device{have.Name: d}
-	case mine && (have.Bridge != want.Bridge || !sameType(have.Type, want.Type)):
-		return map[string]device{have.Name: d}
+	case mine && (have.Bridge != want.Bridge || !sameType(have.Type, want.Type) || have.ActualMAC != want.device().mac()):
+		return map[string]device{have.Name: d} // made anew, or down for the moment of a new MAC address
 	}
 	return nil
 }

@@ -33,10 +33,17 @@ func (r port) Write(ctx context.Context, h host.Host, have, want PortSpec) error
 	if !ok {
 		return fmt.Errorf("there is no bridge %s", want.Bridge)
 	}
+	if there && row.ID(at.bridge) != row.ID(home) {
+		// The move is a transaction of its own: ovs-vswitchd 3.1 dies where a
+		// port changes its bridge and becomes a tunnel at once.
+		if err := move(ctx, h, t, at, home); err != nil {
+			return err
+		}
+	}
 	var tx row.Tx
 	switch {
 	case there:
-		want.update(&tx, at, home)
+		want.update(&tx, at)
 	case want.Saved != nil:
 		tx.GuardNone("Port", row.Is("name", want.Name))
 		tx.Mutate("Bridge", row.ID(home), row.AddRefs("ports", want.Saved.insert(&tx)))
@@ -73,17 +80,20 @@ func (want PortSpec) create(tx *row.Tx, home ovsdb.Row) {
 	tx.Mutate("Bridge", row.ID(home), row.AddRefs("ports", "port"))
 }
 
-func (want PortSpec) update(tx *row.Tx, at place, home ovsdb.Row) {
+func (want PortSpec) update(tx *row.Tx, at place) {
 	if sameType(step.Is(cmp.Or(row.String(at.iface, "type"), "system")), want.Type) {
 		want.Type = step.Attr[string]{} // "" and "system" are one
 	}
 	port, iface := want.columns()
 	port.apply(tx, "Port", at.port)
 	iface.apply(tx, "Interface", at.iface)
-	if row.ID(at.bridge) != row.ID(home) {
-		tx.Mutate("Bridge", row.ID(at.bridge), row.RemoveRefs("ports", row.ID(at.port)))
-		tx.Mutate("Bridge", row.ID(home), row.AddRefs("ports", row.ID(at.port)))
-	}
+}
+
+func move(ctx context.Context, h host.Host, t tables, at place, home ovsdb.Row) error {
+	var tx row.Tx
+	tx.Mutate("Bridge", row.ID(at.bridge), row.RemoveRefs("ports", row.ID(at.port)))
+	tx.Mutate("Bridge", row.ID(home), row.AddRefs("ports", row.ID(at.port)))
+	return commit(ctx, h, t, &tx)
 }
 
 func (want PortSpec) columns() (port, iface *columns) {
@@ -138,7 +148,7 @@ func (want PortSpec) works(ctx context.Context, h host.Host, isNew bool) error {
 // device that was made anew gets back what it had.
 func (want PortSpec) settle(ctx context.Context, h host.Host, have PortSpec) error {
 	lost := want.Device
-	if lost == nil && (have.Bridge != want.Bridge || !sameType(have.Type, want.Type)) {
+	if lost == nil {
 		lost = have.Device
 	}
 	var found *device
