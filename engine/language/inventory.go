@@ -210,7 +210,7 @@ func (b *binder) vars(body *hclsyntax.Body, ctx *hcl.EvalContext) map[string]cty
 	for it := bare.ElementIterator(); it.Next(); {
 		k, value := it.Element()
 		if k.Type() == cty.String {
-			out[k.AsString()] = value.WithMarks(marks)
+			out[k.AsString()] = compact(value).WithMarks(marks)
 		}
 	}
 	return out

@@ -29,7 +29,7 @@ func (b *binder) variables(in Inputs) {
 	}
 	outside := b.outside(in)
 	for _, v := range b.c.variables {
-		value := b.variable(v, outside[v.name], in)
+		value := compact(b.variable(v, outside[v.name], in))
 		if v.sensitive {
 			b.secretsIn(value)
 			value = value.Mark(sensitive)
