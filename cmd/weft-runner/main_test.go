@@ -31,11 +31,11 @@ func TestMain(m *testing.M) {
 
 // A machine is this one, with state directories of its own.
 type machine struct {
-	t              *testing.T
+	t              testing.TB
 	state, runtime string
 }
 
-func newMachine(t *testing.T) *machine {
+func newMachine(t testing.TB) *machine {
 	dir := t.TempDir()
 	return &machine{t: t, state: filepath.Join(dir, "state"), runtime: filepath.Join(dir, "run")}
 }
@@ -64,7 +64,7 @@ func (m *machine) install(digest string) string {
 }
 
 type session struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	w      *wire.Writer[wire.Request]
 	r      *wire.Reader[wire.Event]

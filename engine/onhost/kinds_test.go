@@ -118,7 +118,10 @@ func (filesKind) Read(ctx context.Context, v host.View, want filesSpec) (filesSp
 
 func (filesKind) Diff(have, want filesSpec) []step.Delta { return step.Compare(have, want) }
 
+// Write does not care whether its context is done, as a module may by mistake:
+// what ends a step between two effects is the runner's business.
 func (k filesKind) Write(ctx context.Context, h host.Host, have, want filesSpec) error {
+	ctx = context.WithoutCancel(ctx)
 	for _, name := range slices.Sorted(maps.Keys(want.Contents)) {
 		content, there := want.Contents[name].Get()
 		path := want.Dir + "/" + name
