@@ -190,14 +190,15 @@ func linkRoute(t *testing.T, l host.Links) {
 	through4 := host.Route{Destination: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("198.18.255.254"), Link: peerName, Metric: 50}
 	through6 := host.Route{Destination: netip.MustParsePrefix("2001:db8:1::/48"), Via: netip.MustParseAddr("2001:db8:ff::fe"), Link: peerName, Metric: 1024}
 	direct := host.Route{Destination: netip.MustParsePrefix("198.51.100.0/24"), Link: peerName}
+	behind := host.Route{Destination: netip.MustParsePrefix("203.0.113.0/24"), Via: netip.MustParseAddr("198.51.100.1"), Link: peerName}
 	must(t, l.Set(t.Context(), "", linkName, host.LinkChange{Up: ptr(true)}))
 	must(t, l.Set(t.Context(), "", peerName, host.LinkChange{
 		Namespace: ptr(spaceName), Up: ptr(true),
 		AddAddresses: []netip.Prefix{netip.MustParsePrefix("198.18.255.1/24"), netip.MustParsePrefix("2001:db8:ff::1/64")},
-		AddRoutes:    []host.Route{through4, through6, direct},
+		AddRoutes:    []host.Route{through4, through6, direct, behind},
 	}))
 	want := []host.Route{
-		through4, through6, direct,
+		through4, through6, direct, behind,
 		{Destination: netip.MustParsePrefix("198.18.255.0/24"), Link: peerName},
 		{Destination: netip.MustParsePrefix("2001:db8:ff::/64"), Link: peerName, Metric: 256},
 	}

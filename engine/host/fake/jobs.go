@@ -77,6 +77,7 @@ func (m *Machine) stop(name string) (dependents []string, err error) {
 				dependents = append(dependents, other)
 			}
 		}
+		u.active, u.sub = "deactivating", "stop" // so that units that depend on each other come here once
 	}
 	m.mu.Unlock()
 	if down {

@@ -27,6 +27,7 @@ func far(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root for network namespaces and raw sockets")
 	}
+	alone(t)
 	l, ctx := links{}, context.WithoutCancel(t.Context())
 	remove := func() {
 		_ = l.RemoveNamespace(ctx, testSpace) // may be gone
