@@ -131,16 +131,17 @@ func (c *change) lookUntil(ctx context.Context, enough func(step.Finding, error)
 	}
 }
 
-// stale says whether the finding is another than the one that was shown. A
-// restart that was left by an earlier run may have been shown with it.
+// stale says whether the finding is another than the one that was shown: as
+// it was shown, without secrets. A restart that was left by an earlier run may
+// have been shown with it.
 func (c *change) stale(planned map[string]string) bool {
 	want, known := planned[c.x.Address]
-	if !known || c.found.Digest() == want {
+	if !known || c.s.out.cleanFinding(c.found).Digest() == want {
 		return false
 	}
 	shown := c.found
 	showLeft(&shown, c.left)
-	return shown.Digest() != want
+	return c.s.out.cleanFinding(shown).Digest() != want
 }
 
 // write puts the change on record and makes it.

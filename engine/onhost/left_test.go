@@ -184,3 +184,25 @@ func TestSecretPaths(t *testing.T) {
 		t.Errorf("values: %s", got)
 	}
 }
+
+// A plan may show a difference and a restart that was left, at one step.
+func TestDriftAndALeftNeedAtOneStep(t *testing.T) {
+	s := withDaemon(t)
+	conf := file("/etc/d.conf", "x")
+	c := s.open()
+	c.hello("r1")
+	c.check(conf, service("d", conf))
+	c.apply(conf)
+	c.cut()
+	s.machine.WriteFile("/etc/d.conf", "by hand")
+	c = s.open()
+	c.hello("r2")
+	f := c.check(conf).unit(conf.Address).Finding
+	if len(f.Deltas) != 2 || f.Deltas[1].Path != "restart" || f.Cost.Disruption != "restarts d" {
+		t.Errorf("the plan shows %+v", f)
+	}
+	want(t, c.do(wire.Request{Apply: &wire.Apply{Play: "p", Units: []step.Unit{conf}, Planned: map[string]string{conf.Address: f.Digest()}}}),
+		"file.etc/d.conf applying, file.etc/d.conf changed")
+	want(t, c.endPlay(), "need restart d.service")
+	c.bye()
+}

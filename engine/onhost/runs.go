@@ -19,23 +19,26 @@ import (
 // controller may have pushed it a moment ago.
 const fresh = 24 * time.Hour
 
-// listRuns says what the host remembers, the oldest first.
+// listRuns says what the host remembers, the oldest first. A journal that
+// cannot be read hides no other.
 func (s *session) listRuns() error {
 	names, err := s.store.Names()
 	if err != nil {
 		return err
 	}
+	var broken []error
 	for _, name := range names {
 		j, err := s.peek(name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return err
+			broken = append(broken, err)
+			continue
 		}
 		s.out.say(wire.Event{Run: runEvent(j)})
 	}
-	return nil
+	return errors.Join(broken...)
 }
 
 func runEvent(j *journal.Journal) *wire.RunEvent {

@@ -63,6 +63,18 @@ func TestNoSecretLeavesTheHost(t *testing.T) {
 	}
 }
 
+// What was shown had no secrets in it, and is compared so.
+func TestASecretWithinAValueIsNotStale(t *testing.T) {
+	s := newSite(t)
+	conf := file("/etc/conf", "password = c4nary-value")
+	c := s.open()
+	c.do(wire.Request{Hello: &wire.Hello{Run: "r1", Intent: wire.Change, Secrets: []string{"c4nary-value"}}})
+	planned := map[string]string{conf.Address: c.check(conf).unit(conf.Address).Finding.Digest()}
+	want(t, c.do(wire.Request{Apply: &wire.Apply{Play: "p", Units: []step.Unit{conf}, Planned: planned}}),
+		"file.etc/conf applying, file.etc/conf changed")
+	c.bye()
+}
+
 // A spec's sensitive attributes are secrets, whether or not hello named them.
 func TestSensitiveAttributesAreScrubbedUnasked(t *testing.T) {
 	s := newSite(t)

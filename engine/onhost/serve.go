@@ -69,7 +69,8 @@ var ErrCut = errors.New("the session was cut")
 // released and the journals are closed in any case. The error is nil after
 // Bye, and wraps [ErrCut] where the stream ended without.
 //
-// When ctx is done the effect in flight finishes, and no other begins.
+// When ctx is done the effect in flight finishes, and no other begins. A read
+// from in may still be under way when Serve returns; closing in ends it.
 func Serve(ctx context.Context, in io.Reader, out io.Writer, c Config) error {
 	s := newSession(c, wire.NewWriter[wire.Event](out))
 	inbox := newInbox()
