@@ -151,7 +151,11 @@ func setLoopback(ctx context.Context, h host.Host, s *scene, want FakeVMSpec) er
 	if !ok || !s.namespace || up == s.loopback {
 		return nil
 	}
-	return h.Links.Set(ctx, want.Name, "lo", host.LinkChange{Up: &up})
+	c := host.LinkChange{Up: &up}
+	if !up { // the kernel gave it 127.0.0.1 when it first came up
+		c.RemoveAddresses = slices.DeleteFunc(named(s.inside, "lo").Addresses, func(p netip.Prefix) bool { return p.Addr().Is6() })
+	}
+	return h.Links.Set(ctx, want.Name, "lo", c)
 }
 
 // dropRoutes comes before the addresses change: the kernel keeps a route whose
