@@ -184,7 +184,8 @@ func whyNot(name string) note {
 	return func(d *Diagnostic) {
 		switch name {
 		case "facts", rootStep:
-			d.Detail = fmt.Sprintf("%q of hosts is known only in the attributes of steps, where it is written out.", name)
+			d.Detail = fmt.Sprintf("What hosts say of themselves (%q) is known only in the attributes of steps.", name)
+			d.Hint = ""
 		}
 	}
 }

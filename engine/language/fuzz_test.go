@@ -8,25 +8,26 @@ import (
 	"testing"
 )
 
-// FuzzLoad takes any bytes for a playbook through all calls.
+// FuzzLoad takes any bytes for a playbook and an inventory through all calls.
 func FuzzLoad(f *testing.F) {
 	for _, name := range []string{"testdata/mistakes/playbook.hcl", "testdata/syntax/playbook.hcl"} {
 		b, err := os.ReadFile(filepath.FromSlash(name))
 		if err != nil {
 			f.Fatal(err)
 		}
-		f.Add(b)
+		f.Add(b, []byte(two))
 	}
-	f.Add([]byte(overlayPlay))
-	f.Add([]byte("steps \"l\" {\n param \"x\" {}\n step \"file\" \"f\" { content = param.x }\n}\nplay \"p\" {\n hosts = \"all\"\n use \"l\" \"u\" { x = host.vars.ip }\n}\n"))
-	f.Add([]byte("locals { a = [for h in role.compute : h.vars][0].n }\nplay \"p\" { hosts = [\"a\", hosts[\"b\"], role.compute[*]] }\n"))
-	f.Add([]byte("play \"p\" {\n hosts = \"all\"\n step \"ovs_port\" \"p\" {\n  bridge = absent\n  tag = true ? absent : 1e400\n  options = { (host.name) = null }\n }\n}\n"))
-	f.Fuzz(func(t *testing.T, playbook []byte) {
-		if strings.Contains(string(playbook), "range(") || strings.Contains(string(playbook), "pow(") {
-			t.Skip("may count very far")
+	f.Add([]byte(overlayPlay), []byte(overlay))
+	f.Add([]byte("steps \"l\" {\n param \"x\" {}\n step \"file\" \"f\" { content = param.x }\n}\nplay \"p\" {\n hosts = \"all\"\n use \"l\" \"u\" { x = host.vars.ip }\n}\n"), []byte(two))
+	f.Add([]byte("locals { a = [for h in role.compute : h.vars][0].n }\nplay \"p\" { hosts = [\"a\", hosts[\"b\"], role.compute[*]] }\n"), []byte(two))
+	f.Add([]byte("play \"p\" {\n hosts = \"all\"\n step \"ovs_port\" \"p\" {\n  bridge = absent\n  tag = true ? absent : 1e400\n  options = { (host.name) = null }\n }\n}\n"), []byte(two))
+	f.Fuzz(func(t *testing.T, playbook, inventory []byte) {
+		for _, far := range []string{"range", "pow", "indent", "%"} {
+			if strings.Contains(string(playbook)+string(inventory), far) {
+				t.Skip("may count or pad very far")
+			}
 		}
-		files := map[string]string{"play.hcl": string(playbook), "inv.hcl": two}
-		p, ds := tryLoad(files, Inputs{})
+		p, ds := tryLoad(map[string]string{"play.hcl": string(playbook), "inv.hcl": string(inventory)}, Inputs{})
 		_ = plainText(ds)
 		if ds.Failed() {
 			return
