@@ -25,7 +25,7 @@ func ownDigest() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("read this program: %w", err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return "", fmt.Errorf("read this program: %w", err)

@@ -41,7 +41,7 @@ func echoVerb(ctx context.Context, args []string) error {
 // echo sends back what comes, until ctx is done. It closes the listener and
 // every connection then.
 func echo(ctx context.Context, l net.Listener) error {
-	defer context.AfterFunc(ctx, func() { l.Close() })()
+	defer context.AfterFunc(ctx, func() { _ = l.Close() })()
 	var open sync.WaitGroup
 	defer open.Wait()
 	slots := make(chan struct{}, echoConnections)
@@ -62,8 +62,8 @@ func echo(ctx context.Context, l net.Listener) error {
 		}
 		open.Go(func() {
 			defer func() { <-slots }()
-			defer c.Close()
-			defer context.AfterFunc(ctx, func() { c.Close() })()
+			defer func() { _ = c.Close() }()
+			defer context.AfterFunc(ctx, func() { _ = c.Close() })()
 			sendBack(c)
 		})
 	}

@@ -206,3 +206,21 @@ func TestDriftAndALeftNeedAtOneStep(t *testing.T) {
 	want(t, c.endPlay(), "need restart d.service")
 	c.bye()
 }
+
+// The needs of the same run's earlier session are left ones too.
+func TestARunFindsItsOwnNeedsAgain(t *testing.T) {
+	s := withDaemon(t)
+	conf := file("/etc/d.conf", "x")
+	svc := service("d", conf)
+	c := s.open()
+	c.hello("r1")
+	c.check(conf, svc)
+	c.apply(conf)
+	c.cut()
+	c = s.open()
+	c.hello("r1")
+	want(t, c.check(conf, svc), "file.etc/d.conf ok, service.d planned")
+	want(t, c.apply(conf, svc), "file.etc/d.conf ok, need restart d.service, service.d changed")
+	c.bye()
+	mustNotExist(t, filepath.Join(s.config.State, "open", "r1"))
+}

@@ -149,10 +149,10 @@ func (r *Reader[M]) seekMagic() error {
 			}
 			return err
 		}
-		switch {
-		case b == Magic[matched]:
+		switch b {
+		case Magic[matched]:
 			matched++
-		case b == Magic[0]:
+		case Magic[0]:
 			matched = 1
 		default:
 			matched = 0

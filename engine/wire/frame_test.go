@@ -49,7 +49,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 				t.Errorf("%s: read %+v, %v", name, got, err)
 			}
 		}
-		if _, err := r.Read(); err != io.EOF {
+		if _, err := r.Read(); !errors.Is(err, io.EOF) {
 			t.Errorf("%s: at the end: %v", name, err)
 		}
 	}

@@ -111,7 +111,7 @@ func list(dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	names, err := f.Readdirnames(-1)
 	slices.Sort(names)
 	return slices.DeleteFunc(names, func(n string) bool { return !ValidRun(n) }), err
@@ -224,7 +224,7 @@ func (s Store) runner(run string) (digest string, ok bool) {
 	if err != nil {
 		return "", false
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var h Header
 	if json.NewDecoder(io.LimitReader(f, 1<<16)).Decode(&h) != nil {
 		return "", false

@@ -76,7 +76,7 @@ func gone(t *testing.T, pid int) {
 func TestTakeOverEndsTheOldRunnersProcesses(t *testing.T) {
 	dir := t.TempDir()
 	runner, child := startHanging(t, dir)
-	go runner.Wait() //nolint:errcheck // it is killed
+	go func() { _ = runner.Wait() }()
 	h, over := take(t, dir, Terms{Run: "r2", Wait: 10 * time.Second})
 	defer h.Release()
 	if over == nil || over.Run != "r1" || over.Pid != runner.Process.Pid {
