@@ -73,6 +73,7 @@ func bridgeSubject(t *testing.T) steptest.Subject {
 				vsctl("", "add-port", bridgeName, portName+"-p", "--", "set", "interface", portName+"-p", "type=internal", "--", "set", "port", portName+"-p", "tag=5"),
 				link("", bridgeName, host.LinkChange{AddAddresses: prefixes("10.98.0.9/24")}, "addr", "add", "10.98.0.9/24", "dev", bridgeName),
 				link("", bridgeName, host.LinkChange{Up: &up}, "link", "set", bridgeName, "up"),
+				link("", portName+"-p", host.LinkChange{MAC: "02:00:00:00:00:97"}, "link", "set", portName+"-p", "address", "02:00:00:00:00:97"),
 				link("", portName+"-p", host.LinkChange{AddAddresses: prefixes("10.97.0.9/24")}, "addr", "add", "10.97.0.9/24", "dev", portName+"-p"),
 				edit("", "/etc/network/interfaces.d/weft-bridge-"+bridgeName, "# by hand\n")),
 			{Name: "another datapath", Fake: func(m *fake.Machine) { // needs a kernel with openvswitch

@@ -15,50 +15,37 @@ import (
 // an operation requires are there even where they are empty ("where": [] is
 // every row; "rows": [] of a wait is no row).
 func Encode(op ovsdb.Operation) ([]byte, error) {
-	members := map[string]any{"op": op.Op}
-	put := func(name string, value any, there bool) {
-		if there {
-			members[name] = value
-		}
-	}
-	where := op.Where
-	if where == nil {
-		where = []ovsdb.Condition{}
-	}
-	columns := map[string]any(op.Row)
-	if columns == nil {
-		columns = map[string]any{}
-	}
-	rows := op.Rows
-	if rows == nil {
-		rows = []ovsdb.Row{}
-	}
-	is := func(ops ...string) bool {
-		for _, o := range ops {
-			if o == op.Op {
-				return true
-			}
-		}
-		return false
-	}
-	put("table", op.Table, op.Table != "")
-	put("where", where, is("select", "update", "mutate", "delete", "wait"))
-	put("row", columns, is("insert", "update"))
-	put("rows", rows, is("wait"))
-	put("columns", op.Columns, op.Columns != nil)
-	put("mutations", op.Mutations, is("mutate"))
-	put("timeout", op.Timeout, op.Timeout != nil)
-	put("until", op.Until, op.Until != "")
-	put("durable", op.Durable, op.Durable != nil)
-	put("comment", op.Comment, op.Comment != nil)
-	put("lock", op.Lock, op.Lock != nil)
-	put("uuid", op.UUID, op.UUID != "")
-	put("uuid-name", op.UUIDName, op.UUIDName != "")
-	b, err := json.Marshal(members)
+	type plain ovsdb.Operation // without its own encoding, which leaves out what is empty
+	b, err := json.Marshal(plain(op))
 	if err != nil {
 		return nil, fmt.Errorf("encode an OVSDB %s of table %s: %w", op.Op, op.Table, err)
 	}
-	return b, nil
+	missing := ""
+	for _, member := range required(op) {
+		missing += "," + member
+	}
+	return append(b[:len(b)-1], missing+"}"...), nil
+}
+
+// required are the members that an operation must have and that its encoding
+// left out, since they are empty.
+func required(op ovsdb.Operation) []string {
+	var members []string
+	switch op.Op {
+	case ovsdb.OperationSelect, ovsdb.OperationUpdate, ovsdb.OperationMutate, ovsdb.OperationDelete, ovsdb.OperationWait:
+		if len(op.Where) == 0 {
+			members = append(members, `"where":[]`)
+		}
+	}
+	switch {
+	case (op.Op == ovsdb.OperationInsert || op.Op == ovsdb.OperationUpdate) && len(op.Row) == 0:
+		members = append(members, `"row":{}`)
+	case op.Op == ovsdb.OperationWait && len(op.Rows) == 0:
+		members = append(members, `"rows":[]`)
+	case op.Op == ovsdb.OperationMutate && len(op.Mutations) == 0:
+		members = append(members, `"mutations":[]`)
+	}
+	return members
 }
 
 // Decode reads the result of a transaction: an array with an object for each

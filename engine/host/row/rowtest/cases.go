@@ -11,7 +11,7 @@ import (
 )
 
 func cases() []contractCase {
-	return slices.Concat(rowCases(), mutationCases(), integrityCases(), guardCases())
+	return slices.Concat(rowCases(), refusalCases(), mutationCases(), integrityCases(), guardCases())
 }
 
 func rowCases() []contractCase {
@@ -82,6 +82,11 @@ func rowCases() []contractCase {
 				}
 			}
 		}},
+	}
+}
+
+func refusalCases() []contractCase {
+	return []contractCase{
 		{"what is refused by itself", func(p player) {
 			_, port := p.bridge("br0")
 			p.refuse("constraint violation", "update", "Port", func(tx *row.Tx) { tx.Update("Port", port, ovsdb.Row{"tag": 4096}) })
