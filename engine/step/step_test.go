@@ -28,7 +28,7 @@ type things struct {
 	Trigger []string                     `json:"trigger,omitzero" weft:"trigger"`
 	Found   string                       `json:"found,omitzero" weft:"found"`
 	State   step.State                   `json:"state,omitzero"`
-	hidden  int
+	Skipped int                          `json:"-"`
 }
 
 // line is a delta as text.
@@ -125,8 +125,8 @@ func TestFieldOf(t *testing.T) {
 	if f := field("State"); !reflect.DeepEqual(f.Enum(), []string{"present", "absent"}) {
 		t.Errorf("%v", f.Enum())
 	}
-	if f := field("hidden"); f.Name != "" {
-		t.Errorf("an unexported field is no attribute: %+v", f)
+	if f := field("Skipped"); f.Name != "" {
+		t.Errorf("a field without a name is no attribute: %+v", f)
 	}
 }
 

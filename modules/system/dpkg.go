@@ -24,8 +24,8 @@ type pkg struct {
 	Hold    bool
 	Auto    bool // only another package wanted it
 
-	needs    []string // names it depends on, pre-depends on or recommends, alternatives too
-	provides []string
+	needs    string // what it depends on, pre-depends on or recommends, as written
+	provides string
 }
 
 func (p pkg) installed() bool { return p.State == "installed" }
@@ -66,56 +66,70 @@ func readTable(ctx context.Context, v host.View) (table, error) {
 	})
 }
 
-// stanzas yields the fields of each paragraph of a control file. Continuation
-// lines are left out: no field that weft reads has any.
-func stanzas(text string, yield func(field func(name string) string)) {
-	for text != "" {
-		var stanza string
-		stanza, text, _ = strings.Cut(text, "\n\n")
-		text = strings.TrimLeft(text, "\n")
-		yield(func(name string) string { return fieldOf(stanza, name) })
+// paragraphs yields the fields of each paragraph of a control file, name and
+// first line; what goes on in further lines is left out, since no field that
+// weft reads does.
+func paragraphs(text string, begin func(), field func(name, value string), end func()) {
+	inside := false
+	for line := range strings.Lines(text) {
+		if strings.TrimSpace(line) == "" {
+			if inside {
+				end()
+			}
+			inside = false
+			continue
+		}
+		if !inside {
+			begin()
+			inside = true
+		}
+		if name, value, ok := strings.Cut(line, ":"); ok && line[0] != ' ' && line[0] != '\t' {
+			field(name, strings.TrimSpace(value))
+		}
+	}
+	if inside {
+		end()
 	}
 }
 
-// fieldOf is the first line of a field, empty where there is none.
-func fieldOf(stanza, name string) string {
-	rest := stanza
-	for {
-		if value, ok := strings.CutPrefix(rest, name+":"); ok {
-			value, _, _ = strings.Cut(value, "\n")
-			return strings.TrimSpace(value)
+// stanza is a paragraph of dpkg's status file.
+type stanza struct {
+	name, architecture string
+	p                  pkg
+}
+
+func (s *stanza) set(name, value string) {
+	switch name {
+	case "Package":
+		s.name = value
+	case "Architecture":
+		s.architecture = value
+	case "Version":
+		s.p.Version = value
+	case "Status":
+		if words := strings.Fields(value); len(words) == 3 {
+			s.p.State, s.p.Hold = words[2], words[0] == "hold"
 		}
-		i := strings.Index(rest, "\n"+name+":")
-		if i < 0 {
-			return ""
-		}
-		rest = rest[i+1:]
+	case "Depends", "Pre-Depends", "Recommends":
+		s.p.needs += "," + value
+	case "Provides":
+		s.p.provides = value
 	}
 }
 
 // parseStatus reads dpkg's status file. The native architecture is that of the
 // package dpkg itself.
 func parseStatus(text string) table {
-	type stanza struct {
-		name, architecture string
-		p                  pkg
-	}
 	var all []stanza
+	var s stanza
 	native := ""
-	stanzas(text, func(field func(string) string) {
-		words := strings.Fields(field("Status"))
-		s := stanza{name: field("Package"), architecture: field("Architecture")}
-		if s.name == "" || len(words) != 3 || words[2] == "not-installed" {
+	paragraphs(text, func() { s = stanza{} }, s.set, func() {
+		if s.name == "" || s.p.State == "" || s.p.State == "not-installed" {
 			return
 		}
 		if s.name == "dpkg" {
 			native = s.architecture
 		}
-		s.p = pkg{Version: field("Version"), State: words[2], Hold: words[0] == "hold"}
-		for _, relation := range []string{"Depends", "Pre-Depends", "Recommends"} {
-			s.p.needs = append(s.p.needs, relations(field(relation))...)
-		}
-		s.p.provides = relations(field("Provides"))
 		all = append(all, s)
 	})
 	t := make(table, len(all))
@@ -150,12 +164,20 @@ func relations(field string) []string {
 // parseMarks are the packages of t that apt calls automatic.
 func parseMarks(text string, t table) []string {
 	var names []string
-	stanzas(text, func(field func(string) string) {
-		if field("Auto-Installed") != "1" {
-			return
+	var name, architecture string
+	auto := false
+	paragraphs(text, func() { name, architecture, auto = "", "", false }, func(field, value string) {
+		switch field {
+		case "Package":
+			name = value
+		case "Architecture":
+			architecture = value
+		case "Auto-Installed":
+			auto = value == "1"
 		}
-		for _, name := range []string{field("Package") + ":" + field("Architecture"), field("Package")} {
-			if _, ok := t[name]; ok {
+	}, func() {
+		for _, name := range []string{name + ":" + architecture, name} {
+			if _, ok := t[name]; ok && auto {
 				names = append(names, name)
 				return
 			}
@@ -172,7 +194,7 @@ func (t table) closure(roots []string) map[string]bool {
 		if bare != name {
 			providers[bare] = append(providers[bare], name)
 		}
-		for _, virtual := range p.provides {
+		for _, virtual := range relations(p.provides) {
 			providers[virtual] = append(providers[virtual], name)
 		}
 	}
@@ -185,7 +207,7 @@ func (t table) closure(roots []string) map[string]bool {
 			continue
 		}
 		seen[name] = true
-		for _, n := range p.needs {
+		for _, n := range relations(p.needs) {
 			todo = append(todo, n)
 			todo = append(todo, providers[n]...)
 		}

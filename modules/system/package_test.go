@@ -3,7 +3,9 @@ package system
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -247,13 +249,30 @@ func TestParseStatus(t *testing.T) {
 		got[name] = p
 	}
 	want := table{
-		"dpkg":       {Version: "1.21.22", State: "installed", needs: []string{"libc6", "tar"}},
-		"ovs":        {Version: "3.1.0-2+deb12u1", State: "half-configured", Hold: true, needs: []string{"libc6", "libmusl", "python3"}, provides: []string{"switch", "vswitch"}},
+		"dpkg":       {Version: "1.21.22", State: "installed", needs: ",libc6 (>= 2.15), tar (>= 1.28-1)"},
+		"ovs":        {Version: "3.1.0-2+deb12u1", State: "half-configured", Hold: true, needs: ",libc6 (>= 2.34) | libmusl, python3:any", provides: "switch (= 1), vswitch"},
 		"libc6:i386": {Version: "2.36-9", State: "installed", Auto: true},
 		"old":        {Version: "1", State: "config-files"},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestClosure(t *testing.T) {
+	if got := relations(",libc6 (>= 2.34) | libmusl, python3:any,, libc6"); !reflect.DeepEqual(got, []string{"libc6", "libmusl", "python3"}) {
+		t.Errorf("%v", got)
+	}
+	got := table{
+		"a":      {State: "installed", needs: "switch, none | b (= 1)"},
+		"b":      {State: "installed"},
+		"c:i386": {State: "installed", needs: "a"},
+		"ovs":    {State: "installed", provides: "switch (= 1)", needs: "c"},
+		"old":    {State: "config-files", provides: "switch"},
+		"other":  {State: "installed"},
+	}.closure([]string{"a"})
+	if want := map[string]bool{"a": true, "b": true, "ovs": true, "c:i386": true}; !reflect.DeepEqual(got, want) {
+		t.Errorf("%v", got)
 	}
 }
 
@@ -286,5 +305,33 @@ func TestRecordIsRecalled(t *testing.T) {
 	}
 	if _, err := recalled([]string{"one"}); err == nil {
 		t.Error("no error for a line that is no package")
+	}
+}
+
+func TestOthersThatGo(t *testing.T) {
+	const simulation = "Reading package lists...\nRemv cart [7]\nRemv pony [2.0] [libpony:amd64 ]\nPurg conf [1]\nInst x (1 y)\n"
+	if got := others(simulation, []string{"pony"}); !reflect.DeepEqual(got, []string{"cart", "conf"}) {
+		t.Errorf("%v", got)
+	}
+}
+
+func FuzzOthersThatGo(f *testing.F) {
+	f.Add("Remv cart [7]\nPurg conf [1]\nRemv\n", "conf")
+	f.Fuzz(func(t *testing.T, simulation, name string) {
+		if got := others(simulation, []string{name}); slices.Contains(got, name) || slices.Contains(got, "") {
+			t.Errorf("%q among %q", name, got)
+		}
+	})
+}
+
+// BenchmarkParseStatus reads the package table of a host with 500 packages.
+func BenchmarkParseStatus(b *testing.B) {
+	var text strings.Builder
+	for i := range 500 {
+		fmt.Fprintf(&text, "Package: package-%d\nStatus: install ok installed\nPriority: optional\nArchitecture: amd64\nVersion: 1.%d-1\nDepends: libc6 (>= 2.34), libpackage-%d (= 1.%d-1)\nConffiles:\n /etc/package.conf 00000000000000000000000000000000\nDescription: a package\n%s\n", i, i, i, i, strings.Repeat(" with a description of several lines that nobody reads here\n", 12))
+	}
+	b.SetBytes(int64(text.Len()))
+	for b.Loop() {
+		parseStatus(text.String())
 	}
 }

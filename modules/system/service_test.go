@@ -3,6 +3,7 @@ package system
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -194,4 +195,17 @@ func TestServiceValidate(t *testing.T) {
 			t.Errorf("%+v: %q, want %q", spec, got, want)
 		}
 	}
+}
+
+func FuzzPulledIn(f *testing.F) {
+	f.Add(switchUnit)
+	f.Add("Wants=a.service a.service\nRequires=\n=\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		units := pulledIn(text)
+		for i, u := range units {
+			if !strings.HasSuffix(u, ".service") || slices.Contains(units[:i], u) {
+				t.Errorf("%q in %q", u, units)
+			}
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,10 +23,14 @@ type SysctlSpec struct {
 	State      step.State `json:"state,omitzero" default:"present" doc:"If absent, the file must not hold the setting; the value in force stays until a boot."`
 }
 
+// keyShape leaves out what a file would read otherwise: blanks, comments,
+// globs, the minus that means "ignore errors".
+var keyShape = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_./:@+%-]*$`)
+
 // Validate finds keys and values that sysctl.d(5) does not know.
 func (s *SysctlSpec) Validate() []step.Problem {
 	var problems []step.Problem
-	if key := canonicalKey(s.Key); key == "" || path.Clean("/"+key) != "/"+key || strings.ContainsAny(key, "*= \t\n#;") {
+	if key := canonicalKey(s.Key); path.Clean("/"+key) != "/"+key || !keyShape.MatchString(key) {
 		problems = append(problems, step.Problem{Path: "key", Message: fmt.Sprintf("%q is not the name of a kernel setting", s.Key), Hint: "write it as net.ipv4.ip_forward"})
 	}
 	if s.State.There() && strings.TrimSpace(s.Value) == "" {

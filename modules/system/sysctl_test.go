@@ -139,6 +139,7 @@ func TestSysctlThatWouldNotLast(t *testing.T) {
 
 func FuzzSysctlFile(f *testing.F) {
 	f.Add("# c\nnet.ipv4.ip_forward = 1\n-net/ipv4/ip_forward=0", "net.ipv4.ip_forward", "1")
+	f.Add("0", "\v", "0")
 	f.Add("a=b=c\n;\n\n=", "a", "")
 	f.Fuzz(func(t *testing.T, text, key, value string) {
 		key = canonicalKey(key)

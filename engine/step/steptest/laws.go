@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"testing"
+
+	"weft/engine/host"
 )
 
 // Laws walks a subject through all laws, a subtest for each walk.
@@ -11,9 +13,9 @@ func Laws(t *testing.T, s Subject) {
 	t.Helper()
 	ctx := t.Context()
 	t.Run("coverage", func(t *testing.T) { report(t, s.coverage()) })
-	g := s.ground()
+	g := s.fakeGround()
 	if onRealHost() {
-		s.prepare(t)
+		g = s.realGround(s.prepare(t))
 	}
 	for _, c := range s.Cases {
 		for i, found := range s.found() {
@@ -30,7 +32,8 @@ func Laws(t *testing.T, s Subject) {
 }
 
 // prepare brings a real host what the subject needs, and cleans it at the end.
-func (s Subject) prepare(t *testing.T) {
+// All walks share its doors: they hold connections.
+func (s Subject) prepare(t *testing.T) host.Host {
 	t.Helper()
 	doors, err := realDoors()
 	if err != nil {
@@ -40,6 +43,7 @@ func (s Subject) prepare(t *testing.T) {
 		s.Prepare(t, doors)
 	}
 	t.Cleanup(func() { s.clean(context.WithoutCancel(t.Context()), doors) })
+	return doors
 }
 
 // handsOn lets another hand at the machine after an apply.

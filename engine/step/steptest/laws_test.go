@@ -215,7 +215,7 @@ func TestLawsCatch(t *testing.T) {
 
 // everything is Laws without a test around it.
 func everything(ctx context.Context, s Subject) []Violation {
-	g := s.ground()
+	g := s.fakeGround()
 	broken := s.coverage()
 	for _, c := range s.Cases {
 		for _, from := range s.found() {

@@ -24,14 +24,6 @@ type ground func(ctx context.Context, found Hand) (place, error)
 // onRealHost says whether the environment asks for the real host.
 func onRealHost() bool { return os.Getenv("WEFT_LAWS_HOST") == "1" }
 
-// ground chooses between the fake and the real host.
-func (s Subject) ground() ground {
-	if onRealHost() {
-		return s.realGround
-	}
-	return s.fakeGround()
-}
-
 func (s Subject) fakeGround() ground {
 	arranged := map[string]*fake.Machine{}
 	return func(_ context.Context, found Hand) (place, error) {

@@ -22,17 +22,15 @@ func realDoors() (host.Host, error) {
 }
 
 // realGround cleans this very machine and arranges it.
-func (s Subject) realGround(ctx context.Context, found Hand) (place, error) {
-	doors, err := realDoors()
-	if err != nil {
-		return nil, err
+func (s Subject) realGround(doors host.Host) ground {
+	return func(ctx context.Context, found Hand) (place, error) {
+		s.clean(ctx, doors)
+		p := realPlace{doors: doors, touches: s.Touches}
+		if len(found.Host) == 0 {
+			return p, nil
+		}
+		return p, p.hand(ctx, found)
 	}
-	s.clean(ctx, doors)
-	p := realPlace{doors: doors, touches: s.Touches}
-	if len(found.Host) == 0 {
-		return p, nil
-	}
-	return p, p.hand(ctx, found)
 }
 
 // clean ignores what fails: most of it is not there most of the time.
