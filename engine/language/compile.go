@@ -136,6 +136,8 @@ func (l *loader) step(b *hclsyntax.Block, in *use) *stepDef {
 		s.name = in.prefix + s.name
 	}
 	s.address = k.Name + "." + s.name
+	told := len(l.list)
+	defer func() { s.told = len(l.list) > told }()
 	each := b.Body.Attributes["for_each"]
 	c := &compiler{loader: l, step: s, scope: scopeStep(in != nil, each != nil)}
 	for u := in; u != nil; u = u.outer {

@@ -148,6 +148,7 @@ type stepDef struct {
 	nodes   []*node
 	used    []*names
 	varies  variance // of all that is in it
+	told    bool     // it has a mistake that was told at load: it makes no unit
 	slot    int      // for the whole unit, where nothing does
 	named   bool     // another step names its outputs
 	index   int      // in the play

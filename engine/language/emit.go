@@ -30,7 +30,7 @@ func (x *evaluation) emit(s *stepDef, address string, ctx *hcl.EvalContext, runs
 	if s.needs != nil {
 		x.needs(&u, s.needs, ctx)
 	}
-	if failed || len(x.list) > mistakesBefore && Diagnostics(x.list[mistakesBefore:]).Failed() {
+	if s.told || failed || len(x.list) > mistakesBefore && Diagnostics(x.list[mistakesBefore:]).Failed() {
 		return
 	}
 	if len(u.Unknown) == 0 && s.kind.validator {

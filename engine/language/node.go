@@ -191,7 +191,7 @@ func (c *compiler) body(body *hclsyntax.Body, s *shape, path, what string, missi
 func (c *compiler) fill(n *node, given []givenAttribute, what string, missingAt hcl.Range, also []string) {
 	for _, g := range given {
 		if n.shape.field(g.name) == nil {
-			c.error(g.at, fmt.Sprintf("%s has no attribute %q", what, g.name), meant(g.name, slices.Concat(n.shape.names(), also)))
+			c.error(g.at, fmt.Sprintf("%s has no attribute %q", what, g.name), c.meantAttribute(g.name, n, also))
 			for _, expr := range g.expressions() {
 				c.names(expr)
 			}
@@ -212,6 +212,17 @@ func (c *compiler) fill(n *node, given []givenAttribute, what string, missingAt 
 		isGiven := slices.ContainsFunc(given, func(g givenAttribute) bool { return g.name == f.Name })
 		if !isGiven {
 			c.missing(f, n, missingAt, what)
+		}
+	}
+}
+
+// meantAttribute is meant; where nothing is near and the attributes are many, it
+// says where they are listed.
+func (c *compiler) meantAttribute(name string, n *node, also []string) note {
+	return func(d *Diagnostic) {
+		meant(name, slices.Concat(n.shape.names(), also))(d)
+		if d.Hint == "" {
+			d.Hint = fmt.Sprintf("weft modules %s lists them", c.step.kind.Name)
 		}
 	}
 }
