@@ -85,6 +85,9 @@ func linkNamespace(t *testing.T, l host.Links) {
 		t.Errorf("the loopback of a new namespace: %+v", lo)
 	}
 	must(t, l.Set(t.Context(), spaceName, "lo", host.LinkChange{Up: ptr(true)}))
+	if got := needLink(t, l, spaceName, "lo").Addresses; len(got) != 2 || !slices.Contains(got, netip.MustParsePrefix("127.0.0.1/8")) {
+		t.Errorf("addresses of a loopback that is up: %v", got)
+	}
 	must(t, l.RemoveNamespace(t.Context(), spaceName))
 	wantError(t, "removed twice", l.RemoveNamespace(t.Context(), spaceName), fs.ErrNotExist)
 	_, err = l.List(t.Context(), spaceName)

@@ -37,9 +37,19 @@ func newNetwork() network {
 func newLoopback(up bool) *device {
 	lo := &device{Link: host.Link{Name: "lo", MAC: "00:00:00:00:00:00", MTU: 65536, Up: up, Index: 1}}
 	if up {
-		lo.Addresses = []netip.Prefix{netip.MustParsePrefix("127.0.0.1/8"), netip.MustParsePrefix("::1/128")}
+		lo.addLoopback()
 	}
 	return lo
+}
+
+// addLoopback gives a loopback that comes up the addresses that the kernel
+// gives it by itself.
+func (d *device) addLoopback() {
+	for _, a := range []string{"127.0.0.1/8", "::1/128"} {
+		if p := netip.MustParsePrefix(a); !slices.Contains(d.Addresses, p) {
+			d.Addresses = append(d.Addresses, p)
+		}
+	}
 }
 
 func (n network) clone() network {

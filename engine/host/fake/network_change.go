@@ -94,6 +94,9 @@ func (n *network) set(namespace, name string, c host.LinkChange) error {
 // addresses (keep_addr_on_down of the kernel's ip-sysctl, which is 0).
 func (s *space) setUp(d *device, up bool) {
 	d.Up = up
+	if up && d.Name == "lo" {
+		d.addLoopback()
+	}
 	if !up {
 		s.dropRoutes(d.Name)
 		d.Addresses = slices.DeleteFunc(d.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })

@@ -75,10 +75,29 @@ func prefixes(texts ...string) []netip.Prefix {
 // The far end is made once for all that need it.
 func TestFarEnd(t *testing.T) {
 	far(t)
+	t.Run("LinkLocal", testLinkLocal)
 	t.Run("Ping", testPing)
 	t.Run("PingEndsWithItsContext", testPingEndsWithItsContext)
 	t.Run("Exchange", testExchange)
 	t.Run("NothingLeaksOutOfANamespace", testNothingLeaksOutOfANamespace)
+}
+
+// What the kernel gives every link by itself is neither an address nor a route
+// of ours.
+func testLinkLocal(t *testing.T) {
+	all, err := links{}.List(t.Context(), testSpace)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range all {
+		if l.Name == testPeer && len(l.Addresses) != 2 {
+			t.Errorf("addresses %v", l.Addresses)
+		}
+	}
+	routes, err := links{}.Routes(t.Context(), testSpace)
+	if err != nil || len(routes) != 2 {
+		t.Errorf("routes %v, %v", routes, err)
+	}
 }
 
 func testPing(t *testing.T) {
