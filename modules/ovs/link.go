@@ -44,7 +44,8 @@ func (want deviceSpec) mac() string {
 func (want deviceSpec) deltas(have deviceSpec, mtuPath, macPath string) []step.Delta {
 	var deltas []step.Delta
 	recorded := want.ActualMTU != 0 || have.MTU == want.MTU // else the column says it already
-	if n := want.mtu(); recorded && have.ActualMTU != 0 && n != 0 && n != have.ActualMTU {
+	_, asked := want.MTU.Get()                              // else Open vSwitch chooses, and chooses again
+	if n := want.mtu(); asked && recorded && have.ActualMTU != 0 && n != have.ActualMTU {
 		deltas = append(deltas, step.Change(mtuPath, have.ActualMTU, n))
 	}
 	recorded = want.ActualMAC != "" || sameMAC(have.MAC.Or(""), want.MAC.Or(""))

@@ -239,7 +239,10 @@ func (v switching) ownDevice(bridge, i ovsdb.Row) host.Link {
 		space = ""
 		v.m.AddLink("", host.Link{Name: name, Kind: kind, MAC: change.MAC})
 	}
-	if n, _ := row.Int(i, "mtu_request"); n >= 68 && n <= 65521 { // a tap takes no more
+	switch n, asked := row.Int(i, "mtu_request"); {
+	case !asked:
+		change.MTU = 1500 // the least of the bridge's NICs, were there any
+	case n >= 68 && n <= 65521: // a tap takes no more
 		change.MTU = n
 	}
 	v.m.SetLink(space, name, change)
