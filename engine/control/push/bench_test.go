@@ -1,6 +1,7 @@
 package push_test
 
 import (
+	"os/exec"
 	"syscall"
 	"testing"
 
@@ -39,6 +40,18 @@ func BenchmarkWarm(b *testing.B) {
 		client.Close()
 	}
 	b.ReportMetric((cpu(b)-before)*1000/float64(b.N), "cpu-ms/op")
+}
+
+// BenchmarkOpenSSH is what `ssh box true` takes for the same, to compare with.
+func BenchmarkOpenSSH(b *testing.B) {
+	sshtest.NeedRoot(b)
+	s := sshtest.Start(b, sshtest.Config{Lines: []string{"MaxStartups 100"}})
+	config := s.ClientConfig(b, "root")
+	for b.Loop() {
+		if out, err := exec.Command("ssh", "-F", config, "-o", "BatchMode=yes", "box", "true").CombinedOutput(); err != nil {
+			b.Fatalf("%v: %s", err, out)
+		}
+	}
 }
 
 // cpu is the processor time that this process has used, in seconds.

@@ -40,6 +40,12 @@ func TestWaysIn(t *testing.T) {
 		{"root who needs no sudo", sshtest.Config{Hide: []string{"/usr/bin/sudo"}}, "root", password("x")},
 		{"root without SFTP", sshtest.Config{Lines: []string{"Subsystem sftp /nonexistent"}}, "root", nil},
 		{"root with dash", sshtest.Config{Shell: "/bin/dash"}, "root", nil},
+		{"root with csh", sshtest.Config{Shell: "/bin/csh"}, "root", nil},
+		{"root with fish", sshtest.Config{Shell: "/usr/bin/fish"}, "root", nil},
+		{"sudo with csh", sshtest.Config{Shell: "/bin/csh", Sudoers: noPassword}, "anna", &push.Become{}},
+		{"sudo with fish", sshtest.Config{Shell: "/usr/bin/fish", Sudoers: noPassword}, "anna", &push.Become{}},
+		{"sudo with a password and csh", sshtest.Config{Shell: "/bin/csh", Sudoers: withPassword}, "anna", password(sshtest.Password)},
+		{"sudo with a password and fish", sshtest.Config{Shell: "/usr/bin/fish", Sudoers: withPassword}, "anna", password(sshtest.Password)},
 		{"root with a noisy .bashrc", sshtest.Config{Bashrc: noise}, "root", nil},
 		{"sudo", sshtest.Config{Sudoers: noPassword}, "anna", &push.Become{}},
 		{"sudo without SFTP", sshtest.Config{Sudoers: noPassword, Lines: []string{"Subsystem sftp /nonexistent"}}, "anna", &push.Become{}},
@@ -54,6 +60,9 @@ func TestWaysIn(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
+			if _, err := os.Stat(c.config.Shell); c.config.Shell != "" && err != nil {
+				t.Skipf("needs the login shell: %v", err)
+			}
 			s := sshtest.Start(t, c.config)
 			client := connect(t, s, c.user)
 			o := push.Options{Images: all, Become: c.become}

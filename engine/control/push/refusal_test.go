@@ -1,6 +1,7 @@
 package push_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -168,5 +169,20 @@ func TestImages(t *testing.T) {
 		if _, err := push.ReadImages(dir); err == nil || errors.Is(err, io.EOF) {
 			t.Errorf("the digest %q was taken", text)
 		}
+	}
+}
+
+// A wrong password is tried once: some more and the account is locked.
+func TestWrongPasswordIsTriedOnce(t *testing.T) {
+	sshtest.NeedRoot(t)
+	t.Parallel()
+	s := sshtest.Start(t, sshtest.Config{Sudoers: withPassword})
+	asked := 0
+	become := &push.Become{Password: func(context.Context) (string, error) { asked++; return "wrong", nil }}
+	if _, _, err := start(t, connect(t, s, "anna"), push.Options{Images: images(t, []byte("any")), Become: become}); err == nil {
+		t.Fatal("a wrong password was taken")
+	}
+	if asked != 1 {
+		t.Errorf("the password was used %d times", asked)
 	}
 }

@@ -88,6 +88,9 @@ func NeedRoot(t testing.TB) {
 // Start starts an sshd and stops it with the test.
 func Start(t testing.TB, c Config) *Server {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("starts a real sshd; left out with -short")
+	}
 	sshd := program(t, "sshd")
 	s := &Server{Host: c.Listen, Dir: t.TempDir()}
 	if s.Host == "" {
@@ -157,7 +160,7 @@ func (s *Server) run(t testing.TB, sshd string, c Config) {
 		cmd = exec.Command(sshd, "-D", "-e", "-f", s.Path("sshd_config"))
 	}
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = dieWithTest()
 	if err := cmd.Start(); err != nil {
 		t.Skipf("sshd cannot be started: %v", err)
 	}
