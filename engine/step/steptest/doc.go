@@ -43,10 +43,11 @@
 //
 //	CGO_ENABLED=0 go test -c -o system.test ./modules/system
 //	scp system.test HOST:/root/
-//	ssh HOST WEFT_LAWS_HOST=1 /root/system.test -test.run Laws -test.v
+//	ssh HOST WEFT_LAWS_HOST=1 /root/system.test -test.run Laws -test.v -test.timeout 1h
 //
 // Arrangement and drift are then made by the Host commands of each [Hand], with
-// real tools; a hand that has only a Fake half is skipped, and says so. Objects
+// real tools; a hand that has only a Fake half is skipped, and says so. What
+// the fake has by Machine (units, a package repository) Prepare brings. Objects
 // carry [Prefix] in their names, unless the subject says what it borrows. What
 // [Touches] names is compared byte for byte, and Clean runs before each walk
 // and at the end. Only tests that call Laws mean anything there: -test.run
