@@ -199,3 +199,56 @@ func TestTriedAgainInTheSameRun(t *testing.T) {
 		t.Errorf("not as before:\n%s", s.machine.Snapshot())
 	}
 }
+
+// The disk may fill up at each line of an adoption: what the first run found
+// is never lost.
+func TestAFullDiskWithinAnAdoption(t *testing.T) {
+	for n := 1; n <= 5; n++ {
+		s := newSite(t)
+		s.machine.WriteFile("/etc/a", "before")
+		before := s.machine.Snapshot()
+		many := files("/etc", map[string]string{"a": "after", "b": "new"})
+		disk := killAt(s, 2)
+		c := s.open()
+		c.hello("r1")
+		c.apply(many)
+		c.cut()
+		revive(s, disk)
+		full := &fullFrom{dir: s.config.State, n: n}
+		s.config.openFile = full.open
+		c = s.open()
+		c.hello("r2")
+		r := c.apply(many)
+		c.bye()
+		s.config.openFile = nil
+		c = s.open()
+		c.hello("r3")
+		u := c.do(rollback("r1", "r2"))
+		if u.failure() != "" { // r2 may not have come to its first line
+			u = c.do(rollback("r1"))
+		}
+		c.bye()
+		if s.machine.Snapshot() != before {
+			t.Errorf("line %d: after %s and %s the machine is\n%s", n, r, u, s.machine.Snapshot())
+		}
+	}
+}
+
+// A half-made change is adopted with its needs, also where this playbook does
+// not know the service.
+func TestNeedsAreAdopted(t *testing.T) {
+	s := withDaemon(t)
+	many := files("/etc", map[string]string{"a": "after", "b": "new"})
+	disk := killAt(s, 2)
+	c := s.open()
+	c.hello("r1")
+	c.check(many, service("d", many))
+	c.apply(many)
+	c.cut()
+	revive(s, disk)
+	c = s.open()
+	c.hello("r2")
+	want(t, c.apply(many), "files.many applying, files.many changed")
+	want(t, c.endPlay(), "need restart d.service")
+	c.bye()
+}
