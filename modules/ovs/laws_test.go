@@ -92,7 +92,7 @@ func bridgeSubject(t *testing.T) steptest.Subject {
 			Queries: slices.Concat(
 				query("Bridge", bridgeName, "name,datapath_type,fail_mode,other_config,external_ids,protocols,stp_enable,rstp_enable,mcast_snooping_enable"),
 				query("Interface", bridgeName, "name,type,mtu,mtu_request"), query("Port", portName+"-p", "name,tag,trunks"),
-				query("Interface", portName+"-p", "name,type,mac_in_use,mtu"),
+				query("Interface", portName+"-p", "name,type"), steptest.Run("cat", "/sys/class/net/"+portName+"-p/address"),
 				steptest.Run("ovs-vsctl", "get-controller", bridgeName), steptest.Run("ip", "-br", "addr", "show", "dev", portName+"-p", "scope", "global")),
 		},
 		Clean: append(steptest.Run("ovs-vsctl", "--if-exists", "del-br", bridgeName),
