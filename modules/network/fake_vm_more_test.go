@@ -250,3 +250,17 @@ func FuzzEchoPort(f *testing.F) {
 		}
 	})
 }
+
+// TestAnotherPortIsListenedOn needs a restart: a running service goes on with
+// the port that it was started with.
+func TestAnotherPortIsListenedOn(t *testing.T) {
+	m := hypervisor()
+	converge(t, made(t, whole()), m)
+	before := m.UnitState(echoUnit(vm)).StartedAt
+	other := whole()
+	other.Listen = step.Is(8)
+	converge(t, made(t, other), m)
+	if after := m.UnitState(echoUnit(vm)).StartedAt; after == before {
+		t.Error("the echo service still listens on the first port")
+	}
+}

@@ -42,7 +42,6 @@ func byHandCommands() []host.Command {
 		inside("address", "add", "10.0.0.9/24", "dev", "net0"), inside("address", "add", "172.16.255.11/24", "dev", "net0"),
 		ip("link", "set", vm, "mtu", "1400", "up"),
 		inside("route", "add", "default", "via", "10.0.0.1"), inside("route", "add", "10.8.0.0/16", "via", "10.0.0.2"),
-		steptest.Run(vsctl, "--may-exist", "add-br", "br-other", "--", "set", "Bridge", "br-other", "datapath_type=netdev"),
 		steptest.Run(vsctl, "add-port", "br-other", vm, "tag=9", "--", "set", "Interface", vm, "external_ids:iface-id=old", "external_ids:note=kept", "mtu_request=1400"))
 }
 
@@ -122,9 +121,7 @@ func vmSubject() steptest.Subject {
 					Routes: map[string]step.Attr[string]{"10.8.0.0/16": step.Is("172.16.255.2"), "10.9.0.0/16": step.None[string]()}, Listen: step.Is(7),
 				},
 				Drift: []steptest.Hand{
-					{Name: "bridge", Fake: movedPort, Host: slices.Concat(
-						steptest.Run(vsctl, "--may-exist", "add-br", "br-other", "--", "set", "Bridge", "br-other", "datapath_type=netdev"),
-						steptest.Run(vsctl, "del-port", "br-int", vm, "--", "add-port", "br-other", vm))},
+					{Name: "bridge", Fake: movedPort, Host: steptest.Run(vsctl, "del-port", "br-int", vm, "--", "add-port", "br-other", vm)},
 					{Name: "interface", Fake: all(set(vm, "eth0", host.LinkChange{Up: new(false)}), set(vm, "eth0", host.LinkChange{Name: "net0"})), Host: slices.Concat(inside("link", "set", "eth0", "down"), inside("link", "set", "eth0", "name", "net0"))},
 					{Name: "iface_id", Fake: vmKey("iface-id", "other"), Host: steptest.Run(vsctl, "set", "Interface", vm, "external_ids:iface-id=other")},
 					{Name: "mac", Fake: set(vm, "eth0", host.LinkChange{MAC: "02:00:00:00:00:66"}), Host: inside("link", "set", "eth0", "address", "02:00:00:00:00:66")},
@@ -172,7 +169,7 @@ func vmSubject() steptest.Subject {
 		Clean: slices.Concat(
 			steptest.Run("systemctl", "stop", echoUnit(vm)), steptest.Run("rm", "-f", echoPath(vm)), steptest.Run("systemctl", "daemon-reload"),
 			steptest.Run(vsctl, "--may-exist", "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type=netdev"),
-			steptest.Run(vsctl, "--if-exists", "del-br", "br-other", "--", "--if-exists", "del-port", vm),
+			steptest.Run(vsctl, "--may-exist", "add-br", "br-other", "--", "set", "Bridge", "br-other", "datapath_type=netdev", "--", "--if-exists", "del-port", vm),
 			ip("link", "del", vm), ip("netns", "del", vm)),
 	}
 }

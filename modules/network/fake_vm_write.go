@@ -107,11 +107,17 @@ func setRow(ctx context.Context, h host.Host, s *scene, want FakeVMSpec) error {
 			tx.Mutate("Interface", row.ID(s.interfaceRow()), row.SetKeys("external_ids", keys)...)
 		}
 	}
+	if tx.Empty() {
+		return nil
+	}
 	_, err = tx.Commit(ctx, h.OVSDB, host.OpenVSwitch)
 	if errors.Is(err, row.ErrChanged) {
 		return fmt.Errorf("%w (%w)", err, step.ErrConflict)
 	}
-	return err
+	if err != nil || !want.Link.Alive.Or(false) {
+		return err
+	}
+	return awaitPort(ctx, h.View(), want)
 }
 
 // insertPort makes the rows: of a record where there is one, else anew.
@@ -191,6 +197,11 @@ func removeAll(ctx context.Context, h host.Host, s *scene, want FakeVMSpec) erro
 	}
 	if err := removeRow(ctx, h, s); err != nil {
 		return err
+	}
+	if s.plugged() == "internal" {
+		if err := awaitNoLink(ctx, h.View(), want); err != nil {
+			return err
+		}
 	}
 	if s.port != nil && s.port.Kind == "veth" {
 		if err := h.Links.RemoveLink(ctx, "", s.port.Name); err != nil {
