@@ -218,6 +218,18 @@ func TestUnits(t *testing.T) {
 			file.f {"path":"f","content":"none","mode":"0644"}`,
 		},
 		{
+			"a for_each that is left out is empty",
+			`step "file" "each" {
+				for_each = { a = 1 }
+				when     = host.name == "b"
+				path     = each.key
+			}
+			step "file" "f" { content = join(",", [for k, s in step.file.each : k]) }
+			step "service" "s" { restart_on = [step.file.each] }`,
+			`file.f {"path":"f","content":"","mode":"0644"}
+			service.s {"name":"s","restart_on":[],"timeout":"10s"}`,
+		},
+		{
 			"facts not known",
 			`step "package" "p" { when = host.facts.family == "debian" }
 			step "package" "q" {

@@ -393,3 +393,29 @@ func TestConcurrentUnits(t *testing.T) {
 	}
 	workers.Wait()
 }
+
+func TestKeysOfOtherHosts(t *testing.T) {
+	p := load(t, map[string]string{"inv.hcl": two, "play.hcl": `
+play "p" {
+  hosts = "all"
+  step "file" "each" {
+    for_each = { x = 1, y = 2 }
+    path     = "/etc/${each.key}"
+  }
+}
+play "q" {
+  hosts = "a"
+  step "file" "f" { content = "${hosts["b"].step.file.each["x"].digest} ${hosts["b"].step.file.each["y"].digest}" }
+  step "file" "g" { content = join(",", keys(step.file.each)) }
+}`}, Inputs{})
+	known := Known{Outputs: func(h, address string) json.RawMessage {
+		return json.RawMessage(fmt.Sprintf(`{"digest":%q}`, h+" "+address))
+	}}
+	units, ds := p.Units(p.Plays[1], "a", known)
+	want := `
+		file.f {"path":"f","content":"b file.each[\"x\"] b file.each[\"y\"]","mode":"0644"}
+		file.g {"path":"g","content":"x,y","mode":"0644"}`
+	if got := trimLines(spell(units)); got != trimLines(want) || len(ds) > 0 {
+		t.Errorf("got\n%s\n%s", got, plainText(ds))
+	}
+}

@@ -166,3 +166,15 @@ func TestSensitiveForEach(t *testing.T) {
 		t.Error(plainText(ds))
 	}
 }
+
+// TestSensitiveNull wants a null that is sensitive to be unmanaged, not absent:
+// both are nulls with a mark.
+func TestSensitiveNull(t *testing.T) {
+	files := inPlay("step \"ovs_port\" \"p\" {\n bridge = \"b\"\n tag = var.tag\n}")
+	files["play.hcl"] = "variable \"tag\" {\n  sensitive = true\n  type = number\n  default = null\n}\n" + files["play.hcl"]
+	p := load(t, files, Inputs{})
+	units, _ := p.Units(p.Plays[0], "a", Known{})
+	if got := string(units[0].Spec); got != `{"name":"p","bridge":"b"}` {
+		t.Errorf("got %s", got)
+	}
+}
