@@ -81,7 +81,7 @@ func awaitEnd(ctx context.Context, v host.View, want FakeVMSpec) (s *scene, err 
 		}
 		if s.end == nil {
 			_, why := s.alive()
-			return fmt.Errorf("Open vSwitch made no link %s: %s; see /var/log/openvswitch/ovs-vswitchd.log", want.Port.Or(""), why)
+			return fmt.Errorf("no link %s from Open vSwitch: %s; see /var/log/openvswitch/ovs-vswitchd.log", want.Port.Or(""), why)
 		}
 		return nil
 	})

@@ -226,7 +226,7 @@ func awaitPort(ctx context.Context, v host.View, want FakeVMSpec) error {
 			return err
 		}
 		if ok, why := s.alive(); !ok {
-			return fmt.Errorf("Open vSwitch does not use port %s: %s; see /var/log/openvswitch/ovs-vswitchd.log", want.Port.Or(""), why)
+			return fmt.Errorf("port %s is not used by Open vSwitch: %s; see /var/log/openvswitch/ovs-vswitchd.log", want.Port.Or(""), why)
 		}
 		return nil
 	})
@@ -238,7 +238,7 @@ func awaitNoLink(ctx context.Context, v host.View, want FakeVMSpec) error {
 	return await(ctx, 10*time.Second, func() error {
 		s, err := look(ctx, v, want)
 		if err == nil && (named(s.outside, want.Port.Or("")) != nil || named(s.inside, want.Port.Or("")) != nil) {
-			err = fmt.Errorf("Open vSwitch keeps the link %s, whose port is gone; see /var/log/openvswitch/ovs-vswitchd.log", want.Port.Or(""))
+			err = fmt.Errorf("link %s is kept by Open vSwitch, though its port is gone; see /var/log/openvswitch/ovs-vswitchd.log", want.Port.Or(""))
 		}
 		return err
 	})
