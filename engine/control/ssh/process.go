@@ -13,7 +13,8 @@ import (
 // A Process is a command under way on a host. Its Stdout and Stderr must both
 // be read to their ends, or it may stall; Wait may be called meanwhile.
 type Process struct {
-	// Stdin is the command's; Close sends it the end of file.
+	// Stdin is the command's; Close sends it the end of file, after a write
+	// that is under way.
 	Stdin  io.WriteCloser
 	Stdout io.Reader
 	Stderr io.Reader
@@ -56,7 +57,7 @@ func (c *Client) Start(ctx context.Context, command string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{Stdin: stdin{ch}, client: c, ch: ch, closed: make(chan struct{}), exited: make(chan struct{})}
+	p := &Process{Stdin: &stdin{ch: ch}, client: c, ch: ch, closed: make(chan struct{}), exited: make(chan struct{})}
 	p.Stdout, p.Stderr = p.output(ch), p.output(ch.Stderr())
 	go p.watch(reqs)
 	p.stop = context.AfterFunc(ctx, p.close)
@@ -79,10 +80,24 @@ func (p *Process) output(from io.Reader) io.Reader {
 	return r
 }
 
-type stdin struct{ ch ssh.Channel }
+// stdin keeps the end of file from overtaking a write, which the channel does
+// not allow for.
+type stdin struct {
+	mu sync.Mutex
+	ch ssh.Channel
+}
 
-func (s stdin) Write(b []byte) (int, error) { return s.ch.Write(b) }
-func (s stdin) Close() error                { return s.ch.CloseWrite() }
+func (s *stdin) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ch.Write(b)
+}
+
+func (s *stdin) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ch.CloseWrite()
+}
 
 // watch keeps the exit status; see RFC 4254, 6.10.
 func (p *Process) watch(reqs <-chan *ssh.Request) {
