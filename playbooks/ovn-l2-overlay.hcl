@@ -97,6 +97,10 @@ play "chassis" {
   }
 
   step "service" "ovn-controller" { running = true }
+
+  step "probe_ovn_remote" "southbound" {
+    tags = ["probe"]
+  }
 }
 
 play "logical" {
@@ -149,6 +153,9 @@ play "bound" {
     for_each = { for h in role.compute : h.name => h }
     tags     = ["probe"]
     chassis  = hosts[each.key].step.ovn_chassis.self.system_id
+    encap_ip = each.value.vars.underlay
+
+    generation = true # its row alone may be stale
   }
 
   step "probe_ovn_port" "vm" {
