@@ -39,7 +39,7 @@ func newImageRecipe(r release, sources []source) imageRecipe {
 		Release: r,
 		Sources: sources,
 		Packages: []string{
-			"systemd", "systemd-sysv", "dbus", "openssh-server", "sudo",
+			"apt", "systemd", "systemd-sysv", "dbus", "openssh-server", "sudo",
 			"iproute2", "ifupdown", "iputils-ping", "netbase", "procps", "ca-certificates",
 			"python3", // for Ansible, not for weft
 		},

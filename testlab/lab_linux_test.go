@@ -18,12 +18,19 @@ import (
 
 // TestMain lets the test binary be what weft is to a lab: the supervisor of a host, and a weft lab up to be killed.
 func TestMain(m *testing.M) {
+	if len(os.Args) != 3 {
+		os.Exit(m.Run())
+	}
 	var err error
-	switch {
-	case len(os.Args) == 3 && os.Args[1] == "supervise":
-		err = Supervise(os.Args[2])
-	case len(os.Args) == 3 && os.Args[1] == "up":
-		err = upFrom(os.Args[2])
+	switch argument := os.Args[2]; os.Args[1] {
+	case "supervise":
+		err = Supervise(argument)
+	case "check":
+		err = Check(Options{State: argument})
+	case "up":
+		err = withLab(argument, (*Lab).Up)
+	case "down":
+		err = withLab(argument, (*Lab).Down)
 	default:
 		os.Exit(m.Run())
 	}
@@ -33,12 +40,15 @@ func TestMain(m *testing.M) {
 	}
 }
 
-func upFrom(path string) error {
-	var wanted struct {
-		Spec       Spec
-		State      string
-		Supervisor []string
-	}
+// upRequest tells another process what lab to bring up.
+type upRequest struct {
+	Spec       Spec
+	State      string
+	Supervisor []string
+}
+
+func withLab(path string, do func(*Lab, context.Context) error) error {
+	var wanted upRequest
 	if err := readJSON(path, &wanted); err != nil {
 		return err
 	}
@@ -46,7 +56,7 @@ func upFrom(path string) error {
 	if err != nil {
 		return err
 	}
-	return l.Up(context.Background())
+	return do(l, context.Background())
 }
 
 // openLab describes a lab of so many hosts that meets no other test and no other run, and takes it down in the end.
@@ -207,7 +217,7 @@ func (l *Lab) downLeavesNothing(t *testing.T) {
 func (l *Lab) writeUp(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "up.json")
-	text, err := json.Marshal(map[string]any{"Spec": l.spec, "State": l.options.State, "Supervisor": l.options.Supervisor})
+	text, err := json.Marshal(upRequest{l.spec, l.options.State, l.options.Supervisor})
 	if err != nil {
 		t.Fatal(err)
 	}

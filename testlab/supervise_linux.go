@@ -25,6 +25,9 @@ const (
 // rebootStatus is what systemd-nspawn exits with, when told to keep its unit, after the container asked for a reboot.
 const rebootStatus = 133
 
+// cgroupDir is where systemd-nspawn looks for cgroups.
+const cgroupDir = "/sys/fs/cgroup"
+
 // Supervise runs one host until it is powered off, booting it again whenever it reboots. dir is the host's directory in
 // the lab's state. Up starts it, as the first process of a PID namespace and in the host's cgroup; it is of no use by hand.
 func Supervise(dir string) error {
@@ -139,9 +142,14 @@ func (s supervisor) mount(boot int) (string, error) {
 	}{
 		{"", "/", "", unix.MS_REC | unix.MS_SLAVE, ""},
 		{"overlay", root, "overlay", 0, disk},
-		{"proc", "/proc", "proc", 0, ""}, // that of this PID namespace
-		{"cgroup2", "/sys/fs/cgroup", "cgroup2", 0, ""},
+		{"proc", "/proc", "proc", 0, ""},                  // that of this PID namespace
 		{"tmpfs", "/run/systemd", "tmpfs", 0, "mode=755"}, // the machine's own systemd, if it has one, is not asked
+		{"cgroup2", cgroupDir, "cgroup2", 0, ""},
+	}
+	// Where the machine runs systemd it is there already, and the kernel mounts nothing onto itself.
+	var there unix.Statfs_t
+	if unix.Statfs(cgroupDir, &there) == nil && there.Type == unix.CGROUP2_SUPER_MAGIC {
+		mounts = mounts[:len(mounts)-1]
 	}
 	if err := os.MkdirAll("/run/systemd", 0o755); err != nil {
 		return "", fmt.Errorf("make a place for systemd-nspawn: %w", err)

@@ -1,6 +1,7 @@
 package testlab
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -143,6 +144,11 @@ func TestLabRefusesAddressesThatLeadElsewhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := second.Down(context.Background()); err != nil {
+			t.Errorf("down: %v", err)
+		}
+	})
 	err = second.Up(t.Context())
 	for _, want := range []string{"network management", s.Networks[0].CIDR.String(), "weft lab " + first.spec.Name} {
 		if err == nil || !strings.Contains(err.Error(), want) {
