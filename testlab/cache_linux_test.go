@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -142,4 +143,22 @@ func TestLockLetsOneIn(t *testing.T) {
 	if _, err := os.Stat(path); err == nil {
 		t.Error("the file of the lock is left")
 	}
+}
+
+func TestChecksDoNotMeet(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: it makes cgroups")
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for range 20 {
+				if err := tryCgroups(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }

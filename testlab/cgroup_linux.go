@@ -22,7 +22,7 @@ func openCgroups() (cgroups, error) {
 	if err != nil {
 		return cgroups{}, fmt.Errorf("open cgroup2: %w", err)
 	}
-	defer unix.Close(opened)
+	defer func() { _ = unix.Close(opened) }()
 	if err := unix.FsconfigCreate(opened); err != nil {
 		return cgroups{}, fmt.Errorf("configure cgroup2: %w", err)
 	}
@@ -33,7 +33,7 @@ func openCgroups() (cgroups, error) {
 	return cgroups{mount}, nil
 }
 
-func (c cgroups) close() { unix.Close(c.mount) }
+func (c cgroups) close() { _ = unix.Close(c.mount) }
 
 // at returns the group of a path below the lab's part of the hierarchy.
 func (c cgroups) at(elements ...string) cgroup {
@@ -43,8 +43,15 @@ func (c cgroups) at(elements ...string) cgroup {
 // cgroup is one control group: every process in it and below it.
 type cgroup string
 
+// make makes the group and those above it. The last lab to go down takes the topmost away, maybe just now: then again.
 func (g cgroup) make() error {
-	if err := os.MkdirAll(string(g), 0o755); err != nil {
+	var err error
+	for range 100 {
+		if err = os.MkdirAll(string(g), 0o755); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("make a cgroup: %w", err)
 	}
 	return nil

@@ -1,6 +1,7 @@
 package testlab
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
@@ -79,8 +80,8 @@ func tryCgroups() error {
 		return err
 	}
 	defer groups.close()
-	// No lab's name has a dot, so this meets none.
-	group := groups.at(fmt.Sprintf("check.%d", os.Getpid()))
+	// No lab's name has a dot, so this meets none, and no other check.
+	group := groups.at("check." + rand.Text())
 	if err := group.make(); err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ func tryOverlay(state string) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	data := "volatile"
 	for option, name := range map[string]string{"lowerdir": "lower", "upperdir": "upper", "workdir": "work"} {
 		path := filepath.Join(dir, name)

@@ -24,9 +24,6 @@ func fitted(name string) string {
 
 func bridgeName(network string) string { return fitted("br-" + network) }
 
-// portName is the fabric's end of a host's NIC.
-func portName(host, nic string) string { return fitted(host + "." + nic) }
-
 // machineLinkPrefix begins the names of this machine's own links into a lab: Down finds them by it.
 func machineLinkPrefix(lab string) string { return "wl" + shortDigest(lab, 8) + "." }
 
@@ -145,7 +142,7 @@ func plug(lab, network, port string, end plugEnd) error {
 	if err != nil {
 		return fmt.Errorf("open a network namespace: %w", err)
 	}
-	defer far.Close()
+	defer func() { _ = far.Close() }()
 	veth := netlink.NewVeth(netlink.NewLinkAttrs())
 	veth.Name, veth.MTU = fitted(port), largestMTU // the far end's MTU alone decides what passes
 	veth.PeerName, veth.PeerMTU = end.name, uint32(end.mtu)

@@ -51,12 +51,12 @@ func (h host) start(supervisor []string) error {
 	if err != nil {
 		return fmt.Errorf("open the host's cgroup: %w", err)
 	}
-	defer into.Close()
+	defer func() { _ = into.Close() }()
 	console, err := os.OpenFile(filepath.Join(h.dir, consoleFileName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the host's console: %w", err)
 	}
-	defer console.Close()
+	defer func() { _ = console.Close() }()
 	if err := os.Remove(filepath.Join(h.dir, reasonFileName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -72,7 +72,7 @@ func (h host) start(supervisor []string) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the host's supervisor: %w", err)
 	}
-	go cmd.Wait() // or a long-lived caller, as a test is, would keep a zombie
+	go func() { _ = cmd.Wait() }() // or a long-lived caller, as a test is, would keep a zombie
 	return nil
 }
 
@@ -132,7 +132,7 @@ func (h host) answers(ctx context.Context, within time.Duration) bool {
 	if err != nil {
 		return false
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	if err := conn.SetReadDeadline(time.Now().Add(2 * time.Second)); err != nil {
 		return false
 	}

@@ -99,13 +99,13 @@ func (s Spec) grownInto(wanted Spec) error {
 }
 
 // build makes image and repository, and records what the lab stands on. A lab that is there keeps what it stands on.
-func (l *Lab) build(ctx context.Context, before record) (record, error) {
+func (l *Lab) build(ctx context.Context, before record) (r record, err error) {
 	c, held, err := l.lockCache(ctx)
 	if err != nil {
 		return record{}, err
 	}
-	defer held.release()
-	r := before
+	defer func() { err = errors.Join(err, held.release()) }()
+	r = before
 	r.Spec = l.spec
 	if before.Image == "" {
 		if r.Image, r.Repository, err = l.fillCache(ctx, c); err != nil {

@@ -101,7 +101,7 @@ func inNetns(name string, f func() error) error {
 		if err != nil {
 			return fmt.Errorf("open network namespace %s: %w", name, err)
 		}
-		defer ns.Close()
+		defer func() { _ = ns.Close() }()
 		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter network namespace %s: %w", name, err)
 		}

@@ -195,7 +195,7 @@ func (s supervisor) run(root string, group cgroup) (reboots bool, err error) {
 	if err != nil {
 		return false, fmt.Errorf("open the host's cgroup: %w", err)
 	}
-	defer into.Close()
+	defer func() { _ = into.Close() }()
 	cmd := exec.Command("systemd-nspawn", nspawnArguments(s.machine, root)...)
 	cmd.Env = append(os.Environ(),
 		"SYSTEMD_SECCOMP=0",                       // or programs of the host meet refusals that no real host has
