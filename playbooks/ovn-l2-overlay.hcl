@@ -63,6 +63,7 @@ play "central" {
 
   step "package" "ovn-central" {
     names = ["ovn-common", "ovn-central", "ovn-host"]
+    data  = ["/var/lib/ovn", "/var/log/ovn"] # a rollback leaves no databases
   }
 
   step "service" "ovn-ovsdb-server-nb" { running = true }
@@ -94,6 +95,7 @@ play "chassis" {
 
   step "package" "ovn-host" {
     names = ["ovn-common", "ovn-host"]
+    data  = ["/var/lib/ovn", "/var/log/ovn"]
   }
 
   step "service" "ovn-controller" { running = true }

@@ -138,6 +138,7 @@ func chassisSubject() steptest.Subject {
 		},
 		Clean: slices.Concat(
 			steptest.Run("systemctl", "stop", controllerUnit),
+			steptest.Run("systemctl", "reset-failed", controllerUnit), // the limit of starts in ten seconds
 			steptest.Run(vsctl, "clear", "Open_vSwitch", ".", "external_ids"),
 			steptest.Run(vsctl, "set", "Open_vSwitch", ".", "external_ids:system-id="+oldID),
 			[]host.Command{{Argv: []string{"tee", idFile}, Stdin: []byte(oldID + "\n")}}),

@@ -24,7 +24,8 @@ type pkg struct {
 	Hold    bool
 	Auto    bool // only another package wanted it
 
-	needs    string // what it depends on, pre-depends on or recommends, as written
+	needs    string // what it depends on and pre-depends on, as written
+	wishes   string // what it recommends
 	provides string
 }
 
@@ -110,8 +111,10 @@ func (s *stanza) set(name, value string) {
 		if words := strings.Fields(value); len(words) == 3 {
 			s.p.State, s.p.Hold = words[2], words[0] == "hold"
 		}
-	case "Depends", "Pre-Depends", "Recommends":
+	case "Depends", "Pre-Depends":
 		s.p.needs += "," + value
+	case "Recommends":
+		s.p.wishes += "," + value
 	case "Provides":
 		s.p.provides = value
 	}
@@ -186,8 +189,9 @@ func parseMarks(text string, t table) []string {
 	return names
 }
 
-// closure is all of t that the roots need, themselves included.
-func (t table) closure(roots []string) map[string]bool {
+// closure is all of t that the roots need, themselves included. What a package
+// recommends counts only where wishful says so of it.
+func (t table) closure(roots []string, wishful func(name string) bool) map[string]bool {
 	providers := map[string][]string{}
 	for name, p := range t {
 		bare, _, _ := strings.Cut(name, ":")
@@ -207,7 +211,11 @@ func (t table) closure(roots []string) map[string]bool {
 			continue
 		}
 		seen[name] = true
-		for _, n := range relations(p.needs) {
+		needs := p.needs
+		if wishful(name) {
+			needs += "," + p.wishes
+		}
+		for _, n := range relations(needs) {
 			todo = append(todo, n)
 			todo = append(todo, providers[n]...)
 		}

@@ -3,7 +3,10 @@ package system
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -23,6 +26,7 @@ type PackageSpec struct {
 	State      step.State        `json:"state,omitzero" default:"present" doc:"Whether it is installed."`
 	Purge      bool              `json:"purge,omitzero" doc:"With state absent: its configuration and data go too, which cannot be undone."`
 	Recommends bool              `json:"recommends,omitzero" doc:"Whether what it recommends is installed with it."`
+	Data       []string          `json:"data,omitzero" weft:"set" doc:"Directories in which its programs keep what they make. Undo of the installation removes those that were not there before."`
 	ListsAge   string            `json:"lists_age,omitzero" default:"24h" doc:"Before an installation, package lists older than this are fetched again."`
 }
 
@@ -74,6 +78,14 @@ func (s *PackageSpec) Validate() []step.Problem {
 	if !s.State.There() && (s.Version.Managed() || s.Hold.Managed() || len(s.Versions) > 0) {
 		problem("state", "is absent, so version and hold mean nothing", "")
 	}
+	for _, dir := range s.Data {
+		if !path.IsAbs(dir) || path.Clean(dir) != dir || strings.Count(dir, "/") < 2 {
+			problem("data", fmt.Sprintf("%q is not a directory of a package", dir), `write it whole: "/var/lib/ovn"`)
+		}
+	}
+	if len(s.Data) > 0 && !s.State.There() {
+		problem("data", "is about an installation", `with state = "absent", purge takes what the package knows of`)
+	}
 	if s.Purge && s.State.There() {
 		problem("purge", `means something only with state = "absent"`, "")
 	}
@@ -95,7 +107,7 @@ lists_age, or apt does not find what it should. An interrupted dpkg is finished 
 Undo brings back the set of names, versions, automatic marks and holds that was found: what this step installed is purged, and with it what came as its
 dependency and nothing else needs by now; what it upgraded is put back, if a repository still has that version; what it removed, and what went with it, is installed again.
 
-Not brought back ("bare" means the packages, not the disk): logs and data that a program wrote, users and groups that a maintainer script made,
+Not brought back ("bare" means the packages, not the disk): logs and data that a program wrote outside the directories named by data, users and groups that a maintainer script made,
 package lists and caches of apt, the version that dpkg notes beside left-over configuration, and what purge took.`,
 		Spec: PackageSpec{},
 		Example: `step "package" "openvswitch-switch" {
@@ -124,6 +136,7 @@ type found struct {
 	Versions map[string]string `json:"versions,omitzero"`  // asked for
 	Absent   bool              `json:"absent,omitzero"`    // a removal
 	ListsAge string            `json:"lists_age,omitzero"` // for what undo installs
+	Data     []string          `json:"data,omitzero"`      // directories that were not there
 }
 
 // Check compares the names with dpkg's table.
@@ -152,9 +165,27 @@ func (s packages) Check(ctx context.Context, v host.View) (step.Finding, error) 
 				record.Versions[name] = version
 			}
 		}
+		if record.Data, err = s.newData(ctx, v); err != nil {
+			return f, err
+		}
 	}
 	f.Before, err = json.Marshal(record)
 	return f, err
+}
+
+// newData are the directories of data that are not there.
+func (s packages) newData(ctx context.Context, v host.View) ([]string, error) {
+	var missing []string
+	for _, dir := range s.spec.Data {
+		_, err := v.Files.Stat(ctx, dir)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			missing = append(missing, dir)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return missing, nil
 }
 
 // removal adds what a removal costs.
@@ -308,5 +339,13 @@ func (s packages) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 	if now, err = repaired(ctx, h, now); err != nil {
 		return err
 	}
-	return newBack(record, before, now, f.Settled).bring(ctx, h, now)
+	if err := newBack(record, before, now, f.Settled).bring(ctx, h, now); err != nil {
+		return err
+	}
+	for _, dir := range record.Data {
+		if err := removeTree(ctx, h, DirectorySpec{Path: dir, Recursive: true}); err != nil {
+			return fmt.Errorf("remove the data that %s left: %w", f.Object, err)
+		}
+	}
+	return nil
 }

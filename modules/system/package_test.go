@@ -29,7 +29,7 @@ func TestPackageLaws(t *testing.T) {
 	steptest.Laws(t, steptest.Subject{
 		Kind:    packageKind(),
 		Machine: debianMachine,
-		Policy:  []string{"names", "versions", "purge", "recommends", "lists_age"},
+		Policy:  []string{"names", "versions", "purge", "recommends", "data", "lists_age"},
 		Found: []steptest.Hand{
 			{Name: "absent"},
 			by("old", install(pony+"=1.0", steptest.Prefix+"-libpony=1.0")),
@@ -270,7 +270,7 @@ func TestClosure(t *testing.T) {
 		"ovs":    {State: "installed", provides: "switch (= 1)", needs: "c"},
 		"old":    {State: "config-files", provides: "switch"},
 		"other":  {State: "installed"},
-	}.closure([]string{"a"})
+	}.closure([]string{"a"}, wishful)
 	if want := map[string]bool{"a": true, "b": true, "ovs": true, "c:i386": true}; !reflect.DeepEqual(got, want) {
 		t.Errorf("%v", got)
 	}
@@ -293,7 +293,7 @@ func FuzzParseStatus(f *testing.F) {
 				t.Fatalf("a package without name or state: %q %+v", name, p)
 			}
 		}
-		got.closure(roots)
+		got.closure(roots, wishful)
 	})
 }
 
@@ -333,5 +333,51 @@ func BenchmarkParseStatus(b *testing.B) {
 	b.SetBytes(int64(text.Len()))
 	for b.Loop() {
 		parseStatus(text.String())
+	}
+}
+
+func wishful(string) bool { return true }
+
+// TestSurplusTakesWhatOthersOnlyRecommend: what came as a dependency goes, though
+// something that was there before recommends it.
+func TestSurplusTakesWhatOthersOnlyRecommend(t *testing.T) {
+	before := table{"libuuid": {State: "installed", Auto: true, wishes: "uuidd"}}
+	now := table{
+		"libuuid": before["libuuid"],
+		"switch":  {State: "installed", needs: "uuidd"},
+		"uuidd":   {State: "installed", Auto: true},
+	}
+	b := newBack(found{Names: []string{"switch"}}, before, now, true)
+	if got, _ := b.surplus(now, nil); !reflect.DeepEqual(got, []string{"switch", "uuidd"}) {
+		t.Errorf("%v goes", got)
+	}
+	now["byhand"] = pkg{State: "installed", wishes: "uuidd"}
+	b = newBack(found{Names: []string{"switch"}}, before, now, true)
+	if got, _ := b.surplus(now, nil); !reflect.DeepEqual(got, []string{"switch"}) {
+		t.Errorf("%v goes, though something newer recommends uuidd", got)
+	}
+}
+
+func TestUndoRemovesDataThatWasNotThere(t *testing.T) {
+	const pony = steptest.Prefix + "-pony"
+	m := debianMachine()
+	m.Mkdir("/var")
+	m.Mkdir("/var/lib")
+	m.Mkdir("/var/lib/old")
+	m.WriteFile("/var/lib/old/kept", "x")
+	s := packageStep(t, PackageSpec{Name: pony, Data: []string{"/var/lib/old", "/var/lib/pony"}})
+	f := applied(t, m, s)
+	m.Mkdir("/var/lib/pony")
+	m.Mkdir("/var/lib/pony/deep")
+	m.WriteFile("/var/lib/pony/deep/database", "rows")
+	f.Settled = true
+	if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Host().Files.Stat(t.Context(), "/var/lib/pony"); err == nil {
+		t.Error("data that the package made is left")
+	}
+	if text, _ := m.File("/var/lib/old/kept"); text != "x" {
+		t.Error("data that was there before is gone")
 	}
 }

@@ -27,7 +27,7 @@ type back struct {
 func newBack(record found, before, now table, settled bool) back {
 	b := back{record: record, before: before, settled: settled, reach: map[string]bool{}}
 	if settled {
-		b.reach = now.closure(record.Names)
+		b.reach = now.closure(record.Names, func(string) bool { return true })
 	} else {
 		for name := range before {
 			b.reach[name] = true
@@ -126,7 +126,8 @@ func (b back) surplus(now table, foreign []string) (surplus, left []string) {
 			roots = append(roots, name)
 		}
 	}
-	needed := now.closure(roots)
+	// What was there before lived without what it recommends.
+	needed := now.closure(roots, func(name string) bool { return !b.before[name].there() })
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		was, is := b.before[name], now[name]
 		if was.there() || b.record.Absent {

@@ -17,7 +17,9 @@ steps "underlay" {
     type = string
   }
 
-  step "package" "openvswitch-switch" {}
+  step "package" "openvswitch-switch" {
+    data = ["/var/lib/openvswitch", "/var/log/openvswitch"]
+  }
 
   step "service" "ovs-vswitchd" {
     running = true

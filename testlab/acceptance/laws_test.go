@@ -13,6 +13,10 @@ import (
 // TestLawsOnARealHost runs the laws of every family of modules inside a host of
 // the lab that has Open vSwitch and OVN at work, as compiled test binaries.
 func TestLawsOnARealHost(t *testing.T) {
+	brief := " -test.short"
+	if os.Getenv("WEFT_LAWS_WHOLE") != "" { // `make laws`: killed at every effect
+		brief = ""
+	}
 	labUp(t, inventory)
 	converged(t, overlay, "-i", inventory)
 	for _, family := range []string{"system", "ovs", "ovn", "network"} {
@@ -25,7 +29,7 @@ func TestLawsOnARealHost(t *testing.T) {
 				t.Fatalf("%v\n%s", err, out)
 			}
 			put(t, "ubuntu1", binary, "/root/"+family+".test")
-			out := on(t, "ubuntu1", fmt.Sprintf("cd /root && WEFT_LAWS_HOST=1 ./%s.test -test.run Laws -test.v -test.timeout 10m 2>&1; echo status $?", family))
+			out := on(t, "ubuntu1", fmt.Sprintf("cd /root && WEFT_LAWS_HOST=1 ./%s.test -test.run Laws -test.v%s -test.timeout 1h 2>&1; echo status $?", family, brief))
 			if !strings.Contains(out, "--- PASS") || !strings.HasSuffix(strings.TrimSpace(out), "status 0") {
 				t.Errorf("the laws of %s do not hold:\n%s", family, failures(out))
 			}

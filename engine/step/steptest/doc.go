@@ -49,6 +49,7 @@
 // real tools; a hand that has only a Fake half is skipped, and says so. What
 // the fake has by Machine (units, a package repository) Prepare brings. Objects
 // carry [Prefix] in their names, unless the subject says what it borrows. What
+// With -test.short each walk is killed at one effect only. What
 // [Touches] names is compared byte for byte, and Clean runs before each walk
 // and at the end. Only tests that call Laws mean anything there: -test.run
 // picks them.
