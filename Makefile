@@ -10,7 +10,7 @@ LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 SOURCES   := $(shell find cmd engine modules -name '*.go' ! -name '*_test.go') go.mod go.sum
 
 # What the lab and its tests need of Debian or Ubuntu.
-PACKAGES := mmdebstrap systemd-container openssh-client openssh-server iproute2 ethtool dpkg-dev apt-utils sudo ansible-core
+PACKAGES := mmdebstrap systemd-container apt-utils ethtool iproute2 openssh-client openssh-server sudo ansible-core
 
 .PHONY: build test unit lab-test lint bench demo setup reference clean
 

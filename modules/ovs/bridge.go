@@ -22,8 +22,8 @@ type BridgeSpec struct {
 	STP          step.Attr[bool]              `json:"stp_enable,omitzero" doc:"Whether the bridge speaks the Spanning Tree Protocol (IEEE 802.1D-1998)."`
 	RSTP         step.Attr[bool]              `json:"rstp_enable,omitzero" doc:"Whether the bridge speaks the Rapid Spanning Tree Protocol (IEEE 802.1D-2004)."`
 	Snooping     step.Attr[bool]              `json:"mcast_snooping_enable,omitzero" doc:"Whether multicast goes only where it was asked for."`
-	OtherConfig  map[string]step.Attr[string] `json:"other_config,omitzero" doc:"Keys of other_config; null removes a key, keys left out stay."`
-	ExternalIDs  map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of external_ids; null removes a key, keys left out stay."`
+	OtherConfig  map[string]step.Attr[string] `json:"other_config,omitzero" doc:"Keys of other_config; absent removes a key, keys left out stay."`
+	ExternalIDs  map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of external_ids; absent removes a key, keys left out stay."`
 	MTU          step.Attr[int]               `json:"mtu,omitzero" doc:"MTU of the bridge's own port, in bytes (mtu_request)."`
 	Up           step.Attr[bool]              `json:"up,omitzero" doc:"Whether the bridge's own port is up; it is where addresses are given."`
 	Addresses    []string                     `json:"addresses,omitzero" weft:"set" doc:"All addresses of the bridge's own port, with prefix lengths."`

@@ -13,8 +13,8 @@ import (
 
 // ConfigSpec is the attributes of ovs_config.
 type ConfigSpec struct {
-	OtherConfig map[string]step.Attr[string] `json:"other_config,omitzero" doc:"Keys of the column other_config; null removes a key, keys left out stay."`
-	ExternalIDs map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of the column external_ids; null removes a key, keys left out stay."`
+	OtherConfig map[string]step.Attr[string] `json:"other_config,omitzero" doc:"Keys of the column other_config; absent removes a key, keys left out stay."`
+	ExternalIDs map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of the column external_ids; absent removes a key, keys left out stay."`
 
 	Seen configSeen `json:"seen,omitzero" weft:"found"`
 }

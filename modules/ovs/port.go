@@ -14,12 +14,12 @@ type PortSpec struct {
 	Name            string                       `json:"name,omitzero" weft:"label" doc:"Name of the port and of its interface, at most 15 characters; of a NIC its device's."`
 	State           step.State                   `json:"state,omitzero" doc:"Whether the port should be there."`
 	Bridge          string                       `json:"bridge" weft:"required" doc:"The bridge; a port that is in another is moved."`
-	Type            step.Attr[string]            `json:"type,omitzero" doc:"Type of the interface: system for a device of the host (the same as null), internal, patch, vxlan, geneve, gre, dpdk, dpdkvhostuserclient, ….  Open vSwitch lists its own in iface_types."`
+	Type            step.Attr[string]            `json:"type,omitzero" doc:"Type of the interface: system for a device of the host (the same as absent), internal, patch, vxlan, geneve, gre, dpdk, dpdkvhostuserclient, ….  Open vSwitch lists its own in iface_types."`
 	Options         map[string]step.Attr[string] `json:"options,omitzero" doc:"Keys of the interface's options: peer, remote_ip, dpdk-devargs, …."`
 	Tag             step.Attr[int]               `json:"tag,omitzero" doc:"VLAN of an access port, 0 to 4095."`
 	Trunks          []int                        `json:"trunks,omitzero" weft:"set" doc:"VLANs that a trunk carries; [] is all of them."`
 	CVLANs          []int                        `json:"cvlans,omitzero" weft:"set" doc:"Inner VLANs that a dot1q-tunnel port carries; [] is all of them."`
-	VLANMode        step.Attr[string]            `json:"vlan_mode,omitzero" weft:"enum=trunk|access|native-tagged|native-untagged|dot1q-tunnel" doc:"How VLANs are handled; null lets Open vSwitch choose by tag and trunks."`
+	VLANMode        step.Attr[string]            `json:"vlan_mode,omitzero" weft:"enum=trunk|access|native-tagged|native-untagged|dot1q-tunnel" doc:"How VLANs are handled; absent lets Open vSwitch choose by tag and trunks."`
 	Protected       step.Attr[bool]              `json:"protected,omitzero" doc:"Whether frames from other protected ports are kept away."`
 	MAC             step.Attr[string]            `json:"mac,omitzero" doc:"MAC address of an internal port."`
 	MTU             step.Attr[int]               `json:"mtu_request,omitzero" doc:"MTU of the device, in bytes."`
