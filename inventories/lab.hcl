@@ -5,9 +5,8 @@
 site = "lab"
 
 lab "overlay" {
-  image = "debian-12"
-
-  # What the lab's own apt repository offers. Hosts boot without these: the
+  # The image is that of this machine's own release; image = "debian-12" asks for
+  # one. The lab's own apt repository offers these; hosts boot without them, the
   # playbook installs them.
   repository = [
     "openvswitch-switch", "ovn-common", "ovn-central", "ovn-host", "ethtool", "tcpdump",

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -81,7 +83,13 @@ func openLab(s streams, f *flags) (*testlab.Lab, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
+	owner, _ := s.environment("SUDO_UID") // who called sudo may use the lab's key
+	uid, err := strconv.Atoi(cmp.Or(owner, "0"))
+	if err != nil {
+		uid = 0
+	}
 	return testlab.Open(spec, testlab.Options{
+		Owner:      uid,
 		Supervisor: []string{self, "lab", "supervise"},
 		Log:        func(line string) { fmt.Fprintln(s.err, line) },
 	})

@@ -112,7 +112,6 @@ host "ubuntu%[1]d" {
 	}
 	text := fmt.Sprintf(`site = "bench"
 lab "bench" {
-  image      = "debian-12"
   repository = ["openvswitch-switch", "ovn-common", "ovn-central", "ovn-host", "ethtool", "tcpdump"]
   network "management" {
     cidr   = "10.127.2.0/24"
