@@ -5,8 +5,9 @@
 site = "lab"
 
 lab "overlay" {
-  # The image is that of this machine's own release; image = "debian-12" asks for
-  # one. The lab's own apt repository offers these; hosts boot without them, the
+  # Hosts run the release of this machine; image = "debian-12" asks for another.
+
+  # What the lab's own apt repository offers. Hosts boot without these packages: the
   # playbook installs them.
   repository = [
     "openvswitch-switch", "ovn-common", "ovn-central", "ovn-host", "ethtool", "tcpdump",
