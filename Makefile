@@ -12,7 +12,7 @@ SOURCES   := $(shell find cmd engine modules -name '*.go' ! -name '*_test.go') g
 # What the lab and its tests need of Debian or Ubuntu.
 PACKAGES := mmdebstrap systemd-container apt-utils ethtool iproute2 openssh-client openssh-server sudo ansible-core
 
-.PHONY: build test unit lab-test lint bench demo setup reference clean
+.PHONY: build test unit lab-test laws lint bench demo setup reference clean
 
 build: bin/weft
 
@@ -38,15 +38,21 @@ demo: setup build
 	sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
 	$$sudo bin/weft lab up -i $(INVENTORY) && $$sudo bin/weft apply -y $(PLAYBOOK) -i $(INVENTORY)
 
-test: setup build lint unit lab-test
-
-unit:
+# One package after the other: labs share addresses, and two cores are few.
+test: setup build lint
 	$(GO) vet ./...
+	$(GO) test -timeout 40m -p 1 ./...
+
+# Seconds, and nothing but Go.
+unit:
 	$(GO) test -short ./...
 
-# One lab after the other, and nothing else beside them: they share addresses.
-lab-test: build
+lab-test: setup build
 	$(GO) test -count=1 -timeout 40m -p 1 ./testlab/...
+
+# The laws inside a real host, killed at every effect: an hour.
+laws: setup build
+	WEFT_LAWS_WHOLE=1 $(GO) test -count=1 -v -timeout 3h -run TestLaws ./testlab/acceptance
 
 bench: setup build
 	$(GO) test -run '^$$' -bench . -benchtime 20x ./engine/onhost ./engine/language ./engine/control/...
