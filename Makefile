@@ -9,10 +9,12 @@ RUNNERS   := $(ARCHES:%=engine/control/push/runners/weft-runner-linux-%.gz)
 LINT      := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 SOURCES   := $(shell find cmd engine modules -name '*.go' ! -name '*_test.go') go.mod go.sum
 
-# What the lab and its tests need of Debian or Ubuntu.
-PACKAGES := mmdebstrap systemd-container apt-utils ethtool iproute2 openssh-client openssh-server sudo ansible-core
+# What the lab needs of Debian or Ubuntu, and what the tests need beside it: an
+# sshd to start on ports of their own, and another tool to reach the lab with.
+LAB_PACKAGES  := mmdebstrap systemd-container apt-utils ethtool iproute2 openssh-client
+TEST_PACKAGES := openssh-server sudo ansible-core
 
-.PHONY: build test unit lab-test laws lint bench demo setup reference clean
+.PHONY: build test unit lab-test laws lint bench demo setup setup-tests reference clean
 
 build: bin/weft
 
@@ -27,7 +29,9 @@ engine/control/push/runners/weft-runner-linux-%.gz: $(SOURCES)
 	gzip -9nc bin/weft-runner-$* > $@.tmp && mv $@.tmp $@
 
 # Packages that are missing are installed; as root, or by sudo.
-setup:
+setup: PACKAGES = $(LAB_PACKAGES)
+setup-tests: PACKAGES = $(LAB_PACKAGES) $(TEST_PACKAGES)
+setup setup-tests:
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 	  sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
@@ -35,11 +39,11 @@ setup:
 	fi
 
 demo: setup build
-	sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
+	@sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
 	$$sudo bin/weft lab up -i $(INVENTORY) && $$sudo bin/weft apply -y $(PLAYBOOK) -i $(INVENTORY)
 
 # One package after the other: labs share addresses, and two cores are few.
-test: setup build lint
+test: setup-tests build lint
 	$(GO) vet ./...
 	$(GO) test -timeout 40m -p 1 ./...
 
@@ -47,11 +51,11 @@ test: setup build lint
 unit:
 	$(GO) test -short ./...
 
-lab-test: setup build
+lab-test: setup-tests build
 	$(GO) test -count=1 -timeout 40m -p 1 ./testlab/...
 
 # The laws inside a real host, killed at every effect: an hour.
-laws: setup build
+laws: setup-tests build
 	WEFT_LAWS_WHOLE=1 $(GO) test -count=1 -v -timeout 3h -run TestLaws ./testlab/acceptance
 
 bench: setup build
