@@ -1,6 +1,7 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,93 +17,121 @@ import (
 // probes of the plays before it run in their place. When ctx ends, every host
 // finishes the effect in flight and stops; nothing is undone then.
 func (r *Run) Apply(ctx context.Context) {
-	gone := map[*member]bool{} // failed, and counted against a play already
 	first := r.firstChange()
-	broken := false // an earlier play had more failures than it may
+	broken := false            // an earlier play had more failures than it may
+	gone := map[*member]bool{} // failed, and counted against a play already
 	for i, p := range r.program.Plays {
 		if ctx.Err() != nil {
 			return
 		}
+		members := slices.DeleteFunc(r.membersOf(p), func(m *member) bool { return gone[m] })
 		if broken && !p.Continue {
+			r.hold(p, members, "an earlier play failed, and this one does not say continue = true")
 			continue
 		}
-		members := r.batchable(p, gone)
-		listed := members
-		members = slices.DeleteFunc(slices.Clone(members), func(m *member) bool { return m.failed })
-		failures := len(listed) - len(members)
-		switch {
-		case failures > p.MaxFailures:
-		case i < first:
-			failures += r.proveAll(ctx, members, p)
-		default:
-			failures = r.walk(ctx, p, i, members, failures)
+		batches := batch(members, p.Serial)
+		if i < first {
+			r.proveAll(ctx, members, p)
+			broken = slices.ContainsFunc(batches, func(b []*member) bool { return failures(b) > p.MaxFailures }) || broken
+		} else {
+			broken = !r.walk(ctx, p, i, batches) || broken
 		}
-		broken = broken || failures > p.MaxFailures
-		for _, m := range listed {
-			gone[m] = m.failed
+		for _, m := range members {
+			gone[m] = m.isOut()
 		}
 	}
 }
 
 // firstChange is the index of the first play that changes anything in scope.
 func (r *Run) firstChange() int {
-	return slices.IndexFunc(r.program.Plays, func(p *language.Play) bool {
-		return slices.ContainsFunc(r.members, func(m *member) bool {
-			return slices.ContainsFunc(m.planned, func(s Planned) bool { return s.Play == p.Name && changes(s) })
-		})
-	})
-}
-
-// proveAll runs the probes of plays on hosts and returns how many hosts failed.
-func (r *Run) proveAll(ctx context.Context, members []*member, plays ...*language.Play) int {
-	var failed atomic.Int64
-	r.forEach(members, func(m *member) {
-		if m.prove(ctx, plays); m.failed {
-			failed.Add(1)
-		}
-	})
-	return int(failed.Load())
-}
-
-// batchable are the hosts of a play that have not failed in an earlier one.
-func (r *Run) batchable(p *language.Play, gone map[*member]bool) []*member {
-	var out []*member
+	changing := map[string]bool{}
 	for _, m := range r.members {
-		if slices.Contains(p.Hosts, m.host.Name) && !gone[m] {
+		for _, s := range m.planned {
+			if changes(s) {
+				changing[s.Play] = true
+			}
+		}
+	}
+	return slices.IndexFunc(r.program.Plays, func(p *language.Play) bool { return changing[p.Name] })
+}
+
+// membersOf are the hosts of a play that are in scope, in the play's order.
+func (r *Run) membersOf(p *language.Play) []*member {
+	var out []*member
+	for _, h := range p.Hosts {
+		if m := r.byName[h]; m != nil && r.chosen[h] {
 			out = append(out, m)
 		}
 	}
 	return out
 }
 
-// walk runs a play in batches and returns the number of failures in the batch
-// that broke the cap, or in the last one.
-func (r *Run) walk(ctx context.Context, p *language.Play, index int, members []*member, failures int) int {
-	size := len(members)
-	if p.Serial > 0 {
-		size = p.Serial
+// batch cuts hosts into groups of a size; zero is one group of all. A host that
+// failed before keeps its place, and counts in its batch.
+func batch(members []*member, size int) [][]*member {
+	if size == 0 {
+		size = max(len(members), 1)
 	}
-	for len(members) > 0 && ctx.Err() == nil {
-		batch := members[:min(size, len(members))]
-		members = members[len(batch):]
-		r.tell(Event{Type: PlayBegan, Play: p.Name, Phase: Applying, Hosts: names(batch)})
+	return slices.Collect(slices.Chunk(members, size))
+}
+
+func failures(members []*member) int {
+	n := 0
+	for _, m := range members {
+		if m.isOut() {
+			n++
+		}
+	}
+	return n
+}
+
+// live are those that have not failed.
+func live(members []*member) []*member {
+	return slices.DeleteFunc(slices.Clone(members), (*member).isOut)
+}
+
+// walk runs a play batch by batch. It says whether no batch had more failures
+// than it may; after one that had, none begins.
+func (r *Run) walk(ctx context.Context, p *language.Play, index int, batches [][]*member) bool {
+	for i, b := range batches {
+		if ctx.Err() != nil {
+			return true
+		}
+		if n := failures(b); n > p.MaxFailures {
+			r.hold(p, slices.Concat(batches[i:]...), tooMany(n, p))
+			return false
+		}
+		r.tell(Event{Type: PlayBegan, Play: p.Name, Phase: Applying, Hosts: names(live(b))})
 		var failed atomic.Int64
-		failed.Store(int64(failures))
-		r.forEach(batch, func(m *member) {
-			if int(failed.Load()) > p.MaxFailures || ctx.Err() != nil {
+		failed.Store(int64(failures(b)))
+		r.forEach(live(b), func(m *member) {
+			if ctx.Err() != nil || int(failed.Load()) > p.MaxFailures {
 				return // no new host starts once the cap is reached
 			}
-			if !m.play(ctx, p, index) {
-				failed.Add(1)
-			}
+			m.at, m.fallen = p, &failed
+			m.play(ctx, p, index)
 		})
-		failures = int(failed.Load())
-		if failures > p.MaxFailures {
-			return failures
+		if n := failures(b); n > p.MaxFailures {
+			b = slices.DeleteFunc(slices.Clone(b), func(m *member) bool { return m.at == p })
+			r.hold(p, slices.Concat(b, slices.Concat(batches[i+1:]...)), tooMany(n, p))
+			return false
 		}
-		failures = 0
 	}
-	return failures
+	return true
+}
+
+func tooMany(n int, p *language.Play) string {
+	if n == 1 {
+		return fmt.Sprintf("1 host failed, and max_failures is %d", p.MaxFailures)
+	}
+	return fmt.Sprintf("%d hosts failed, and max_failures is %d", n, p.MaxFailures)
+}
+
+// hold says on which hosts a play does not begin, and why.
+func (r *Run) hold(p *language.Play, members []*member, why string) {
+	if members = live(members); len(members) > 0 {
+		r.tell(Event{Type: PlayHeld, Play: p.Name, Phase: Applying, Hosts: names(members), Error: why})
+	}
 }
 
 func names(members []*member) []string {
@@ -113,39 +142,44 @@ func names(members []*member) []string {
 	return out
 }
 
-// play carries a play to one host and takes it back where it fails. It says
-// whether the host is still good.
-func (m *member) play(ctx context.Context, p *language.Play, index int) bool {
+// play carries a play to one host and takes it back where it fails.
+func (m *member) play(ctx context.Context, p *language.Play, index int) {
+	m.dirty, m.pending = false, false
 	err := m.converge(ctx, p, index)
-	m.count.Skipped = m.skipped
-	if err == nil && !m.failed {
-		m.run.tell(Event{Type: HostDone, Host: m.host.Name, Play: p.Name, Phase: Applying})
-		return true
-	}
-	if ctx.Err() != nil {
-		return false
-	}
+	m.wrote = m.wrote || m.dirty
+	m.countSkipped()
 	var lost *LostError
-	onFailure := p.OnFailure
-	if m.run.opts.OnFailure != "" {
-		onFailure = m.run.opts.OnFailure
-	}
-	if !errors.As(err, &lost) && m.wrote && onFailure == language.Rollback {
+	switch {
+	case err == nil && !m.isOut():
+		m.run.tell(Event{Type: HostDone, Host: m.host.Name, Play: p.Name, Phase: Applying})
+	case ctx.Err() != nil || errors.As(err, &lost):
+	case m.dirty && m.run.onFailure(p) == language.Rollback:
 		m.undo(ctx, p)
 	}
-	return false
+}
+
+func (r *Run) onFailure(p *language.Play) string { return cmp.Or(r.opts.OnFailure, p.OnFailure) }
+
+func (m *member) countSkipped() {
+	n := 0
+	for _, skipped := range m.skipped {
+		n += skipped
+	}
+	m.run.mu.Lock()
+	defer m.run.mu.Unlock()
+	m.count.Skipped = n
 }
 
 // undo takes back what this run did to the host in the play.
 func (m *member) undo(ctx context.Context, p *language.Play) {
-	before := m.count
 	err := m.call(ctx, Undoing, p.Name, wire.Request{UndoPlay: &wire.UndoPlay{Play: p.Name}})
-	if err != nil || m.count.Failed > before.Failed {
-		return
-	}
 	m.run.mu.Lock()
 	defer m.run.mu.Unlock()
-	if m.exit == HostFailure {
+	switch {
+	case err != nil: // told, and counted
+	case m.stuck:
+		m.exit = Worst(m.exit, HostFailure)
+	default:
 		m.exit = RolledBack
 	}
 }
@@ -153,32 +187,40 @@ func (m *member) undo(ctx context.Context, p *language.Play) {
 // converge sends the play's units as far as they are known, and again as
 // outputs arrive, and settles the needs at the end.
 func (m *member) converge(ctx context.Context, p *language.Play, index int) error {
-	wrote := m.wrote
-	m.wrote = false
-	defer func() { m.wrote = m.wrote || wrote }()
 	for {
 		e, err := m.evaluate(p)
 		if err != nil {
-			m.fail(Applying, HostFailure, err)
+			m.fail(Applying, err)
 			return err
 		}
 		units, waiting := m.ready(e)
-		if len(units) == 0 && waiting == "" {
-			break
+		switch {
+		case len(units) > 0:
+			err = m.call(ctx, Applying, p.Name, m.applyRequest(p, index, units))
+		case waiting == "":
+			return m.endPlay(ctx, p)
+		case m.pending: // what it waits for may come with what is settled
+			err = m.endPlay(ctx, p)
+		default:
+			err = fmt.Errorf("%s cannot be known: %s", waiting, m.run.why(p))
+			m.fail(Applying, err)
 		}
-		if len(units) == 0 {
-			err := fmt.Errorf("%s cannot be known: %s", waiting, m.run.why(p, m))
-			m.fail(Applying, HostFailure, err)
+		if err != nil {
 			return err
 		}
-		if err := m.call(ctx, Applying, p.Name, m.applyRequest(p, index, units)); err != nil {
-			return err
-		}
-		if m.failed || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
+		if m.isOut() {
+			return nil
+		}
 	}
-	if !m.wrote {
+}
+
+// endPlay settles the needs of what the play changed so far.
+func (m *member) endPlay(ctx context.Context, p *language.Play) error {
+	m.pending = false
+	if !m.dirty {
 		return nil
 	}
 	return m.call(ctx, Applying, p.Name, wire.Request{EndPlay: &wire.EndPlay{Play: p.Name}})
@@ -191,7 +233,7 @@ func (m *member) ready(e language.Evaluation) (units []step.Unit, waiting string
 		switch {
 		case len(u.Unknown) > 0:
 			return units, u.Address
-		case !m.done[u.Address]:
+		case m.counted[u.Address] == nil:
 			units = append(units, u)
 		}
 	}
@@ -199,12 +241,10 @@ func (m *member) ready(e language.Evaluation) (units []step.Unit, waiting string
 }
 
 // why says which host an unknown value was expected of.
-func (r *Run) why(p *language.Play, m *member) string {
-	for _, other := range r.program.Reads(p, m.host.Name).Others {
-		for _, o := range slices.Concat(r.members, r.readers) {
-			if o.host.Name == other.Host && o.failed {
-				return "it reads from " + other.Host + ", which failed or was not reached"
-			}
+func (r *Run) why(p *language.Play) string {
+	for _, other := range r.reads[p].Others {
+		if m := r.byName[other.Host]; m != nil && m.isOut() {
+			return "it reads from " + other.Host + ", which failed or was not reached"
 		}
 	}
 	return "the step that it reads did not give the output"
@@ -217,7 +257,7 @@ func (m *member) applyRequest(p *language.Play, index int, units []step.Unit) wi
 	planned := map[string]string{}
 	for _, u := range units {
 		c := m.checked[u.Address]
-		if m.wrote || c.spec != specDigest(u) || c.answer.Finding == nil {
+		if m.dirty || c.spec != specDigest(u) || c.answer.Finding == nil {
 			break
 		}
 		planned[u.Address] = c.answer.Finding.Digest()
@@ -230,32 +270,49 @@ func (m *member) applyRequest(p *language.Play, index int, units []step.Unit) wi
 
 // Prove runs all probes of a converged run and changes nothing.
 func (r *Run) Prove(ctx context.Context) {
-	live := slices.DeleteFunc(slices.Clone(r.members), func(m *member) bool { return m.failed })
-	r.proveAll(ctx, live, r.program.Plays...)
+	r.proveAll(ctx, r.members, r.program.Plays...)
+}
+
+// proveAll runs the probes of plays on the hosts that are still good.
+func (r *Run) proveAll(ctx context.Context, members []*member, plays ...*language.Play) {
+	r.forEach(live(members), func(m *member) {
+		err := m.prove(ctx, plays)
+		m.countSkipped()
+		if err == nil {
+			r.tell(Event{Type: HostDone, Host: m.host.Name, Phase: Proving})
+		}
+	})
 }
 
 // prove runs the host's probes of some plays that have nothing to change.
-func (m *member) prove(ctx context.Context, plays []*language.Play) {
-	m.count.Skipped = m.skipped
+func (m *member) prove(ctx context.Context, plays []*language.Play) error {
 	var probes []step.Unit
-	for _, p := range plays {
-		if !slices.Contains(p.Hosts, m.host.Name) {
+	for _, p := range m.plays {
+		if !slices.Contains(plays, p) {
 			continue
 		}
 		e, err := m.evaluate(p)
 		if err != nil {
-			m.fail(Proving, HostFailure, err)
-			return
+			m.fail(Proving, err)
+			return err
 		}
 		for _, u := range e.Units {
-			if m.run.isProbe(u) {
+			switch {
+			case !m.run.isProbe(u):
+				m.run.mu.Lock()
+				m.countIn(u.Address, &m.count.OK)
+				m.run.mu.Unlock()
+			case len(u.Unknown) > 0:
+				err := fmt.Errorf("%s cannot be known: %s", u.Address, m.run.why(p))
+				m.fail(Proving, err)
+				return err
+			default:
 				probes = append(probes, u)
-			} else {
-				m.count.OK++
 			}
 		}
 	}
-	if len(probes) > 0 && ctx.Err() == nil {
-		_ = m.call(ctx, Proving, "", wire.Request{Probe: &wire.Probe{Units: probes}}) // told already
+	if len(probes) == 0 || ctx.Err() != nil {
+		return nil
 	}
+	return m.call(ctx, Proving, "", wire.Request{Probe: &wire.Probe{Units: probes}}) // told already
 }

@@ -42,6 +42,8 @@ type EventType string
 const (
 	RunBegan        EventType = "run"         // Hosts are all in scope
 	PlayBegan       EventType = "play"        // Hosts are those of the batch
+	PlayHeld        EventType = "play_held"   // Error; Hosts are those on which it does not begin
+	HostBegan       EventType = "connecting"  // it is worked at now
 	HostConnected   EventType = "connected"   // and greeted; Open may be set
 	HostUnreachable EventType = "unreachable" // Error, Hint
 	HostLost        EventType = "lost"        // the connection broke in the middle
@@ -49,7 +51,7 @@ const (
 	HostWaiting     EventType = "waiting"     // for Holder's lease
 	HostTookOver    EventType = "took_over"   // the lease of Holder, a dead run
 	HostFailed      EventType = "host_failed" // Error; of the host as a whole, not of a unit
-	HostDone        EventType = "host_done"   // with a play
+	HostDone        EventType = "host_done"   // with a play, or with its part of a phase
 	UnitMoved       EventType = "unit"        // Unit
 	NeedSettled     EventType = "need"        // Need
 	RunEnded        EventType = "recap"       // Recap

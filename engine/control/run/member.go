@@ -6,18 +6,24 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"weft/engine/language"
 	"weft/engine/step"
 	"weft/engine/wire"
 )
 
-// member is a host in a run. One goroutine at a time works with it.
+// member is a host in a run. One goroutine at a time works with it; what others
+// look at meanwhile, or what adds up to the run's result, is under the run's
+// lock.
 type member struct {
 	run     *Run
 	host    *language.Host
+	intent  wire.Intent
+	plays   []*language.Play // that are for the host, in order
 	session *session
 	listen  func(wire.Event) // told of every event as well; may be nil
 
@@ -25,13 +31,20 @@ type member struct {
 	waits   bool                   // some attribute was unknown then
 	checked map[string]checkedUnit // by address
 	planned []Planned              // in order, over all plays
-	skipped int
+	skipped map[*language.Play]int // steps that are left out
+	pending bool                   // a step waits for the needs of the play
+	dirty   bool                   // something was changed in the play under way
+	wrote   bool                   // something was changed in this run
+	counted map[string]*int        // the counter of each step that was applied or proved
 
-	done   map[string]bool // addresses that were applied or proved
-	wrote  bool            // something was changed on the host in this run
+	at     *language.Play // that it began last
+	fallen *atomic.Int64  // counts the hosts that fail in its batch; may be nil
+
+	// Under the run's lock:
 	count  Count
 	exit   Exit
 	failed bool // no further play runs on it
+	stuck  bool // an undo did not bring everything back
 }
 
 // checkedUnit is what a check was asked and what it answered.
@@ -40,8 +53,27 @@ type checkedUnit struct {
 	answer wire.UnitEvent
 }
 
-// broken says that the host did not come through its plan.
-func (m *member) broken() bool { return m.failed }
+// out ends the host's part in the run: no further play is for it.
+func (m *member) out(exit Exit) {
+	m.run.mu.Lock()
+	defer m.run.mu.Unlock()
+	m.fall(exit)
+}
+
+// fall is out, with the run's lock held.
+func (m *member) fall(exit Exit) {
+	if !m.failed && m.fallen != nil {
+		m.fallen.Add(1)
+	}
+	m.failed = true
+	m.exit = Worst(m.exit, exit)
+}
+
+func (m *member) isOut() bool {
+	m.run.mu.Lock()
+	defer m.run.mu.Unlock()
+	return m.failed
+}
 
 // changes says whether the plan pass found anything to do, or could not tell.
 func (m *member) changes() bool {
@@ -56,29 +88,26 @@ func changes(p Planned) bool {
 // write as the greeting.
 func (m *member) connect(ctx context.Context, facts bool, requests ...wire.Request) error {
 	r := m.run
-	intent := r.intent
-	if !slices.Contains(r.members, m) {
-		intent = wire.Look
+	if ctx.Err() != nil {
+		m.out(Interrupted)
+		return context.Cause(ctx)
 	}
+	r.tell(Event{Type: HostBegan, Host: m.host.Name, Phase: Planning})
 	hello := wire.Request{Hello: &wire.Hello{
 		Run: r.opts.ID, Site: r.program.Site, Host: m.host.Name, Owner: r.opts.Owner,
-		Playbook: r.program.Playbook, Intent: intent, LockTimeout: r.opts.LockTimeout,
+		Playbook: r.program.Playbook, Intent: m.intent, LockTimeout: r.opts.LockTimeout,
 		LeaseTime: r.opts.LeaseTime, Facts: facts, Secrets: r.program.Secrets,
 	}}
 	s, err := open(ctx, r.connector, m.host, append([]wire.Request{hello}, requests...))
 	if err != nil {
-		m.unreachable(err)
+		m.unreachable(ctx, err)
 		return err
 	}
 	m.session = s
-	err = m.hear(Planning, "", func(each func(wire.Event)) error { return s.await(ctx, each) })
-	if err != nil {
-		return err
+	if m.intent == wire.Change {
+		go s.beat(r.opts.LeaseTime / 3) // the first requests may take long too
 	}
-	if intent == wire.Change {
-		go m.session.beat(r.opts.LeaseTime / 3)
-	}
-	return nil
+	return m.hear(Planning, "", func(each func(wire.Event)) error { return s.await(ctx, each) })
 }
 
 // call speaks to the host and takes in what it answers. An error has been told
@@ -100,11 +129,11 @@ func (m *member) hear(phase Phase, play string, converse func(each func(wire.Eve
 	case m.exit == Locked:
 		return errLocked
 	case errors.As(err, &refused):
-		m.fail(phase, HostFailure, err)
+		m.fail(phase, err)
 	case err != nil:
 		m.lose(phase, err)
 	case broken != nil:
-		m.fail(phase, HostFailure, broken)
+		m.fail(phase, broken)
 		return broken
 	}
 	return err
@@ -129,10 +158,22 @@ func (m *member) take(phase Phase, play string, e wire.Event) error {
 	case e.Need != nil:
 		out.Type, out.Need = NeedSettled, e.Need
 		r.tell(out)
+		if e.Need.Error != "" {
+			m.needFailed(phase)
+		}
 	case e.Unit != nil:
 		return m.moved(out, e.Unit)
 	}
 	return nil
+}
+
+// needFailed is for a need that could not be settled: what was changed for it
+// is not in force, whoever waits for it.
+func (m *member) needFailed(phase Phase) {
+	m.out(HostFailure)
+	m.run.mu.Lock()
+	defer m.run.mu.Unlock()
+	m.stuck = m.stuck || phase == Undoing
 }
 
 func (m *member) greeted(out Event, h *wire.HelloEvent) {
@@ -147,7 +188,7 @@ func (m *member) greeted(out Event, h *wire.HelloEvent) {
 	out.Type, out.Open = HostConnected, h.Open
 	if h.Holder != nil {
 		out.Type, out.Holder = HostLocked, h.Holder
-		m.exit, m.failed = Locked, true
+		m.out(Locked)
 	}
 	m.run.tell(out)
 }
@@ -178,49 +219,59 @@ func (m *member) moved(out Event, u *wire.UnitEvent) error {
 	return r.known.setOutputs(m.host.Name, u.Address, outputs)
 }
 
-// tally counts a unit's last word outside the plan.
+// tally counts a unit's last word outside the plan. The run's lock is held.
 func (m *member) tally(phase Phase, u *wire.UnitEvent) {
 	switch u.State {
 	case wire.Converged, wire.Proved:
-		if !m.done[u.Address] {
-			m.count.OK++
-		}
-		m.done[u.Address] = true
+		m.countIn(u.Address, &m.count.OK)
 	case wire.Changed, wire.Pending:
-		if !m.done[u.Address] {
-			m.count.Changed++
-		}
-		m.done[u.Address] = true
-		m.wrote = true
+		m.countIn(u.Address, &m.count.Changed)
+		m.pending = m.pending || u.State == wire.Pending
+		m.dirty = true
 	case wire.Applying:
-		m.wrote = true
+		m.dirty = true
 	case wire.Failed, wire.Stale, wire.Refuted, wire.Stuck:
-		m.count.Failed++
-		m.failed = true
-		m.exit = Worst(m.exit, exitOf(u.State, m.wrote))
-	case wire.Undone, wire.Conflict:
+		m.countIn(u.Address, &m.count.Failed)
+		m.fall(exitOf(u.State, m.dirty))
+		m.stuck = m.stuck || phase == Undoing
+	case wire.Stopped:
+		m.stuck = m.stuck || phase == Undoing
+	case wire.Undone:
 		m.count.RolledBack++
-		if u.State == wire.Conflict {
-			m.exit = Worst(m.exit, HostFailure)
-		}
+	case wire.Conflict:
+		m.count.RolledBack++
+		m.exit = Worst(m.exit, HostFailure)
+		m.stuck = true
 	}
 }
 
-func exitOf(s wire.UnitState, wrote bool) Exit {
+// countIn counts a unit in one of the counters, and no more in the one before.
+func (m *member) countIn(address string, counter *int) {
+	if before := m.counted[address]; before != nil {
+		*before--
+	}
+	*counter++
+	m.counted[address] = counter
+}
+
+func exitOf(s wire.UnitState, dirty bool) Exit {
 	switch {
 	case s == wire.Stale:
 		return Usage
-	case s == wire.Refuted && !wrote:
+	case s == wire.Refuted && !dirty:
 		return ProbeFailed
 	}
 	return HostFailure
 }
 
-func (m *member) unreachable(err error) {
-	m.run.mu.Lock()
-	m.count.Unreachable, m.failed = true, true
-	m.exit = Worst(m.exit, NoContact)
-	m.run.mu.Unlock()
+// unreachable is for a host that was not had. One that was not waited for any
+// longer is not told of: nothing is known of it.
+func (m *member) unreachable(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		m.out(Interrupted)
+		return
+	}
+	m.noContact()
 	e := Event{Type: HostUnreachable, Host: m.host.Name, Phase: Planning, Error: err.Error()}
 	var u *UnreachableError
 	if errors.As(err, &u) {
@@ -229,17 +280,31 @@ func (m *member) unreachable(err error) {
 	m.run.tell(e)
 }
 
+func (m *member) noContact() {
+	m.out(NoContact)
+	m.run.mu.Lock()
+	defer m.run.mu.Unlock()
+	m.count.Unreachable = true
+}
+
 // lose is for a connection that broke in the middle of a run.
 func (m *member) lose(phase Phase, err error) {
-	m.run.mu.Lock()
-	m.count.Unreachable, m.failed = true, true
-	m.exit = Worst(m.exit, NoContact)
-	m.run.mu.Unlock()
+	m.noContact()
+	m.session.cut()
 	e := Event{Type: HostLost, Host: m.host.Name, Phase: phase, Error: err.Error()}
-	if m.wrote {
+	if m.dirty || m.wrote {
 		e.Hint = "its journal knows where it stands; the next apply goes on from there, `weft rollback` takes it back"
 	}
 	m.run.tell(e)
+}
+
+// result is the host's line of the recap. The run's lock is held.
+func (m *member) result() Count {
+	c := m.count
+	if m.failed && c.Failed == 0 && !c.Unreachable && m.exit != Locked && m.exit != Interrupted {
+		c.Failed = 1
+	}
+	return c
 }
 
 // evaluate returns the host's units of a play with all that is known now.
@@ -249,7 +314,11 @@ func (m *member) evaluate(p *language.Play) (language.Evaluation, error) {
 	if diags.Failed() {
 		return out, &DiagnosticsError{diags}
 	}
+	m.skipped[p] = len(out.Skipped)
 	for _, s := range out.Skipped {
+		if s.Reason != language.ByWhen {
+			continue // it may well be there, and have outputs
+		}
 		// A step that is left out has outputs, and all are null.
 		if err := m.run.known.setOutputs(m.host.Name, s.Address, json.RawMessage("null")); err != nil {
 			return out, err
@@ -278,21 +347,37 @@ func sendable(u step.Unit) bool {
 
 // specDigest identifies a unit's attributes, but for the values of secrets.
 func specDigest(u step.Unit) string {
-	spec := map[string]json.RawMessage{}
-	if err := json.Unmarshal(u.Spec, &spec); err == nil {
-		for _, path := range u.Secret {
-			redact(spec, path)
+	spec := u.Spec
+	if len(u.Secret) > 0 {
+		spec = insensitive(u)
+	}
+	h := sha256.New()
+	for _, part := range [][]string{{string(spec)}, u.Unknown, u.Secret, u.AfterNeeds} {
+		for _, s := range part {
+			fmt.Fprintf(h, "%d:%s", len(s), s)
 		}
+		_, _ = h.Write([]byte{0}) // a hash takes everything
 	}
-	b, err := json.Marshal(struct {
-		Spec                   map[string]json.RawMessage
-		Unknown, Secret, After []string
-	}{spec, u.Unknown, u.Secret, u.AfterNeeds})
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// insensitive is a unit's spec without its secrets.
+func insensitive(u step.Unit) json.RawMessage {
+	if len(u.Spec) == 0 {
+		return nil
+	}
+	spec := map[string]json.RawMessage{}
+	if err := json.Unmarshal(u.Spec, &spec); err != nil {
+		panic("run: a spec that is no object: " + err.Error())
+	}
+	for _, path := range u.Secret {
+		redact(spec, path)
+	}
+	b, err := json.Marshal(spec)
 	if err != nil {
-		panic("run: a unit that is no JSON: " + err.Error())
+		panic("run: a spec that is no JSON: " + err.Error())
 	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:16])
+	return b
 }
 
 // redact drops the top attribute that holds a secret: what is left beside it

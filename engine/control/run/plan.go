@@ -16,11 +16,11 @@ import (
 func (r *Run) Plan(ctx context.Context) {
 	r.begin()
 	facts := r.factsWanted()
-	round := slices.Concat(r.members, r.readers)
+	round := r.everyone()
 	for len(round) > 0 && ctx.Err() == nil {
 		r.forEach(round, func(m *member) { m.check(ctx, facts) })
-		round = slices.DeleteFunc(slices.Concat(r.members, r.readers), func(m *member) bool {
-			return m.failed || !m.waits || m.seen == r.known.now()
+		round = slices.DeleteFunc(r.everyone(), func(m *member) bool {
+			return m.isOut() || !m.waits || m.seen == r.known.now()
 		})
 	}
 	for _, m := range r.members {
@@ -31,17 +31,15 @@ func (r *Run) Plan(ctx context.Context) {
 // factsWanted are the hosts whose facts some expression reads.
 func (r *Run) factsWanted() map[string]bool {
 	wanted := map[string]bool{}
-	for _, m := range slices.Concat(r.members, r.readers) {
-		for _, p := range r.playsOf(m) {
-			reads := r.program.Reads(p, m.host.Name)
-			if reads.Facts {
-				wanted[m.host.Name] = true
-			}
-			for _, other := range reads.Others {
-				if other.Facts {
-					wanted[other.Host] = true
-				}
-			}
+	for _, p := range r.program.Plays {
+		for _, other := range r.reads[p].Others {
+			wanted[other.Host] = wanted[other.Host] || other.Facts
+		}
+		if !r.reads[p].Facts {
+			continue
+		}
+		for _, h := range p.Hosts {
+			wanted[h] = true
 		}
 	}
 	return wanted
@@ -56,74 +54,99 @@ func (m *member) check(ctx context.Context, facts map[string]bool) {
 			return
 		}
 	}
-	m.seen = m.run.known.now()
-	var units []step.Unit
-	m.waits, m.skipped = false, 0
-	for _, p := range m.run.playsOf(m) {
-		e, err := m.evaluate(p)
-		if err != nil {
-			m.fail(Planning, HostFailure, err)
-			return
-		}
-		m.skipped += len(e.Skipped)
-		for _, u := range e.Units {
-			m.waits = m.waits || len(u.Unknown) > 0
-			if !sendable(u) {
-				continue
-			}
-			if d := specDigest(u); m.checked[u.Address].spec != d {
-				m.checked[u.Address] = checkedUnit{spec: d}
-				units = append(units, u)
-			}
-		}
+	units, err := m.unchecked()
+	if err != nil {
+		m.fail(Planning, err)
+		return
 	}
 	request := wire.Request{Check: &wire.Check{Units: units}}
 	switch {
 	case m.session == nil:
-		_ = m.connect(ctx, false, request) // told already
+		err = m.connect(ctx, false, request)
 	case len(units) > 0:
-		_ = m.call(ctx, Planning, "", request)
+		err = m.call(ctx, Planning, "", request)
+	}
+	if err == nil { // else it was told
+		m.run.tell(Event{Type: HostDone, Host: m.host.Name, Phase: Planning})
 	}
 }
 
-// summarise puts the answers of the checks in the order of the plays.
-func (m *member) summarise() {
-	m.planned = nil
-	if m.failed {
-		return
-	}
-	for _, p := range m.run.playsOf(m) {
+// unchecked evaluates the host's plays and returns the units that were never
+// checked with these attributes.
+func (m *member) unchecked() ([]step.Unit, error) {
+	m.seen, m.waits = m.run.known.now(), false
+	m.planned = m.planned[:0]
+	var units []step.Unit
+	for _, p := range m.plays {
 		e, err := m.evaluate(p)
 		if err != nil {
-			m.fail(Planning, HostFailure, err)
-			return
+			return nil, err
 		}
 		for _, u := range e.Units {
-			m.planned = append(m.planned, m.plannedUnit(p, u))
+			planned := m.plan(p, u)
+			m.planned = append(m.planned, planned)
+			if m.news(u, planned.Spec) {
+				units = append(units, u)
+			}
+		}
+		for _, u := range e.Aside {
+			if m.news(u, specDigest(u)) {
+				units = append(units, u)
+			}
 		}
 	}
-	for _, p := range m.planned {
-		if p.State == wire.Failed {
-			m.run.mu.Lock()
-			m.failed, m.exit = true, Worst(m.exit, HostFailure)
-			m.count.Failed++
-			m.run.mu.Unlock()
-		}
-	}
+	return units, nil
 }
 
-func (m *member) plannedUnit(p *language.Play, u step.Unit) Planned {
-	c := m.checked[u.Address]
-	out := Planned{
-		Play: p.Name, Address: u.Address, State: c.answer.State,
-		Finding: c.answer.Finding, Reason: c.answer.Error, Spec: specDigest(u), Undecided: !sendable(u),
+// news says whether a unit is one that a runner can look at, and did not yet
+// look at with these attributes.
+func (m *member) news(u step.Unit, digest string) bool {
+	m.waits = m.waits || len(u.Unknown) > 0
+	if !sendable(u) || m.checked[u.Address].spec == digest {
+		return false
 	}
-	switch {
-	case m.run.isProbe(u):
-		out.Probe, out.State = true, wire.Waiting
-	case len(u.Unknown) > 0 && out.State != wire.Failed:
+	m.checked[u.Address] = checkedUnit{spec: digest}
+	return true
+}
+
+// plan is what is known of a step before it is checked.
+func (m *member) plan(p *language.Play, u step.Unit) Planned {
+	out := Planned{Play: p.Name, Address: u.Address, Spec: specDigest(u), Undecided: !sendable(u), Probe: m.run.isProbe(u)}
+	if len(u.Unknown) > 0 {
 		out.State = wire.Waiting
 		out.Reason = strings.Join(u.Unknown, ", ") + " waits for the output of another step"
 	}
 	return out
+}
+
+// summarise adds the answers of the checks to what was evaluated last.
+func (m *member) summarise() {
+	if m.isOut() {
+		m.planned = nil
+		return
+	}
+	for i := range m.planned {
+		m.answered(&m.planned[i])
+	}
+}
+
+// answered adds what a check said of a step.
+func (m *member) answered(p *Planned) {
+	answer := m.checked[p.Address].answer
+	p.Finding = answer.Finding
+	switch {
+	case p.Probe:
+		p.State = wire.Waiting
+	case answer.State == wire.Failed:
+		p.State, p.Reason = answer.State, answer.Error
+		m.out(HostFailure)
+		m.run.mu.Lock()
+		m.countIn(p.Address, &m.count.Failed)
+		m.run.mu.Unlock()
+	case p.Undecided: // no runner was asked, so nobody has told of it
+		m.run.tell(Event{Type: UnitMoved, Host: m.host.Name, Play: p.Play, Phase: Planning,
+			Unit: &wire.UnitEvent{Address: p.Address, State: p.State, Error: p.Reason}})
+	case p.State == "":
+		p.State, p.Reason = answer.State, answer.Error
+	}
 }

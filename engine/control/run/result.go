@@ -12,7 +12,9 @@ type Recap struct {
 	Elapsed time.Duration `json:"elapsed"`
 }
 
-// Count is a host's line of the recap.
+// Count is a host's line of the recap. A step is in one of OK, Changed and
+// Failed, whatever else befell it; a host that failed as a whole counts as one
+// failure where no step of it did.
 type Count struct {
 	OK          int  `json:"ok"`
 	Changed     int  `json:"changed"`
@@ -46,9 +48,10 @@ const (
 	Interrupted Exit = 130
 )
 
-// Worst returns the code that a run ends with, of all that hold.
+// Worst returns the code that a run ends with, of all that hold. What was left
+// on a host counts more than a plan that is stale: that one did nothing.
 func Worst(codes ...Exit) Exit {
-	for _, c := range []Exit{Interrupted, Usage, Locked, NoContact, HostFailure, RolledBack, ProbeFailed, Pending} {
+	for _, c := range []Exit{Interrupted, Locked, NoContact, HostFailure, RolledBack, ProbeFailed, Usage, Pending} {
 		for _, have := range codes {
 			if have == c {
 				return c

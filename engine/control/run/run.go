@@ -15,10 +15,10 @@
 package run
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -64,13 +64,15 @@ type Run struct {
 	opts      Options
 	program   *language.Program
 	connector Connector
-	intent    wire.Intent
 	known     *knowledge
 	members   []*member // in scope, in the program's order
 	readers   []*member // out of scope, but named by expressions
+	byName    map[string]*member
+	chosen    map[string]bool                   // the names of the members
+	reads     map[*language.Play]language.Reads // what its expressions name, on whatever host
 	began     time.Time
 
-	mu      sync.Mutex // guards the observer and the members' counts
+	mu      sync.Mutex // guards the observer, and what members share
 	timings []Timing
 }
 
@@ -82,47 +84,75 @@ func New(p *language.Program, c Connector, intent wire.Intent, o Options) *Run {
 	if o.LeaseTime <= 0 {
 		o.LeaseTime = 30 * time.Second
 	}
-	r := &Run{opts: o, program: p, connector: c, intent: intent, known: newKnowledge(), began: time.Now()}
+	r := &Run{
+		opts: o, program: p, connector: c, known: newKnowledge(), began: time.Now(),
+		byName: map[string]*member{}, reads: map[*language.Play]language.Reads{},
+	}
+	plays := map[string][]*language.Play{} // by host
+	for _, play := range p.Plays {
+		r.reads[play] = p.Reads(play, "") // once: it names all hosts that a loop may reach
+		for _, h := range play.Hosts {
+			plays[h] = append(plays[h], play)
+		}
+	}
+	r.chosen = r.scope(plays)
 	named := r.namedHosts()
 	for _, h := range p.Hosts {
-		m := &member{run: r, host: h, checked: map[string]checkedUnit{}, done: map[string]bool{}}
+		m := &member{
+			run: r, host: h, intent: intent, plays: plays[h.Name],
+			checked: map[string]checkedUnit{}, counted: map[string]*int{}, skipped: map[*language.Play]int{},
+		}
 		switch {
-		case (o.Limit == nil || slices.Contains(o.Limit, h.Name)) && r.inPlay(h.Name):
+		case r.chosen[h.Name]:
 			r.members = append(r.members, m)
 		case named[h.Name]:
+			m.intent = wire.Look
 			r.readers = append(r.readers, m)
+		default:
+			continue
 		}
+		r.byName[h.Name] = m
 	}
 	return r
 }
 
-// inPlay says whether some play is for a host; a program without plays is for
-// all of them.
-func (r *Run) inPlay(host string) bool {
-	return len(r.program.Plays) == 0 || slices.ContainsFunc(r.program.Plays, func(p *language.Play) bool { return slices.Contains(p.Hosts, host) })
+// scope are the hosts that some play is for, within the limit; a program
+// without plays is for all of them.
+func (r *Run) scope(plays map[string][]*language.Play) map[string]bool {
+	limit := map[string]bool{}
+	for _, h := range r.opts.Limit {
+		limit[h] = true
+	}
+	chosen := map[string]bool{}
+	for _, h := range r.program.Hosts {
+		wanted := r.opts.Limit == nil || limit[h.Name]
+		chosen[h.Name] = wanted && (len(r.program.Plays) == 0 || len(plays[h.Name]) > 0)
+	}
+	return chosen
 }
 
 // namedHosts are the hosts whose outputs or facts some host in scope reads.
 func (r *Run) namedHosts() map[string]bool {
 	named := map[string]bool{}
 	for _, p := range r.program.Plays {
-		for _, h := range p.Hosts {
-			if r.opts.Limit != nil && !slices.Contains(r.opts.Limit, h) {
-				continue
-			}
-			for _, other := range r.program.Reads(p, h).Others {
-				named[other.Host] = true
-			}
+		if !slices.ContainsFunc(p.Hosts, func(h string) bool { return r.chosen[h] }) {
+			continue
+		}
+		for _, other := range r.reads[p].Others {
+			named[other.Host] = true
 		}
 	}
 	return named
 }
 
+// everyone are the members and the readers.
+func (r *Run) everyone() []*member { return slices.Concat(r.members, r.readers) }
+
 // Close ends all sessions and releases the leases.
 func (r *Run) Close() {
-	r.forEach(slices.Concat(r.members, r.readers), func(m *member) {
+	r.forEach(r.everyone(), func(m *member) {
 		if m.session != nil {
-			m.session.bye()
+			m.session.bye(patience)
 		}
 	})
 }
@@ -146,29 +176,30 @@ func (r *Run) tell(e Event) {
 	}
 }
 
-// Begin tells the observer who is in scope. Plan calls for it first.
+// begin tells the observer who is in scope.
 func (r *Run) begin() {
-	names := make([]string, len(r.members))
-	for i, m := range r.members {
-		names[i] = m.host.Name
-	}
-	r.tell(Event{Type: RunBegan, Hosts: names})
+	r.tell(Event{Type: RunBegan, Hosts: names(r.members)})
 }
 
-// Recap sums the run up and tells it to the observer.
-func (r *Run) Recap(ctx context.Context) Recap {
+// Recap sums the run up and tells it to the observer: with the codes of the
+// hosts, Interrupted where ctx is done, and what else holds.
+func (r *Run) Recap(ctx context.Context, also ...Exit) Recap {
 	out := Recap{Run: r.opts.ID, Hosts: map[string]Count{}, Elapsed: time.Since(r.began)}
-	codes := []Exit{OK}
+	codes := slices.Clone(also)
 	if ctx.Err() != nil {
 		codes = append(codes, Interrupted)
 	}
+	r.mu.Lock()
 	for _, m := range r.members {
-		out.Hosts[m.host.Name] = m.count
+		out.Hosts[m.host.Name] = m.result()
 		codes = append(codes, m.exit)
 	}
-	out.Exit = Worst(codes...)
-	slices.SortFunc(r.timings, func(a, b Timing) int { return int(b.Elapsed - a.Elapsed) })
+	slices.SortFunc(r.timings, func(a, b Timing) int {
+		return cmp.Or(cmp.Compare(b.Elapsed, a.Elapsed), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Address, b.Address))
+	})
 	out.Slowest = r.timings[:min(5, len(r.timings))]
+	r.mu.Unlock()
+	out.Exit = Worst(codes...)
 	r.tell(Event{Type: RunEnded, Recap: &out})
 	return out
 }
@@ -182,39 +213,29 @@ func (r *Run) Changes() bool {
 func (r *Run) Failures() int {
 	n := 0
 	for _, m := range r.members {
-		if m.broken() {
+		if m.isOut() {
 			n++
 		}
 	}
 	return n
 }
 
-// Planned returns what the plan pass found on each host, in order.
+// Planned returns what the plan pass found on each host, in order. A host that
+// was not reached, or not to the end, is not among them.
 func (r *Run) Planned() map[string][]Planned {
 	out := map[string][]Planned{}
 	for _, m := range r.members {
-		out[m.host.Name] = m.planned
-	}
-	return out
-}
-
-func (r *Run) playsOf(m *member) []*language.Play {
-	var plays []*language.Play
-	for _, p := range r.program.Plays {
-		if slices.Contains(p.Hosts, m.host.Name) {
-			plays = append(plays, p)
+		if len(m.planned) > 0 || !m.isOut() {
+			out[m.host.Name] = m.planned
 		}
 	}
-	return plays
+	return out
 }
 
 func (r *Run) isProbe(u step.Unit) bool { return r.opts.Table[u.Kind].Probe != nil }
 
 // fail ends the host's part of the run, for a reason of the host as a whole.
-func (m *member) fail(phase Phase, exit Exit, err error) {
-	m.run.mu.Lock()
-	m.exit = Worst(m.exit, exit)
-	m.failed = true
-	m.run.mu.Unlock()
-	m.run.tell(Event{Type: HostFailed, Host: m.host.Name, Phase: phase, Error: fmt.Sprint(err)})
+func (m *member) fail(phase Phase, err error) {
+	m.out(HostFailure)
+	m.run.tell(Event{Type: HostFailed, Host: m.host.Name, Phase: phase, Error: err.Error()})
 }

@@ -143,25 +143,56 @@ func (s *session) await(ctx context.Context, each func(wire.Event)) error {
 // lost looks for the reason that the connection itself may know better: the
 // runner's stderr, the noise that came instead of the protocol.
 func (s *session) lost(err error) error {
-	if c, ok := s.conn.(interface{ Reason() error }); ok {
-		if better := c.Reason(); better != nil {
+	c, ok := s.conn.(interface{ Reason() error })
+	if !ok {
+		return &LostError{err}
+	}
+	reason := make(chan error, 1)
+	go func() { reason <- c.Reason() }() // a runner that hangs has none
+	select {
+	case better := <-reason:
+		if better != nil {
 			err = better
 		}
+	case <-time.After(patience):
 	}
 	return &LostError{err}
 }
 
+// patience is how long a runner may take to say goodbye: it closes its journals
+// and releases the lease. One that hangs loses the lease by silence.
+const patience = 5 * time.Second
+
 // bye releases the lease and closes the connection.
-func (s *session) bye() {
+func (s *session) bye(patience time.Duration) {
 	s.once.Do(func() {
 		close(s.quit)
-		if s.conn.Write(wire.Request{Bye: &wire.Bye{}}) == nil {
+		// A write into a dead connection hangs as a read does; closing it ends
+		// both.
+		gone := make(chan struct{})
+		go func() {
+			defer close(gone)
+			if s.conn.Write(wire.Request{Bye: &wire.Bye{}}) != nil {
+				return
+			}
 			for {
 				if _, err := s.conn.Read(); err != nil {
-					break
+					return
 				}
 			}
+		}()
+		select {
+		case <-gone:
+		case <-time.After(patience):
 		}
+		_ = s.conn.Close()
+	})
+}
+
+// cut closes a connection that is of no use any more.
+func (s *session) cut() {
+	s.once.Do(func() {
+		close(s.quit)
 		_ = s.conn.Close()
 	})
 }

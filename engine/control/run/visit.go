@@ -25,6 +25,7 @@ func (r *Run) Visit(ctx context.Context, facts bool, request wire.Request, each 
 		if m.connect(ctx, facts, request) == nil {
 			r.tell(Event{Type: HostDone, Host: m.host.Name})
 		}
+		m.listen = nil
 	})
 }
 
@@ -76,11 +77,13 @@ func (r *Run) Rollback(ctx context.Context, id string) error {
 }
 
 func (r *Run) rollbackPlay(ctx context.Context, id, play string, hosts []string) {
+	slices.Sort(hosts)
 	r.tell(Event{Type: PlayBegan, Play: play, Phase: Undoing, Hosts: hosts})
-	members := slices.DeleteFunc(slices.Clone(r.members), func(m *member) bool {
-		return m.failed || !slices.Contains(hosts, m.host.Name)
-	})
-	r.forEach(members, func(m *member) {
+	members := make([]*member, len(hosts))
+	for i, h := range hosts {
+		members[i] = r.byName[h]
+	}
+	r.forEach(live(members), func(m *member) {
 		request := wire.Request{Rollback: &wire.Rollback{Runs: []string{id}, Play: play}}
 		if m.call(ctx, Undoing, play, request) == nil {
 			r.tell(Event{Type: HostDone, Host: m.host.Name, Play: play, Phase: Undoing})
