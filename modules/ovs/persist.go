@@ -228,11 +228,12 @@ func canPersist(ctx context.Context, v host.View, file string) error {
 			continue
 		}
 		for _, pattern := range words[1:] {
-			if words[0] == "source" {
+			switch words[0] {
+			case "source":
 				pattern = path.Dir(pattern) + "/" + path.Base(pattern)
-			} else if words[0] == "source-directory" {
+			case "source-directory":
 				pattern = path.Clean(pattern) + "/*"
-			} else {
+			default:
 				continue
 			}
 			if !path.IsAbs(pattern) {

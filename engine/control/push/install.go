@@ -155,7 +155,7 @@ func (s *starter) bySFTP(ctx context.Context, image Image, body []byte) error {
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	n := nonce()
 	if s.host.become == nil {
 		name := path.Join(Root, image.Digest, stagedName(n))

@@ -2,6 +2,7 @@ package push
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -33,7 +34,7 @@ func readLines(r io.Reader, log func(string)) *lines {
 		for {
 			line, err := in.ReadSlice('\n')
 			text := string(line)
-			for err == bufio.ErrBufferFull { // the rest of a long line is for nobody
+			for errors.Is(err, bufio.ErrBufferFull) { // the rest of a long line is for nobody
 				_, err = in.ReadSlice('\n')
 			}
 			if text = strings.TrimRight(text, "\r\n"); text != "" {

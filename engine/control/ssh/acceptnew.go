@@ -46,7 +46,7 @@ func (h *hostKeys) record(k *keyCheck, remote net.Addr, key ssh.PublicKey) error
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if err := lock(f); err != nil {
 		return fmt.Errorf("lock %s: %w", path, err)
 	}

@@ -61,7 +61,7 @@ func (s *store) collectGarbage() {
 	for {
 		used := map[string]bool{}
 		s.eachReference(func(t *table, id string, _ *column, b base, to string) {
-			if !b.weak && !(b.ref == t.name && id == to) {
+			if !b.weak && (b.ref != t.name || id != to) {
 				used[to] = true
 			}
 		})

@@ -130,7 +130,8 @@ func (v switching) bridge(b ovsdb.Row) {
 
 // configure returns the columns that tell how it went.
 func (v switching) configure(bridge, i ovsdb.Row, taken map[int]bool) ovsdb.Row {
-	name, mac := row.String(i, "name"), row.Empty()
+	name := row.String(i, "name")
+	var mac any
 	link, problem, usable := v.device(bridge, i)
 	switch {
 	case problem != "" && !usable:
