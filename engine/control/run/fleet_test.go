@@ -101,6 +101,7 @@ type fleet struct {
 	// cut ends the connection of a host after that many events.
 	cut    map[string]int
 	trips  map[string]int // writes of the controller
+	tags   []string       // that leave out other steps
 	events []Event
 }
 
@@ -122,8 +123,11 @@ func (f *fleet) machine(name string) *fake.Machine {
 func (f *fleet) Observe(e Event) { f.events = append(f.events, e) }
 
 // Connect starts a runner of the host in a goroutine.
-func (f *fleet) Connect(_ context.Context, h *language.Host, first []wire.Request) (Conn, error) {
-	if f.dead[h.Name] {
+func (f *fleet) Connect(ctx context.Context, h *language.Host, first []wire.Request) (Conn, error) {
+	switch {
+	case ctx.Err() != nil: // as a dialer does
+		return nil, &UnreachableError{Says: "given up"}
+	case f.dead[h.Name]:
 		return nil, &UnreachableError{Says: "no route to host", Hint: "plug it in"}
 	}
 	m := f.machine(h.Name)
@@ -202,7 +206,7 @@ func (f *fleet) program(playbook string) *language.Program {
 	if diags.Failed() {
 		f.t.Fatal(diags.Err())
 	}
-	p, diags := config.Bind(language.Inputs{})
+	p, diags := config.Bind(language.Inputs{Tags: f.tags})
 	if diags.Failed() {
 		f.t.Fatal(diags.Err())
 	}

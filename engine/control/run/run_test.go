@@ -283,3 +283,73 @@ func TestSavedPlan(t *testing.T) {
 		t.Error("another build took the plan")
 	}
 }
+
+func TestTagsReadWhatTheyLeaveOut(t *testing.T) {
+	const playbook = `play "p" {
+		hosts = role.first
+		step "note" "/x" { text = "hello" }
+		step "note" "/y" {
+			text = "length ${step.note["/x"].length}"
+			tags = ["y"]
+		}
+	}`
+	f := newFleet(t)
+	f.apply(f.program(playbook), f.options())
+	f.machine("a").WriteFile("/x", "drifted")
+	f.machine("a").WriteFile("/y", "drifted")
+	f.tags = []string{"y"}
+	r := f.apply(f.program(playbook), f.options())
+	if r.Exit == OK || r.Hosts["a"].Changed != 0 {
+		t.Errorf("an output of a step that is not as it should be: %+v", r)
+	}
+	f.machine("a").WriteFile("/x", "hello")
+	f.machine("a").WriteFile("/unmanaged", "")
+	r = f.apply(f.program(playbook), f.options())
+	if want := (Count{Changed: 1, Skipped: 1}); r.Exit != OK || r.Hosts["a"] != want {
+		t.Errorf("exit %d, %+v", r.Exit, r.Hosts["a"])
+	}
+	f.holds("a:/unmanaged=", "a:/x=hello", "a:/y=length 5")
+}
+
+func TestWhatIsDecidedOnTheWay(t *testing.T) {
+	const playbook = `play "p" {
+		hosts = role.first
+		step "note" "/x" { text = "ab" }
+		step "note" "/when" {
+			when = step.note["/x"].length == 3
+			text = "three"
+		}
+		step "note" "/never" {
+			when = false
+			text = "never"
+		}
+		step "note" "/each" {
+			for_each = toset([for i in range(step.note["/x"].length) : tostring(i)])
+			path     = "/each${each.key}"
+			text     = each.key
+		}
+		step "note" "/after" { text = coalesce(step.note["/when"].text, "there is none") }
+	}`
+	f := newFleet(t)
+	p := f.program(playbook)
+	look := New(p, f, wire.Look, f.options())
+	look.Plan(context.Background())
+	look.Close()
+	if err := new(Saved).Save(look.Planned(), look.Failures()); err == nil {
+		t.Error("a plan was saved though it is not known which steps there will be")
+	}
+	told := map[string]bool{}
+	for _, e := range f.events {
+		if e.Type == UnitMoved && e.Unit.State == wire.Waiting {
+			told[e.Unit.Address] = true
+		}
+	}
+	if !told["note./when"] || !told["note./each"] {
+		t.Errorf("nobody said what is not decided: %v", told)
+	}
+	r := f.apply(p, f.options())
+	if want := (Count{Changed: 4, Skipped: 2}); r.Exit != OK || r.Hosts["a"] != want {
+		t.Errorf("exit %d, %+v, want %+v", r.Exit, r.Hosts["a"], want)
+	}
+	f.holds("a:/after=there is none", "a:/each0=0", "a:/each1=1", "a:/x=ab")
+}
