@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"weft/engine/step"
 )
@@ -96,6 +97,9 @@ func typeName(t reflect.Type, f step.Field) string {
 	}
 	if inner, ok := reflect.Zero(t).Interface().(interface{ Inner() any }); ok {
 		return typeName(reflect.TypeOf(inner.Inner()), step.Field{})
+	}
+	if t == reflect.TypeFor[time.Duration]() {
+		return "duration"
 	}
 	switch t.Kind() {
 	case reflect.Bool:
