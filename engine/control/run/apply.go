@@ -145,13 +145,13 @@ func names(members []*member) []string {
 // play carries a play to one host and takes it back where it fails.
 func (m *member) play(ctx context.Context, p *language.Play, index int) {
 	m.dirty, m.pending = false, false
+	defer m.run.tellDone(m, p.Name, Applying)
 	err := m.converge(ctx, p, index)
 	m.wrote = m.wrote || m.dirty
 	m.countSkipped()
 	var lost *LostError
 	switch {
 	case err == nil && !m.isOut():
-		m.run.tell(Event{Type: HostDone, Host: m.host.Name, Play: p.Name, Phase: Applying})
 	case ctx.Err() != nil || errors.As(err, &lost):
 	case m.dirty && m.run.onFailure(p) == language.Rollback:
 		m.undo(ctx, p)

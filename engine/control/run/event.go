@@ -51,7 +51,7 @@ const (
 	HostWaiting     EventType = "waiting"     // for Holder's lease
 	HostTookOver    EventType = "took_over"   // the lease of Holder, a dead run
 	HostFailed      EventType = "host_failed" // Error; of the host as a whole, not of a unit
-	HostDone        EventType = "host_done"   // with a play, or with its part of a phase
+	HostDone        EventType = "host_done"   // its part in the play or phase is over, well or not
 	UnitMoved       EventType = "unit"        // Unit
 	NeedSettled     EventType = "need"        // Need
 	RunEnded        EventType = "recap"       // Recap

@@ -2,17 +2,13 @@ package run
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
 
 	"weft/engine/language"
-	"weft/engine/step"
 	"weft/engine/wire"
 )
 
@@ -219,51 +215,6 @@ func (m *member) moved(out Event, u *wire.UnitEvent) error {
 	return r.known.setOutputs(m.host.Name, u.Address, outputs)
 }
 
-// tally counts a unit's last word outside the plan. The run's lock is held.
-func (m *member) tally(phase Phase, u *wire.UnitEvent) {
-	switch u.State {
-	case wire.Converged, wire.Proved:
-		m.countIn(u.Address, &m.count.OK)
-	case wire.Changed, wire.Pending:
-		m.countIn(u.Address, &m.count.Changed)
-		m.pending = m.pending || u.State == wire.Pending
-		m.dirty = true
-	case wire.Applying:
-		m.dirty = true
-	case wire.Failed, wire.Stale, wire.Refuted, wire.Stuck:
-		m.countIn(u.Address, &m.count.Failed)
-		m.fall(exitOf(u.State, m.dirty))
-		m.stuck = m.stuck || phase == Undoing
-	case wire.Stopped:
-		m.stuck = m.stuck || phase == Undoing
-	case wire.Undone:
-		m.count.RolledBack++
-	case wire.Conflict:
-		m.count.RolledBack++
-		m.exit = Worst(m.exit, HostFailure)
-		m.stuck = true
-	}
-}
-
-// countIn counts a unit in one of the counters, and no more in the one before.
-func (m *member) countIn(address string, counter *int) {
-	if before := m.counted[address]; before != nil {
-		*before--
-	}
-	*counter++
-	m.counted[address] = counter
-}
-
-func exitOf(s wire.UnitState, dirty bool) Exit {
-	switch {
-	case s == wire.Stale:
-		return Usage
-	case s == wire.Refuted && !dirty:
-		return ProbeFailed
-	}
-	return HostFailure
-}
-
 // unreachable is for a host that was not had. One that was not waited for any
 // longer is not told of: nothing is known of it.
 func (m *member) unreachable(ctx context.Context, err error) {
@@ -298,15 +249,6 @@ func (m *member) lose(phase Phase, err error) {
 	m.run.tell(e)
 }
 
-// result is the host's line of the recap. The run's lock is held.
-func (m *member) result() Count {
-	c := m.count
-	if m.failed && c.Failed == 0 && !c.Unreachable && m.exit != Locked && m.exit != Interrupted {
-		c.Failed = 1
-	}
-	return c
-}
-
 // evaluate returns the host's units of a play with all that is known now.
 func (m *member) evaluate(p *language.Play) (language.Evaluation, error) {
 	known := m.run.known.view(p.Name)
@@ -337,55 +279,4 @@ func (e *DiagnosticsError) Error() string {
 		panic("run: a builder that does not take text: " + err.Error())
 	}
 	return strings.TrimSpace(b.String())
-}
-
-// sendable says whether a unit is a step that a runner can look at: its `when`
-// and `for_each` are known.
-func sendable(u step.Unit) bool {
-	return !slices.Contains(u.Unknown, language.UnknownWhen) && !slices.Contains(u.Unknown, language.UnknownEach)
-}
-
-// specDigest identifies a unit's attributes, but for the values of secrets.
-func specDigest(u step.Unit) string {
-	spec := u.Spec
-	if len(u.Secret) > 0 {
-		spec = insensitive(u)
-	}
-	h := sha256.New()
-	for _, part := range [][]string{{string(spec)}, u.Unknown, u.Secret, u.AfterNeeds} {
-		for _, s := range part {
-			fmt.Fprintf(h, "%d:%s", len(s), s)
-		}
-		_, _ = h.Write([]byte{0}) // a hash takes everything
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-// insensitive is a unit's spec without its secrets.
-func insensitive(u step.Unit) json.RawMessage {
-	if len(u.Spec) == 0 {
-		return nil
-	}
-	spec := map[string]json.RawMessage{}
-	if err := json.Unmarshal(u.Spec, &spec); err != nil {
-		panic("run: a spec that is no object: " + err.Error())
-	}
-	for _, path := range u.Secret {
-		redact(spec, path)
-	}
-	b, err := json.Marshal(spec)
-	if err != nil {
-		panic("run: a spec that is no JSON: " + err.Error())
-	}
-	return b
-}
-
-// redact drops the top attribute that holds a secret: what is left beside it
-// is not worth a parser of paths.
-func redact(spec map[string]json.RawMessage, path string) {
-	for name := range spec {
-		if path == name || len(path) > len(name) && path[:len(name)] == name && (path[len(name)] == '.' || path[len(name)] == '[') {
-			delete(spec, name)
-		}
-	}
 }

@@ -49,10 +49,9 @@ func (r *Run) factsWanted() map[string]bool {
 // with these attributes. The first time it connects as well, in the same round
 // trip where no facts are needed.
 func (m *member) check(ctx context.Context, facts map[string]bool) {
-	if m.session == nil && facts[m.host.Name] {
-		if m.connect(ctx, true) != nil {
-			return
-		}
+	defer m.run.tellDone(m, "", Planning)
+	if m.session == nil && facts[m.host.Name] && m.connect(ctx, true) != nil {
+		return // told already, as all errors of a conversation
 	}
 	units, err := m.unchecked()
 	if err != nil {
@@ -62,12 +61,9 @@ func (m *member) check(ctx context.Context, facts map[string]bool) {
 	request := wire.Request{Check: &wire.Check{Units: units}}
 	switch {
 	case m.session == nil:
-		err = m.connect(ctx, false, request)
+		_ = m.connect(ctx, false, request)
 	case len(units) > 0:
-		err = m.call(ctx, Planning, "", request)
-	}
-	if err == nil { // else it was told
-		m.run.tell(Event{Type: HostDone, Host: m.host.Name, Phase: Planning})
+		_ = m.call(ctx, Planning, "", request)
 	}
 }
 
@@ -149,4 +145,10 @@ func (m *member) answered(p *Planned) {
 	case p.State == "":
 		p.State, p.Reason = answer.State, answer.Error
 	}
+}
+
+// sendable says whether a unit is a step that a runner can look at: its `when`
+// and `for_each` are known.
+func sendable(u step.Unit) bool {
+	return !slices.Contains(u.Unknown, language.UnknownWhen) && !slices.Contains(u.Unknown, language.UnknownEach)
 }

@@ -18,16 +18,14 @@ func (r *Run) Prove(ctx context.Context) {
 // proveAll runs the probes of plays on the hosts that are still good.
 func (r *Run) proveAll(ctx context.Context, members []*member, plays ...*language.Play) {
 	r.forEach(live(members), func(m *member) {
-		err := m.prove(ctx, plays)
+		defer r.tellDone(m, "", Proving)
+		m.prove(ctx, plays)
 		m.countSkipped()
-		if err == nil {
-			r.tell(Event{Type: HostDone, Host: m.host.Name, Phase: Proving})
-		}
 	})
 }
 
 // prove runs the host's probes of some plays that have nothing to change.
-func (m *member) prove(ctx context.Context, plays []*language.Play) error {
+func (m *member) prove(ctx context.Context, plays []*language.Play) {
 	var probes []step.Unit
 	for _, p := range m.plays {
 		if !slices.Contains(plays, p) || !m.settled(p) {
@@ -36,24 +34,22 @@ func (m *member) prove(ctx context.Context, plays []*language.Play) error {
 		e, err := m.evaluate(p)
 		if err != nil {
 			m.fail(Proving, err)
-			return err
+			return
 		}
 		for _, u := range e.Units {
 			switch {
 			case !m.run.isProbe(u):
 			case len(u.Unknown) > 0:
-				err := fmt.Errorf("%s cannot be known: %s", u.Address, m.run.why(p))
-				m.fail(Proving, err)
-				return err
+				m.fail(Proving, fmt.Errorf("%s cannot be known: %s", u.Address, m.run.why(p)))
+				return
 			default:
 				probes = append(probes, u)
 			}
 		}
 	}
-	if len(probes) == 0 || ctx.Err() != nil {
-		return nil
+	if len(probes) > 0 && ctx.Err() == nil {
+		_ = m.call(ctx, Proving, "", wire.Request{Probe: &wire.Probe{Units: probes}}) // told already
 	}
-	return m.call(ctx, Proving, "", wire.Request{Probe: &wire.Probe{Units: probes}}) // told already
 }
 
 // settled counts the steps of a play that the plan found as they should be. It

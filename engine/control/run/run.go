@@ -176,6 +176,10 @@ func (r *Run) tell(e Event) {
 	}
 }
 
+func (r *Run) tellDone(m *member, play string, phase Phase) {
+	r.tell(Event{Type: HostDone, Host: m.host.Name, Play: play, Phase: phase})
+}
+
 // begin tells the observer who is in scope.
 func (r *Run) begin() {
 	r.tell(Event{Type: RunBegan, Hosts: names(r.members)})

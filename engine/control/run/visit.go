@@ -22,9 +22,8 @@ func (r *Run) Visit(ctx context.Context, facts bool, request wire.Request, each 
 			defer mu.Unlock()
 			each(m.host.Name, e)
 		}
-		if m.connect(ctx, facts, request) == nil {
-			r.tell(Event{Type: HostDone, Host: m.host.Name})
-		}
+		defer r.tellDone(m, "", Planning)
+		_ = m.connect(ctx, facts, request) // told already
 		m.listen = nil
 	})
 }
@@ -85,8 +84,7 @@ func (r *Run) rollbackPlay(ctx context.Context, id, play string, hosts []string)
 	}
 	r.forEach(live(members), func(m *member) {
 		request := wire.Request{Rollback: &wire.Rollback{Runs: []string{id}, Play: play}}
-		if m.call(ctx, Undoing, play, request) == nil {
-			r.tell(Event{Type: HostDone, Host: m.host.Name, Play: play, Phase: Undoing})
-		}
+		defer r.tellDone(m, play, Undoing)
+		_ = m.call(ctx, Undoing, play, request) // told already
 	})
 }

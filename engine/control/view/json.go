@@ -3,8 +3,10 @@ package view
 import (
 	"encoding/json"
 	"io"
+	"slices"
 
 	"weft/engine/control/run"
+	"weft/engine/wire"
 )
 
 // JSON prints every event as a line of JSON. The last line is the recap:
@@ -28,5 +30,23 @@ func (j *JSON) Observe(e run.Event) {
 		}{e.Type, e.Recap})
 		return
 	}
+	if e.Unit != nil && e.Unit.Finding != nil {
+		e.Unit = withoutSecrets(*e.Unit)
+	}
 	_ = j.encoder.Encode(e) // the reader of a broken pipe is gone
+}
+
+// withoutSecrets drops the values of sensitive attributes. A runner does not
+// send them; what is written down for good does not rest on that.
+func withoutSecrets(u wire.UnitEvent) *wire.UnitEvent {
+	f := *u.Finding
+	f.Deltas = slices.Clone(f.Deltas)
+	for i := range f.Deltas {
+		if d := &f.Deltas[i]; d.Secret {
+			d.From, d.To = nil, nil
+		}
+	}
+	f.Before, f.Want = nil, nil
+	u.Finding = &f
+	return &u
 }

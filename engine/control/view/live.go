@@ -1,8 +1,10 @@
 package view
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -10,16 +12,15 @@ import (
 )
 
 // live is the part at the bottom of a terminal that is drawn again and again:
-// a line for each host at work. Lines that stay are printed above it. The zero
-// live, on a pipe, only prints.
+// a line for each host at work. Lines that stay are written above it. The zero
+// live, on a pipe, only writes.
 type live struct {
 	mu    sync.Mutex
 	out   io.Writer
 	on    bool
-	rows  func() int // height of the terminal
-	width func() int
+	size  func() (columns, rows int) // of the terminal now
 	busy  map[string]task
-	drawn int
+	drawn []int // columns of each line on the screen
 	quit  chan struct{}
 }
 
@@ -29,14 +30,12 @@ type task struct {
 	since time.Time
 }
 
-func newLive(out io.Writer, size func() (width, rows int)) *live {
+func newLive(out io.Writer, size func() (columns, rows int)) *live {
 	l := &live{out: out, busy: map[string]task{}}
 	if size == nil {
 		return l
 	}
-	l.on = true
-	l.width = func() int { w, _ := size(); return max(w, 20) }
-	l.rows = func() int { _, h := size(); return max(h, 4) }
+	l.on, l.size = true, size
 	l.quit = make(chan struct{})
 	go l.tick()
 	return l
@@ -57,8 +56,8 @@ func (l *live) tick() {
 	}
 }
 
-// print writes text that stays.
-func (l *live) print(text string) {
+// keep writes text that stays.
+func (l *live) keep(text string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.redraw(text)
@@ -91,19 +90,20 @@ func (l *live) stop() {
 	close(l.quit)
 }
 
-// redraw erases the live part, prints text above it and draws it again, in one
+// redraw erases the live part, writes text above it and draws it again, in one
 // write so that the terminal does not flicker.
 func (l *live) redraw(text string) {
 	var b strings.Builder
-	if l.drawn > 0 {
-		fmt.Fprintf(&b, "\x1b[%dA\r\x1b[J", l.drawn)
+	if len(l.drawn) > 0 {
+		columns, _ := l.size()
+		fmt.Fprintf(&b, "\x1b[%dA\r\x1b[J", height(l.drawn, columns))
 	}
 	b.WriteString(text)
-	l.drawn = 0
+	l.drawn = nil
 	if l.on {
-		for _, line := range l.lines() {
+		for _, line := range l.lines(l.size()) {
 			b.WriteString(line + "\n")
-			l.drawn++
+			l.drawn = append(l.drawn, columns(line))
 		}
 	}
 	if b.Len() > 0 {
@@ -111,32 +111,34 @@ func (l *live) redraw(text string) {
 	}
 }
 
+// height is how many rows lines take on a terminal that may have become
+// narrower since they were drawn: it wraps them then.
+func height(lines []int, columns int) int {
+	rows := 0
+	for _, n := range lines {
+		rows += max(1, (n+columns-1)/max(columns, 1))
+	}
+	return rows
+}
+
 // lines are the hosts at work, those that have been at it longest first, cut
 // to the terminal.
-func (l *live) lines() []string {
-	hosts := make([]string, 0, len(l.busy))
-	for h := range l.busy {
-		hosts = append(hosts, h)
-	}
-	slices.SortFunc(hosts, func(a, b string) int {
-		if c := l.busy[a].since.Compare(l.busy[b].since); c != 0 {
-			return c
-		}
-		return strings.Compare(a, b)
+func (l *live) lines(columns, rows int) []string {
+	hosts := slices.SortedFunc(maps.Keys(l.busy), func(a, b string) int {
+		return cmp.Or(l.busy[a].since.Compare(l.busy[b].since), strings.Compare(a, b))
 	})
-	room := min(l.rows()/2, 12)
+	room := max(1, min(rows/2, 12))
 	var out []string
 	for i, h := range hosts {
 		if i == room {
-			out = append(out, fmt.Sprintf("  … and %d more hosts", len(hosts)-room))
+			out = append(out, cut(fmt.Sprintf("  … and %d more hosts", len(hosts)-room), columns-1))
 			break
 		}
 		t := l.busy[h]
-		line := fmt.Sprintf("  %-16s %s %s", h, t.what, time.Since(t.since).Round(time.Second))
-		if r := []rune(line); len(r) >= l.width() {
-			line = string(r[:l.width()-1])
-		}
-		out = append(out, line)
+		since := time.Since(t.since).Round(time.Second).String()
+		// The time stays, whatever the length of the rest: it moves.
+		line := cut("  "+pad(flat(h), 16)+" "+flat(t.what), columns-2-len(since))
+		out = append(out, cut(line+" "+since, columns-1))
 	}
 	return out
 }

@@ -10,43 +10,61 @@ import (
 )
 
 // Plan shows what an apply would do, host by host, attribute by attribute. What
-// is changed afterwards is then told in a line each.
+// is changed afterwards is then told in a line each. Hosts that were not reached
+// are not among the planned ones, and nothing is said of them.
 func (t *Text) Plan(order []string, planned map[string][]run.Planned) {
 	var b strings.Builder
-	changes, waiting, hosts, same := 0, 0, 0, 0
+	totals := map[wire.UnitState]int{}
+	hosts, same := 0, 0
 	for _, h := range order {
-		steps := planned[h]
-		open := slices.DeleteFunc(slices.Clone(steps), func(p run.Planned) bool {
-			return p.Probe || p.State == wire.Converged && t.verbosity < Steps
-		})
-		if len(open) == 0 {
-			same++
+		steps, reached := planned[h]
+		if !reached {
 			continue
 		}
-		hosts++
-		fmt.Fprintf(&b, "%s\n", t.p.bold(h))
+		open := slices.DeleteFunc(slices.Clone(steps), func(p run.Planned) bool {
+			return p.Probe || p.State == wire.Converged
+		})
 		for _, p := range open {
-			t.planned(&b, p)
-			switch p.State {
-			case wire.Planned:
-				changes++
-			case wire.Waiting:
-				waiting++
-			}
+			totals[p.State]++
+		}
+		if len(open) > 0 {
+			hosts++
+		} else {
+			same++
+		}
+		if len(open) > 0 || t.verbosity >= Steps {
+			t.hostPlan(&b, h, steps)
 		}
 	}
-	switch {
-	case changes+waiting == 0:
-		fmt.Fprintf(&b, "%s\n", t.p.green("nothing to change"))
-	default:
-		fmt.Fprintf(&b, "\n%d to change", changes)
-		if waiting > 0 {
-			fmt.Fprintf(&b, ", %d known after apply", waiting)
-		}
-		fmt.Fprintf(&b, ", on %s; %s as they should be\n", count(hosts, "host"), count(same, "host"))
+	if hosts+same > 0 {
+		b.WriteString(t.sum(totals, hosts, same))
 	}
 	t.reviewed = true
-	t.live.print(b.String())
+	t.live.keep(b.String())
+}
+
+func (t *Text) hostPlan(b *strings.Builder, host string, steps []run.Planned) {
+	fmt.Fprintf(b, "%s\n", t.p.bold(host))
+	for _, p := range steps {
+		if !p.Probe && (p.State != wire.Converged || t.verbosity >= Steps) {
+			t.planned(b, p)
+		}
+	}
+}
+
+// sum is the last line of a plan.
+func (t *Text) sum(totals map[wire.UnitState]int, hosts, same int) string {
+	if hosts == 0 {
+		return t.p.green("nothing to change") + "\n"
+	}
+	line := fmt.Sprintf("\n%d to change", totals[wire.Planned])
+	if n := totals[wire.Waiting]; n > 0 {
+		line += fmt.Sprintf(", %d known after apply", n)
+	}
+	if n := totals[wire.Failed]; n > 0 {
+		line += ", " + t.p.red(fmt.Sprintf("%d that cannot be checked", n))
+	}
+	return fmt.Sprintf("%s, on %s; %s as they should be\n", line, count(hosts, "host"), count(same, "host"))
 }
 
 func count(n int, noun string) string {

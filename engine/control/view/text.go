@@ -56,7 +56,7 @@ func NewText(out io.Writer, environment func(string) (string, bool), v Verbosity
 }
 
 // Print writes a text of our own above the live part.
-func (t *Text) Print(text string) { t.live.print(text) }
+func (t *Text) Print(text string) { t.live.keep(text) }
 
 // Close clears the live part.
 func (t *Text) Close() { t.live.stop() }
@@ -66,11 +66,14 @@ func (t *Text) Observe(e run.Event) {
 	switch e.Type {
 	case run.RunBegan:
 		for _, h := range e.Hosts {
-			t.width = max(t.width, len(h))
-			t.live.work(h, "connecting")
+			t.width = max(t.width, columns(h))
 		}
+	case run.HostBegan:
+		t.live.work(e.Host, "connecting")
 	case run.PlayBegan:
-		t.live.print(t.p.bold("play "+e.Play) + t.p.faint(" on "+some(e.Hosts)) + "\n")
+		t.live.keep(t.p.bold("play "+e.Play) + t.p.faint(" on "+some(e.Hosts)) + "\n")
+	case run.PlayHeld:
+		t.live.keep(t.p.bold("play "+e.Play) + " " + t.p.red("does not begin") + t.p.faint(" on "+some(e.Hosts)) + ": " + e.Error + "\n")
 	case run.HostConnected:
 		t.connected(e)
 	case run.HostDone:
@@ -81,7 +84,7 @@ func (t *Text) Observe(e run.Event) {
 		t.need(e)
 	case run.RunEnded:
 		t.live.stop()
-		t.live.print(t.recap(e.Recap))
+		t.live.keep(t.recap(e.Recap))
 	default:
 		t.host(e)
 	}
@@ -95,16 +98,16 @@ func some(hosts []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(hosts[:5], ", "), len(hosts)-5)
 }
 
-func (t *Text) name(host string) string { return fmt.Sprintf("%-*s", t.width, host) }
+func (t *Text) name(host string) string { return pad(host, t.width) }
 
 func (t *Text) connected(e run.Event) {
 	t.live.work(e.Host, "checking")
 	for _, open := range e.Open {
-		t.live.print(fmt.Sprintf("%s  %s run %s was cut here and left changes half made; what it found before is kept\n",
+		t.live.keep(fmt.Sprintf("%s  %s run %s was cut here and left changes half made; what it found before is kept\n",
 			t.name(e.Host), t.p.yellow("open"), wire.Neutralise(open)))
 	}
 	if t.verbosity >= Needs {
-		t.live.print(t.name(e.Host) + "  " + t.p.faint("connected") + "\n")
+		t.live.keep(t.name(e.Host) + "  " + t.p.faint("connected") + "\n")
 	}
 }
 
@@ -131,38 +134,40 @@ func (t *Text) host(e run.Event) {
 		line += indent(strings.Repeat(" ", t.width+2), rest) + "\n"
 	}
 	if e.Hint != "" {
-		pad := strings.Repeat(" ", t.width+2)
-		line += pad + t.p.faint("→ "+strings.ReplaceAll(wire.Neutralise(e.Hint), "\n", "\n"+pad+"  ")) + "\n"
+		margin := strings.Repeat(" ", t.width+2)
+		line += margin + t.p.faint("→ "+strings.ReplaceAll(wire.Neutralise(e.Hint), "\n", "\n"+margin+"  ")) + "\n"
 	}
-	t.live.print(line)
+	t.live.keep(line)
 }
 
 func holder(l *wire.Lease) string {
 	return fmt.Sprintf("%s by %s, since %s", wire.Neutralise(l.Run), wire.Neutralise(l.Owner), l.Since.Local().Format("15:04:05"))
 }
 
-// words are what a unit's state is called on the screen, and in which colour.
+// word is what a unit's state is called on the screen, in its colour, filled up
+// to the width of a column before it is painted: escapes take no room.
 func (t *Text) word(s wire.UnitState) string {
+	padded := pad(string(s), 7)
 	switch s {
 	case wire.Converged, wire.Proved:
-		return t.p.green(string(s))
+		return t.p.green(padded)
 	case wire.Changed, wire.Pending, wire.Planned, wire.Applying:
-		return t.p.yellow(string(s))
+		return t.p.yellow(padded)
 	case wire.Waiting, wire.Stopped, wire.Undone:
-		return t.p.cyan(string(s))
+		return t.p.cyan(padded)
 	}
 	return t.p.red(string(s))
 }
 
 func (t *Text) unit(e run.Event) {
 	u := e.Unit
-	address := wire.Neutralise(u.Address)
+	address := flat(wire.Neutralise(u.Address))
 	switch u.State {
 	case wire.Applying:
 		t.live.work(e.Host, address)
 		return
 	case wire.Failed, wire.Refuted, wire.Stale, wire.Conflict, wire.Stuck:
-		t.live.print(t.failure(e))
+		t.live.keep(t.failure(e))
 		return
 	case wire.Converged, wire.Planned, wire.Waiting, wire.Stopped:
 		t.live.work(e.Host, address)
@@ -170,7 +175,7 @@ func (t *Text) unit(e run.Event) {
 			return // the plan is shown whole, at its end
 		}
 	}
-	line := fmt.Sprintf("%s  %-7s  %s", t.name(e.Host), t.word(u.State), address)
+	line := t.name(e.Host) + "  " + t.word(u.State) + "  " + address
 	if u.Report != nil {
 		line += "  " + wire.Neutralise(u.Report.Summary)
 	}
@@ -182,7 +187,7 @@ func (t *Text) unit(e run.Event) {
 	if u.Finding != nil && u.State != wire.Converged && (!t.reviewed || t.verbosity >= Everything) {
 		t.p.deltas(&b, strings.Repeat(" ", t.width+4), u.Finding.Deltas)
 	}
-	t.live.print(b.String())
+	t.live.keep(b.String())
 }
 
 // tail is how many lines of a tool's output are shown of a failure.
@@ -191,17 +196,17 @@ const tail = 10
 // failure shows an error whole: what, why, and the end of what a tool said.
 func (t *Text) failure(e run.Event) string {
 	u := e.Unit
-	pad := strings.Repeat(" ", t.width+4)
+	margin := strings.Repeat(" ", t.width+4)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s  %s\n", t.name(e.Host), t.word(u.State), wire.Neutralise(u.Address))
-	b.WriteString(indent(pad, wire.Neutralise(u.Error)) + "\n")
+	b.WriteString(indent(margin, wire.Neutralise(u.Error)) + "\n")
 	if detail := strings.TrimSpace(wire.Neutralise(u.Detail)); detail != "" && detail != strings.TrimSpace(wire.Neutralise(u.Error)) {
 		shown := strings.Split(detail, "\n")
 		if t.verbosity < Everything && len(shown) > tail {
-			fmt.Fprintf(&b, "%s%s\n", pad, t.p.faint(fmt.Sprintf("… %d lines more with -vvv", len(shown)-tail)))
+			fmt.Fprintf(&b, "%s%s\n", margin, t.p.faint(fmt.Sprintf("… %d lines more with -vvv", len(shown)-tail)))
 			shown = shown[len(shown)-tail:]
 		}
-		b.WriteString(t.p.faint(indent(pad+"| ", strings.Join(shown, "\n"))) + "\n")
+		b.WriteString(t.p.faint(indent(margin+"| ", strings.Join(shown, "\n"))) + "\n")
 	}
 	return b.String()
 }
@@ -211,10 +216,10 @@ func (t *Text) need(e run.Event) {
 	what := fmt.Sprintf("%s %s, for %s", n.Need.Verb, wire.Neutralise(n.Need.Object), wire.Neutralise(n.Need.Reason))
 	switch {
 	case n.Error != "":
-		t.live.print(fmt.Sprintf("%s  %s  %s\n%s\n", t.name(e.Host), t.p.red("failed"), what,
+		t.live.keep(fmt.Sprintf("%s  %s  %s\n%s\n", t.name(e.Host), t.p.red("failed"), what,
 			indent(strings.Repeat(" ", t.width+4), wire.Neutralise(n.Error))))
 	case t.verbosity >= Needs || e.Phase != run.Planning:
-		t.live.print(fmt.Sprintf("%s  %s  %s  %s\n", t.name(e.Host), t.p.yellow("settled"), what, t.p.faint(short(n.Elapsed))))
+		t.live.keep(fmt.Sprintf("%s  %s  %s  %s\n", t.name(e.Host), t.p.yellow("settled"), what, t.p.faint(short(n.Elapsed))))
 	}
 }
 
@@ -233,7 +238,7 @@ func (t *Text) recap(r *run.Recap) string {
 	hosts := make([]string, 0, len(r.Hosts))
 	for h := range r.Hosts {
 		hosts = append(hosts, h)
-		t.width = max(t.width, len(h))
+		t.width = max(t.width, columns(h))
 	}
 	slices.Sort(hosts)
 	for _, h := range hosts {

@@ -3,6 +3,8 @@ package view
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +100,9 @@ func TestJSONEndsWithTheRecap(t *testing.T) {
 		v.Observe(e)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if strings.Contains(out.String(), `"old"`) || strings.Contains(out.String(), `"new"`) {
+		t.Error("a sensitive value was written")
+	}
 	if len(lines) != len(story()) {
 		t.Errorf("%d lines of %d events", len(lines), len(story()))
 	}
@@ -118,7 +123,7 @@ func TestLiveRegionIsErased(t *testing.T) {
 	var out bytes.Buffer
 	l := newLive(&out, func() (int, int) { return 40, 20 })
 	l.work("a", "file.motd")
-	l.print("kept\n")
+	l.keep("kept\n")
 	l.stop()
 	if !strings.Contains(out.String(), "file.motd") || !strings.HasSuffix(out.String(), "\x1b[1A\r\x1b[J") {
 		t.Errorf("%q", out.String())
@@ -149,5 +154,99 @@ func TestPlanShowsWhatAndWhy(t *testing.T) {
 `
 	if out.String() != want {
 		t.Errorf("shown\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
+func TestPlanOfHostsThatFail(t *testing.T) {
+	var out bytes.Buffer
+	v := NewText(&out, none, Changes)
+	v.Plan([]string{"a", "b", "dead"}, map[string][]run.Planned{
+		"a": {{Address: "file.x", State: wire.Failed, Reason: "no such door"}},
+		"b": {{Address: "file.x", State: wire.Converged}},
+	})
+	if want := "a\n  ! file.x\n      no such door\n\n0 to change, 1 that cannot be checked, on 1 host; 1 host as they should be\n"; out.String() != want {
+		t.Errorf("shown\n%s\nwant\n%s", out.String(), want)
+	}
+	out.Reset()
+	v.Plan([]string{"dead"}, nil)
+	if out.String() != "" {
+		t.Errorf("of hosts that nobody reached is said: %s", out.String())
+	}
+}
+
+func TestVerbosity(t *testing.T) {
+	for v, want := range map[Verbosity][]string{
+		Changes:    {"changed  file.motd", "settled"},
+		Steps:      {"changed  file.motd", "settled", "ok       file.ok"},
+		Needs:      {"changed  file.motd", "settled", "ok       file.ok", "a   connected"},
+		Everything: {"changed  file.motd", "settled", "ok       file.ok", "a   connected", strings.Repeat("      | a line\n", 20)},
+	} {
+		var out bytes.Buffer
+		text := NewText(&out, none, v)
+		for _, e := range story() {
+			text.Observe(e)
+		}
+		for _, all := range []string{"changed  file.motd", "settled", "ok       file.ok", "a   connected", strings.Repeat("      | a line\n", 20)} {
+			wanted := false
+			for _, w := range want {
+				wanted = wanted || w == all
+			}
+			if strings.Contains(out.String(), all) != wanted {
+				t.Errorf("verbosity %d, %q: %v\n%s", v, all, !wanted, out.String())
+			}
+		}
+	}
+}
+
+func TestColoursLeaveColumnsAlone(t *testing.T) {
+	var out bytes.Buffer
+	v := NewText(&out, none, Steps)
+	v.p.on = true
+	for _, s := range []wire.UnitState{wire.Changed, wire.Converged, wire.Undone} {
+		v.Observe(run.Event{Type: run.UnitMoved, Phase: run.Applying, Host: "a", Unit: &wire.UnitEvent{Address: "file.x", State: s}})
+	}
+	plain := regexp.MustCompile("\x1b\\[[0-9]*m").ReplaceAllString(out.String(), "")
+	if want := "a  changed  file.x\na  ok       file.x\na  undone   file.x\n"; plain != want {
+		t.Errorf("%q, want %q", plain, want)
+	}
+}
+
+func TestLiveLinesFitTheTerminal(t *testing.T) {
+	width, rows := 40, 20
+	l := newLive(&bytes.Buffer{}, func() (int, int) { return width, rows })
+	defer l.stop()
+	l.work("compute-with-a-very-long-name-1", "ovs_bridge.br-int")
+	l.work("b", "file."+strings.Repeat("網", 60))
+	l.work("c", "file.two\nlines")
+	for _, width = range []int{200, 40, 12, 3} {
+		for _, line := range l.lines(width, rows) {
+			if columns(line) >= width || strings.ContainsAny(line, "\n\t") {
+				t.Errorf("%d columns, %d in %q", width, columns(line), line)
+			}
+		}
+	}
+	if got := l.lines(40, 20)[1]; !strings.HasSuffix(got, " 0s") {
+		t.Errorf("the time is cut off: %q", got)
+	}
+	for i := range 30 {
+		l.work(fmt.Sprintf("host%d", i), "x")
+	}
+	if got := l.lines(80, 10); len(got) != 6 || !strings.Contains(got[5], "and 28 more hosts") {
+		t.Errorf("%d lines, the last %q", len(got), got[len(got)-1])
+	}
+}
+
+// A terminal that became narrower shows what was drawn on it in more rows.
+func TestLiveRegionIsErasedAfterAResize(t *testing.T) {
+	var out bytes.Buffer
+	size := 60
+	l := &live{out: &out, on: true, busy: map[string]task{}, quit: make(chan struct{}), size: func() (int, int) { return size, 20 }}
+	l.work("a", strings.Repeat("x", 100))
+	l.keep("")
+	size = 20
+	out.Reset()
+	l.stop()
+	if got := out.String(); got != "\x1b[3A\r\x1b[J" {
+		t.Errorf("%q", got)
 	}
 }
