@@ -50,6 +50,8 @@ func runEvent(j *journal.Journal) *wire.RunEvent {
 	switch {
 	case j.Open():
 		e.State = "open"
+	case slices.ContainsFunc(j.Records, func(r *journal.Record) bool { return r.State == journal.Conflict }):
+		e.State = "conflict"
 	case changed == 0 && undone > 0:
 		e.State = "undone"
 	}

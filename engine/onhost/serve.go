@@ -107,6 +107,7 @@ type session struct {
 	// ownBefore is how many records this run had when the session began.
 	ownBefore int
 	rolled    []*journal.Journal // of the runs that were rolled back
+	lineage   lineage            // of the rollback under way
 }
 
 func newSession(c Config, out sink) *session {

@@ -18,6 +18,7 @@ import (
 // undoPlay takes back what this run did in a play.
 func (s *session) undoPlay(ctx context.Context, u wire.UndoPlay) error {
 	s.waiting = slices.DeleteFunc(s.waiting, func(w waiting) bool { return w.change.play == u.Play })
+	s.lineage = lineage{}
 	return s.takeBack(ctx, s.own, func(r *journal.Record) bool { return r.Play == u.Play })
 }
 
@@ -28,7 +29,7 @@ func (s *session) undoPlay(ctx context.Context, u wire.UndoPlay) error {
 func (s *session) takeBack(ctx context.Context, j *journal.Journal, wanted func(*journal.Record) bool) error {
 	var undone, late []*journal.Record
 	for _, rec := range slices.Backward(j.Records) {
-		if !wanted(rec) || !rec.InForce() {
+		if !wanted(rec) || !rec.InForce() || s.lineage.absorbed[rec] {
 			continue
 		}
 		if s.gate.shut() != nil {
@@ -88,8 +89,7 @@ func (a attempt) failed() bool {
 func (s *session) undoOne(ctx context.Context, j *journal.Journal, rec *journal.Record) attempt {
 	a := attempt{began: time.Now()}
 	s.Host.Memo.Forget()
-	f := rec.Finding
-	f.Settled = rec.Settled()
+	f := s.lineage.finding(rec)
 	if a.err = j.Undoing(rec); a.err == nil {
 		a.err = s.undoStep(ctx, j, rec, f)
 	}
@@ -120,6 +120,9 @@ func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) e
 		noted = j.Stuck(rec, e.Error)
 	}
 	s.tell(rec, e)
+	if noted == nil && !rec.InForce() {
+		noted = s.lineage.close(rec, s.moment())
+	}
 	return noted
 }
 
@@ -154,16 +157,15 @@ func onlyConflict(err error) bool {
 // rollback takes whole runs back, the last first. A run that cannot be is
 // named in the error; the others are taken back nevertheless.
 func (s *session) rollback(ctx context.Context, r wire.Rollback) error {
-	runs := slices.Clone(r.Runs)
-	slices.Sort(runs)
-	runs = slices.Compact(runs)
-	var refused []string
-	for _, run := range slices.Backward(runs) {
-		j, err := s.journalOf(run)
-		if err == nil {
-			err = s.covered(j, runs, r.Play)
+	runs, refused := s.leaving(r.Runs)
+	s.lineage = newLineage(runs, s.Digest)
+	var done []*journal.Journal
+	for _, j := range slices.Backward(runs) {
+		if r.Run != "" && r.Run != j.Header.Run {
+			continue
 		}
-		if err == nil {
+		err := s.covered(j, r.Runs, r.Play)
+		if err == nil && !r.Ask {
 			err = s.rollbackRun(ctx, j, r.Play)
 		}
 		if err != nil {
@@ -173,12 +175,33 @@ func (s *session) rollback(ctx context.Context, r wire.Rollback) error {
 			refused = append(refused, err.Error())
 			continue
 		}
-		s.out.now(wire.Event{Run: runEvent(j)})
+		done = append(done, j)
+	}
+	for _, j := range done { // last: one that went with an older run is gone only now
+		if !r.Ask {
+			s.out.now(wire.Event{Run: runEvent(j)})
+		}
 	}
 	if len(refused) > 0 {
 		return errors.New(strings.Join(refused, "; "))
 	}
 	return nil
+}
+
+// leaving are the journals of runs, the oldest first, and what cannot be read.
+func (s *session) leaving(names []string) (runs []*journal.Journal, refused []string) {
+	names = slices.Clone(names)
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		j, err := s.journalOf(name)
+		if err != nil {
+			refused = append(refused, err.Error())
+			continue
+		}
+		runs = append(runs, j)
+	}
+	slices.SortStableFunc(runs, func(a, b *journal.Journal) int { return a.Began.Compare(b.Began) })
+	return runs, refused
 }
 
 func (s *session) rollbackRun(ctx context.Context, j *journal.Journal, play string) error {
@@ -221,7 +244,7 @@ func (s *session) covered(j *journal.Journal, leaving []string, play string) err
 		return err
 	}
 	for _, name := range names {
-		if name <= j.Header.Run || slices.Contains(leaving, name) {
+		if name == j.Header.Run || slices.Contains(leaving, name) {
 			continue
 		}
 		later, err := s.peek(name)
@@ -230,6 +253,9 @@ func (s *session) covered(j *journal.Journal, leaving []string, play string) err
 		}
 		if err != nil {
 			return err
+		}
+		if !later.Began.After(j.Began) { // names come from controllers, whose clocks may differ
+			continue
 		}
 		for _, rec := range later.Records {
 			if rec.InForce() && objects[rec.Finding.Object] {

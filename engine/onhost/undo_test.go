@@ -72,7 +72,7 @@ func TestUndoLeavesAnotherHandsChange(t *testing.T) {
 	s.machine.WriteFile("/etc/a", "by hand")
 	c := s.open()
 	c.hello("r2")
-	want(t, c.do(rollback("r1")), "file.etc/b undone, file.etc/a conflict, run r1 undone 0/2")
+	want(t, c.do(rollback("r1")), "file.etc/b undone, file.etc/a conflict, run r1 conflict 0/2")
 	c.bye()
 	if got, _ := s.machine.File("/etc/a"); got != "by hand" {
 		t.Errorf("/etc/a holds %q", got)
@@ -134,7 +134,7 @@ func TestTwoRunsOnTopOfEachOther(t *testing.T) {
 		}
 	}
 	want(t, c.do(rollback("r2", "r1")),
-		"file.etc/a undone, run r2 undone 0/1, file.etc/c undone, file.etc/a undone, run r1 undone 0/2")
+		"file.etc/c undone, file.etc/a undone, run r2 undone 0/1, run r1 undone 0/2")
 	c.bye()
 	if got, _ := s.machine.File("/etc/a"); got != "before" {
 		t.Errorf("/etc/a holds %q", got)
@@ -158,4 +158,59 @@ func TestRollbackOfOnePlay(t *testing.T) {
 	want(t, c.do(wire.Request{Rollback: &wire.Rollback{Runs: []string{"r1"}, Play: "two"}}), "file.etc/b undone, run r1 done 1/1")
 	want(t, c.do(wire.Request{Rollback: &wire.Rollback{Runs: []string{"r1"}, Play: "one"}}), "file.etc/a undone, run r1 undone 0/2")
 	c.bye()
+}
+
+// TestRunsThatRepairedGoTogether is a build, a drift, its repair and another
+// build on top, all taken back at once.
+func TestRunsThatRepairedGoTogether(t *testing.T) {
+	s := newSite(t)
+	s.machine.WriteFile("/etc/a", "before")
+	before := s.machine.Snapshot()
+	run := func(id string, units ...step.Unit) {
+		c := s.open()
+		c.hello(id)
+		c.apply(units...)
+		c.endPlay()
+		c.bye()
+	}
+	run("r1", file("/etc/a", "built"), file("/etc/b", "built"))
+	s.machine.WriteFile("/etc/a", "drift")
+	run("r2", file("/etc/a", "built"), file("/etc/b", "built"))
+	s.machine.WriteFile("/etc/b", "more drift")
+	run("r3", file("/etc/a", "rebuilt"), file("/etc/b", "built"))
+
+	c := s.open()
+	c.hello("r4")
+	want(t, c.do(rollback("r1", "r2")), "ERROR")
+	all := rollback("r3", "r1", "r2")
+	ask := all
+	ask.Rollback = &wire.Rollback{Runs: all.Rollback.Runs, Ask: true}
+	changed := s.machine.Snapshot()
+	want(t, c.do(ask), "")
+	if s.machine.Snapshot() != changed {
+		t.Error("asking changed the machine")
+	}
+	want(t, c.do(all), "file.etc/b undone, file.etc/a undone, run r3 undone 0/2, run r2 undone 0/1, run r1 undone 0/2")
+	if d := s.machine.Snapshot(); d != before {
+		t.Errorf("the machine is not as it was:\n%s", d)
+	}
+	want(t, c.do(wire.Request{Runs: &wire.Runs{}}), "run r1 undone 0/2, run r2 undone 0/1, run r3 undone 0/2")
+	c.bye()
+}
+
+func TestRunsTogetherLeaveAnotherHandsChange(t *testing.T) {
+	s := applied(t, file("/etc/a", "after"))
+	s.machine.WriteFile("/etc/a", "drift")
+	c := s.open()
+	c.hello("r2")
+	c.apply(file("/etc/a", "after"))
+	c.bye()
+	s.machine.WriteFile("/etc/a", "by hand")
+	c = s.open()
+	c.hello("r3")
+	want(t, c.do(rollback("r1", "r2")), "file.etc/a conflict, run r2 undone 0/1, run r1 conflict 0/1")
+	c.bye()
+	if got, _ := s.machine.File("/etc/a"); got != "by hand" {
+		t.Errorf("/etc/a holds %q", got)
+	}
 }

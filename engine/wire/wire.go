@@ -122,13 +122,18 @@ type UndoPlay struct {
 	Play string `json:"play"`
 }
 
-// Rollback takes back whole runs, the last first. Without force it is refused
-// where a later run, not among them, changed the same objects.
+// Rollback takes back whole runs, the last first. It is refused where a later
+// run, not among them, changed the same objects. Where several of them changed
+// one object it goes back at once to what the first of them found.
 type Rollback struct {
+	// Runs are those that leave together, as far as this host knows them.
 	Runs []string `json:"runs"`
-	// Play restricts it to the changes of one play of those runs, so that
-	// plays can be taken back in reverse over many hosts; all where empty.
+	// Run and Play restrict it to the changes of one of the runs, and of one
+	// of its plays, so that many hosts can go back in step; all where empty.
+	Run  string `json:"run,omitempty"`
 	Play string `json:"play,omitempty"`
+	// Ask changes nothing: it is refused where the rollback would be.
+	Ask bool `json:"ask,omitempty"`
 }
 
 // Runs asks for the journal's list of runs.
@@ -237,7 +242,10 @@ type RunEvent struct {
 	Began    time.Time `json:"began"`
 	Changed  int       `json:"changed"` // steps whose change is still in force
 	Undone   int       `json:"undone"`
-	State    string    `json:"state"` // "done", "open", "undone"
+	// State is "open" while something is half made, "undone" when all was
+	// taken back, "conflict" when all but what another hand changed since
+	// was, else "done".
+	State string `json:"state"`
 	// Plays are those that changed this host, in the order they ran.
 	Plays []PlayChange `json:"plays,omitempty"`
 }

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -33,6 +34,7 @@ func TestOverlay(t *testing.T) {
 	}
 	overlayWorks(t)
 	unchanged(t)
+	t.Run("on the wire", onTheWire)
 
 	t.Run("plan writes nothing", func(t *testing.T) {
 		before := everything(t)
@@ -73,6 +75,10 @@ func TestOverlay(t *testing.T) {
 
 	t.Run("cold boot", func(t *testing.T) {
 		must(t, "lab", "cold-boot", "-i", inventory)
+		// All but the fake VMs is there without an apply.
+		for _, h := range hosts[1:] {
+			on(t, h, "for i in $(seq 100); do ss -Htn state established dst 10.127.0.2:6642 | grep -q . && exit 0; sleep 0.2; done; exit 1")
+		}
 		converged(t, overlay, "-i", inventory) // the fake VMs are made anew
 		overlayWorks(t)
 		unchanged(t)
@@ -159,4 +165,41 @@ find /var/lib/weft /run/weft -type f 2>/dev/null | sort; sysctl -a 2>/dev/null |
 	}
 	out["northbound"] = on(t, "ubuntu1", "ovsdb-client dump unix:/run/ovn/ovnnb_db.sock OVN_Northbound")
 	return out
+}
+
+// onTheWire captures what leaves a chassis: geneve with the switch's own VNI for
+// an honest VM; nothing for one that lies about its MAC, though its frames are
+// seen leaving the guest.
+func onTheWire(t *testing.T) {
+	for _, h := range hosts[1:] {
+		on(t, h, "command -v tcpdump >/dev/null || { apt-get -qq update && apt-get -qq -y install tcpdump; } >/dev/null 2>&1")
+	}
+	t.Cleanup(func() {
+		for _, h := range hosts[1:] {
+			on(t, h, "apt-get -qq -y purge --auto-remove tcpdump >/dev/null 2>&1")
+		}
+	})
+	key := strings.TrimSpace(on(t, "ubuntu1", "printf %x $(ovn-sbctl --bare --columns=tunnel_key find datapath_binding external_ids:name=ls1)"))
+	honest := on(t, "ubuntu3", beside(capture("eth1", "udp port 6081", 2), "ip netns exec vm2 ping -c 2 -i 0.2 172.16.255.11 >/dev/null"))
+	if !strings.Contains(honest, "Geneve") || !strings.Contains(honest, "vni 0x"+key) {
+		t.Errorf("no geneve with vni 0x%s on the underlay:\n%s", key, honest)
+	}
+	lie := "ether src 02:ac:10:ff:00:66"
+	ping := "ip netns exec mallory ping -c 2 -i 0.2 -W 1 172.16.255.22 >/dev/null 2>&1 || true"
+	if leaves := on(t, "ubuntu2", beside(capture("mallory", lie, 1), ping)); !strings.Contains(leaves, "02:ac:10:ff:00:66") {
+		t.Errorf("no frame of mallory was seen leaving the guest:\n%s", leaves)
+	}
+	if tunnel := on(t, "ubuntu2", beside(capture("eth1", "udp port 6081", 50)+" | grep -i 02:ac:10:ff:00:66 || true", ping)); tunnel != "" {
+		t.Errorf("mallory's frames are in the tunnel:\n%s", tunnel)
+	}
+}
+
+// capture prints the frames that pass a device within a few seconds.
+func capture(device, filter string, count int) string {
+	return fmt.Sprintf("{ timeout 4 tcpdump -nn -e -l -c %d -i %s '%s' 2>/dev/null || true; }", count, device, filter)
+}
+
+// beside runs a command in the background of another.
+func beside(command, background string) string {
+	return "{ sleep 1; " + background + "; } & { " + command + "; }; wait"
 }
