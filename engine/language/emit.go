@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -30,13 +31,12 @@ func (x *evaluation) emit(s *stepDef, address string, ctx *hcl.EvalContext, runs
 	if s.needs != nil {
 		x.needs(&u, s.needs, ctx)
 	}
-	if s.told || failed || len(x.list) > mistakesBefore && Diagnostics(x.list[mistakesBefore:]).Failed() {
-		return
-	}
+	broken := s.told || failed || len(x.list) > mistakesBefore && Diagnostics(x.list[mistakesBefore:]).Failed()
 	if len(u.Unknown) == 0 && s.kind.validator {
-		if x.problems(s, u) {
-			return
-		}
+		broken = x.problems(s, u, broken) || broken
+	}
+	if broken {
+		return
 	}
 	if runs == undecided {
 		u.Unknown = append([]string{UnknownWhen}, u.Unknown...)
@@ -82,10 +82,15 @@ func (x *evaluation) needs(u *step.Unit, n *node, ctx *hcl.EvalContext) {
 	}
 }
 
-// problems asks the spec itself, and says whether it has mistakes.
-func (x *evaluation) problems(s *stepDef, u step.Unit) bool {
+// problems asks the spec itself, and says whether it has mistakes. Of a spec
+// that has others already, only what is said of the attributes that are right
+// so far counts: the rest may follow from those mistakes.
+func (x *evaluation) problems(s *stepDef, u step.Unit, broken bool) bool {
 	spec := reflect.New(reflect.TypeOf(s.kind.Spec))
 	if err := json.Unmarshal(u.Spec, spec.Interface()); err != nil {
+		if broken {
+			return true
+		}
 		if len(u.Secret) > 0 {
 			x.error(s.at, fmt.Sprintf("kind %q does not accept these attributes", s.kind.Name), detail("A sensitive value takes part, so the reason is not shown."))
 		} else {
@@ -94,6 +99,20 @@ func (x *evaluation) problems(s *stepDef, u step.Unit) bool {
 		return true
 	}
 	found := spec.Interface().(step.Validator).Validate()
+	if broken {
+		var given map[string]json.RawMessage
+		if err := json.Unmarshal(u.Spec, &given); err != nil {
+			panic("language: a spec that is no object: " + err.Error())
+		}
+		found = slices.DeleteFunc(found, func(p step.Problem) bool {
+			name := p.Path
+			if i := strings.IndexAny(name, ".["); i >= 0 {
+				name = name[:i]
+			}
+			_, ok := given[name]
+			return !ok
+		})
+	}
 	for _, p := range found {
 		message := p.Message
 		for _, secret := range u.Secret {

@@ -80,7 +80,7 @@ step "service" "s" { restart_on = step.package.p.version }`, `restart_on must na
 			tag    = 1 / 0
 		}`, `tag is divided by zero @5:13`, ""},
 		{"no such element", `step "file" "f" { content = role.central[3].name }`, `role.central has no element [3] @3:41`, ""},
-		{"missing, and nothing that follows from it", `step "ovs_port" "p" { mac = "x" }`, `kind "ovs_port" needs "bridge" @3:1`, ""},
+		{"missing, and nothing that follows from it", `step "ovs_port" "p" { mac = "02:00:00:00:00:01" }`, `kind "ovs_port" needs "bridge" @3:1`, ""},
 		{"computed key", `step "file" "f" { content = hosts["${host.address == "" ? "" : "bb"}"].name }`, `hosts has no "bb" @3:35`, `"b"`},
 		{"computed element", `step "file" "f" { content = role.compute[length(role.compute)].name }`, `role.compute has no element [2] @3:42`, ""},
 		{"null in a text", `step "file" "f" { content = "a${null}" }`, `invalid template interpolation value @3:33`, ""},
@@ -162,5 +162,17 @@ func TestMistakesOfFiles(t *testing.T) {
 				t.Errorf("got\n%s\nwant\n%s\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"), plainText(ds))
 			}
 		})
+	}
+}
+
+// TestMistakesBesideEachOther: a wrong type hides neither a value that no machine
+// takes nor what is missing.
+func TestMistakesBesideEachOther(t *testing.T) {
+	_, ds := tryLoad(inPlay(`step "ovs_port" "p" {
+		mac = "x"
+		tag = "five"
+	}`), Inputs{})
+	if len(ds) != 3 {
+		t.Errorf("%d diagnostics, want 3:\n%s", len(ds), plainText(ds))
 	}
 }
