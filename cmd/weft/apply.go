@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,6 +33,11 @@ hosts are not as they were.`,
 			if err != nil {
 				return err
 			}
+			if saved != nil {
+				if err := notWithPlan(cmd); err != nil {
+					return err
+				}
+			}
 			return apply(cmd.Context(), s, &f, args[0], saved)
 		},
 	}
@@ -56,17 +62,38 @@ func savedPlan(path string) (*run.Saved, error) {
 	return saved, err
 }
 
-func apply(ctx context.Context, s streams, f *flags, path string, saved *run.Saved) error {
-	playbook, read := path, os.ReadFile
-	if saved != nil {
-		playbook, read = saved.Playbook, replay(saved.Files)
-		f.inventories, f.varFiles, f.limit = saved.Inventories, saved.VarFiles, saved.Limit
-		f.tags, f.skipTags = saved.Tags, saved.SkipTags
-		f.vars = append(saved.Vars, f.vars...) // the secrets, given again
+// notWithPlan refuses the flags whose values are in a saved plan.
+func notWithPlan(cmd *cobra.Command) error {
+	for _, name := range []string{"inventory", "limit", "tags", "skip-tags", "var-file"} {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("--%s is in the saved plan and cannot be given with it: plan again", name)
+		}
 	}
-	p, err := load(s, f, playbook, read)
+	return nil
+}
+
+// fromPlan sets the flags that a saved plan holds. The values of sensitive
+// variables, which it does not hold, may have been given again.
+func (f *flags) fromPlan(saved *run.Saved) {
+	f.inventories, f.varFiles, f.limit = saved.Inventories, saved.VarFiles, saved.Limit
+	f.tags, f.skipTags = saved.Tags, saved.SkipTags
+	f.vars = append(slices.Clone(saved.Vars), f.vars...)
+}
+
+func apply(ctx context.Context, s streams, f *flags, path string, saved *run.Saved) error {
+	playbook, in, again := path, s.inputs(ctx), f.vars
+	if saved != nil {
+		playbook, in = saved.Playbook, replay(saved, in)
+		f.fromPlan(saved)
+	}
+	p, err := load(ctx, s, f, playbook, in)
 	if err != nil {
 		return err
+	}
+	for _, v := range again {
+		if name, _, _ := strings.Cut(v, "="); saved != nil && !p.Sensitive(name) {
+			return fmt.Errorf("variable %q is in the saved plan, only sensitive ones are given again: plan again", name)
+		}
 	}
 	screen, err := newScreen(s, f)
 	if err != nil {
@@ -79,13 +106,22 @@ func apply(ctx context.Context, s streams, f *flags, path string, saved *run.Sav
 	}
 	defer r.Close()
 	r.Plan(ctx)
-	if saved != nil {
-		if stale := saved.Stale(r.Planned()); len(stale) > 0 && r.Failures() == 0 {
-			r.Recap(ctx)
-			return fmt.Errorf("the plan is stale, nothing was changed:\n  %s\nplan again", strings.Join(stale, "\n  "))
+	if saved != nil && ctx.Err() == nil {
+		if stale := saved.Stale(r.Planned()); len(stale) > 0 {
+			return refused(ctx, s, r, fmt.Errorf("the plan is stale, nothing was changed:\n  %s\nplan again", strings.Join(stale, "\n  ")))
 		}
 	}
 	return carryOut(ctx, s, f, p, r, screen, saved != nil)
+}
+
+// refused ends a run that does not begin: as what its hosts came to, and with
+// status 1 where that is nothing.
+func refused(ctx context.Context, s streams, r *run.Run, why error) error {
+	code := r.Recap(ctx, run.Usage).Exit
+	if ctx.Err() == nil {
+		fmt.Fprintf(s.err, "weft: %v\n", why)
+	}
+	return exitWith(code)
 }
 
 // carryOut shows what is to change, asks unless it was reviewed, and does it.
@@ -97,11 +133,13 @@ func carryOut(ctx context.Context, s streams, f *flags, p *language.Program, r *
 	default:
 		if !f.yes && !reviewed { // else what changes is shown as it does
 			screen.plan(p, r.Planned())
-		}
-		ok, err := approved(s, f, reviewed)
-		if err != nil || !ok {
-			r.Recap(ctx)
-			return err
+			ok, err := approved(ctx, s, "change it?")
+			if err != nil {
+				return refused(ctx, s, r, err)
+			}
+			if !ok {
+				break
+			}
 		}
 		r.Apply(ctx)
 	}
@@ -109,15 +147,12 @@ func carryOut(ctx context.Context, s streams, f *flags, p *language.Program, r *
 }
 
 // approved asks whether to go on.
-func approved(s streams, f *flags, reviewed bool) (bool, error) {
-	if f.yes || reviewed {
-		return true, nil
-	}
+func approved(ctx context.Context, s streams, question string) (bool, error) {
 	if !s.interactive() {
-		return false, errors.New("there are changes and nobody to ask: say --yes, or apply a saved plan")
+		return false, errors.New("there is nobody to ask: say --yes, or apply a saved plan")
 	}
-	fmt.Fprint(s.err, "\nchange it? [y/N] ")
-	answer, err := s.line()
+	fmt.Fprintf(s.err, "\n%s [y/N] ", question)
+	answer, err := s.line(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"weft/engine/control/push"
 	"weft/engine/control/run"
@@ -19,6 +20,7 @@ type connector struct {
 	user   string
 	keys   []string
 	become *push.Become
+	sudo   bool                    // even where the inventory says no
 	log    func(host, line string) // may be nil
 }
 
@@ -52,7 +54,7 @@ func newConnector(s streams, f *flags, p *language.Program) (*connector, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &connector{dialer: dialer, images: images, user: f.user, keys: f.privateKeys, become: &push.Become{Password: sudo}}
+	c := &connector{dialer: dialer, images: images, user: f.user, keys: f.privateKeys, become: &push.Become{Password: sudo}, sudo: f.become}
 	if f.verbose >= 3 {
 		c.log = func(host, line string) { fmt.Fprintf(s.err, "%s: %s\n", host, line) }
 	}
@@ -77,22 +79,22 @@ func (s streams) asker() ssh.Ask {
 	if !s.interactive() {
 		return nil
 	}
-	return func(_ context.Context, q ssh.Question) (string, error) {
+	return func(ctx context.Context, q ssh.Question) (string, error) {
 		text := q.Text
 		if q.Host != "" {
 			text = q.Host + ": " + text
 		}
 		if !q.Echo {
-			return s.askSecret(text)
+			return s.askSecret(ctx, text)
 		}
 		fmt.Fprintf(s.err, "%s: ", text)
-		return s.line()
+		return s.line(ctx)
 	}
 }
 
 // Connect implements [run.Connector].
 func (c *connector) Connect(ctx context.Context, h *language.Host, first []wire.Request) (run.Conn, error) {
-	target := ssh.Target{Name: h.Name, Address: h.Address, Port: h.SSH.Port, User: h.SSH.User, IdentityFiles: append(h.SSH.IdentityFiles, c.keys...)}
+	target := ssh.Target{Name: h.Name, Address: h.Address, Port: h.SSH.Port, User: h.SSH.User, IdentityFiles: slices.Concat(h.SSH.IdentityFiles, c.keys)}
 	if c.user != "" {
 		target.User = c.user
 	}
@@ -101,7 +103,7 @@ func (c *connector) Connect(ctx context.Context, h *language.Host, first []wire.
 		return nil, unreachable(err)
 	}
 	options := push.Options{Images: c.images, Become: c.become, First: first}
-	if h.SSH.Become != nil && !*h.SSH.Become {
+	if h.SSH.Become != nil && !*h.SSH.Become && !c.sudo {
 		options.Become = nil
 	}
 	if c.log != nil {
@@ -140,7 +142,10 @@ type conn struct {
 
 func (c *conn) Write(requests ...wire.Request) error { return c.session.Requests.Write(requests...) }
 func (c *conn) Read() (wire.Event, error)            { return c.session.Events.Read() }
-func (c *conn) Close() error                         { return errors.Join(c.session.Close(), c.client.Close()) }
+
+// Close ends the connection and with it the session: the other way round, a
+// message that says so could wait for a host that is dead.
+func (c *conn) Close() error { return errors.Join(c.client.Close(), c.session.Close()) }
 
 // Reason is why the session ended, where that is known better than by the
 // broken stream.

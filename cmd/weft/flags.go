@@ -95,6 +95,7 @@ func fromEnvironment(cmd *cobra.Command, environment func(string) (string, bool)
 		if err := cmd.Flags().Set(fl.Name, value); err != nil {
 			mistake = fmt.Errorf("%s in the environment: %w", name, err)
 		}
+		fl.Changed = false // it was not typed
 	})
 	return mistake
 }

@@ -56,7 +56,7 @@ func labVerb(s streams, name, short string, do func(context.Context, streams, *t
 		Short: short,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := openLab(s, &f)
+			l, err := openLab(cmd.Context(), s, &f)
 			if err != nil {
 				return err
 			}
@@ -67,8 +67,8 @@ func labVerb(s streams, name, short string, do func(context.Context, streams, *t
 	return cmd
 }
 
-func openLab(s streams, f *flags) (*testlab.Lab, error) {
-	p, err := load(s, f, "", nil)
+func openLab(ctx context.Context, s streams, f *flags) (*testlab.Lab, error) {
+	p, err := load(ctx, s, f, "", s.inputs(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +156,8 @@ func labSSH(s streams) *cobra.Command {
 		Use:   "ssh -i INVENTORY HOST [-- PROGRAM...]",
 		Short: "Log in to a host of the lab with OpenSSH",
 		Args:  cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
-			l, err := openLab(s, &f)
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := openLab(cmd.Context(), s, &f)
 			if err != nil {
 				return err
 			}

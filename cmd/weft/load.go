@@ -1,32 +1,43 @@
 package main
 
 import (
-	"bufio"
-	"errors"
+	"context"
 	"fmt"
-	"io"
 	"os"
 	"strings"
-
-	"golang.org/x/term"
 
 	"weft/engine/control/view"
 	"weft/engine/language"
 	"weft/modules"
 )
 
+// inputs is where a configuration comes from, beside the flags.
+type inputs struct {
+	read        func(path string) ([]byte, error)
+	environment func(name string) (string, bool)
+	ask         func(name string, sensitive bool) (string, error) // nil where there is nobody to ask
+}
+
+// inputs are files, the environment, and who is at the terminal.
+func (s streams) inputs(ctx context.Context) inputs {
+	return inputs{os.ReadFile, s.environment, s.askVariable(ctx)}
+}
+
 // load reads a playbook (none where the path is empty) and the inventories, and
 // gives the variables their values. Mistakes are printed, all of them, and end
-// weft with status 1. Read is os.ReadFile but for a saved plan.
-func load(s streams, f *flags, playbook string, read func(string) ([]byte, error)) (*language.Program, error) {
-	config, diags := language.Load(modules.Kinds(), language.Sources{Playbook: playbook, Inventories: f.inventories, Read: read})
+// weft with status 1.
+func load(ctx context.Context, s streams, f *flags, playbook string, in inputs) (*language.Program, error) {
+	config, diags := language.Load(modules.Kinds(), language.Sources{Playbook: playbook, Inventories: f.inventories, Read: in.read})
 	if err := report(s, diags); err != nil {
 		return nil, err
 	}
 	program, diags := config.Bind(language.Inputs{
-		Flags: f.vars, Files: f.varFiles, Environment: s.environment,
-		Ask: s.askVariable(), Tags: f.tags, SkipTags: f.skipTags,
+		Flags: f.vars, Files: f.varFiles, Environment: in.environment,
+		Ask: in.ask, Tags: f.tags, SkipTags: f.skipTags,
 	})
+	if ctx.Err() != nil { // at a question
+		return nil, context.Cause(ctx)
+	}
 	if program != nil && playbook != "" {
 		diags = append(diags, program.Validate()...)
 	}
@@ -75,51 +86,4 @@ func selected(p *language.Program, f *flags) ([]string, error) {
 		return nil, fmt.Errorf("--limit %s leaves no host", strings.Join(f.limit, ","))
 	}
 	return hosts, nil
-}
-
-// interactive says whether there is somebody to ask.
-func (s streams) interactive() bool {
-	f, ok := s.in.(*os.File)
-	if ci, _ := s.environment("CI"); ci != "" {
-		return false
-	}
-	return ok && term.IsTerminal(int(f.Fd())) && view.IsTerminal(s.err)
-}
-
-// askVariable returns nil where there is nobody to ask.
-func (s streams) askVariable() func(name string, sensitive bool) (string, error) {
-	if !s.interactive() {
-		return nil
-	}
-	return func(name string, sensitive bool) (string, error) {
-		if sensitive {
-			return s.askSecret("var." + name)
-		}
-		fmt.Fprintf(s.err, "var.%s: ", name)
-		return s.line()
-	}
-}
-
-var errNobody = errors.New("there is no terminal to ask at")
-
-// askSecret reads a line without showing it.
-func (s streams) askSecret(prompt string) (string, error) {
-	if !s.interactive() {
-		return "", errNobody
-	}
-	fmt.Fprintf(s.err, "%s: ", prompt)
-	b, err := term.ReadPassword(int(s.in.(*os.File).Fd()))
-	fmt.Fprintln(s.err)
-	if err != nil {
-		return "", fmt.Errorf("read from the terminal: %w", err)
-	}
-	return string(b), nil
-}
-
-func (s streams) line() (string, error) {
-	line, err := bufio.NewReader(s.in).ReadString('\n')
-	if err != nil && !(errors.Is(err, io.EOF) && line != "") {
-		return "", fmt.Errorf("read from the terminal: %w", err)
-	}
-	return strings.TrimRight(line, "\r\n"), nil
 }

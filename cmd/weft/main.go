@@ -33,8 +33,12 @@ type streams struct {
 // ends a run cleanly, the second at once.
 func weft(args []string, in io.Reader, out, errs io.Writer, environment func(string) (string, bool)) run.Exit {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	forget := context.AfterFunc(ctx, func() {
+		stop() // from now on a signal kills
+		fmt.Fprintln(errs, "\nweft: stopping: what is under way ends first; a second interrupt waits for nothing")
+	})
 	defer stop()
-	context.AfterFunc(ctx, stop) // from now on a signal kills
+	defer forget()
 	s := streams{in, out, errs, environment}
 	cmd := rootCommand(s)
 	cmd.SetArgs(args)
@@ -45,6 +49,8 @@ func weft(args []string, in io.Reader, out, errs io.Writer, environment func(str
 		return run.OK
 	case errors.As(err, &exit):
 		return exit.code
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		return run.Interrupted
 	}
 	fmt.Fprintf(errs, "weft: %v\n", err)
 	return run.Usage

@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"os/user"
-	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -38,8 +39,8 @@ func planCommand(s streams) *cobra.Command {
 }
 
 func plan(ctx context.Context, s streams, f *flags, playbook, out string) error {
-	files := newRecorder(os.ReadFile)
-	p, err := load(s, f, playbook, files.read)
+	files := newRecorder(s.inputs(ctx))
+	p, err := load(ctx, s, f, playbook, files.inputs())
 	if err != nil {
 		return err
 	}
@@ -54,24 +55,29 @@ func plan(ctx context.Context, s streams, f *flags, playbook, out string) error 
 	}
 	defer r.Close()
 	r.Plan(ctx)
-	screen.plan(p, r.Planned())
-	recap := r.Recap(ctx)
-	if recap.Exit == run.OK && out != "" {
-		if err := savePlan(f, p, r, files, out); err != nil {
-			return err
+	var also []run.Exit
+	if ctx.Err() == nil {
+		screen.plan(p, r.Planned())
+		if f.detailedExit && r.Changes() {
+			also = append(also, run.Pending)
+		}
+		if out != "" {
+			if err := savePlan(f, p, r, files, out); err != nil {
+				screen.close()
+				fmt.Fprintf(s.err, "weft: %v\n", err)
+				also = append(also, run.Usage)
+			}
 		}
 	}
-	if recap.Exit == run.OK && f.detailedExit && r.Changes() {
-		return exitWith(run.Pending)
-	}
-	return exitWith(recap.Exit)
+	return exitWith(r.Recap(ctx, also...).Exit)
 }
 
 func savePlan(f *flags, p *language.Program, r *run.Run, files *recorder, out string) error {
 	saved := run.Saved{
-		Build: build(), Playbook: p.Playbook, Inventories: f.inventories, Files: files.all(),
-		Vars: insensitive(p, f.vars), VarFiles: f.varFiles, Limit: f.limit, Tags: f.tags, SkipTags: f.skipTags,
+		Build: build(), Playbook: p.Playbook, Inventories: f.inventories,
+		VarFiles: f.varFiles, Limit: f.limit, Tags: f.tags, SkipTags: f.skipTags,
 	}
+	saved.Files, saved.Vars, saved.Environment = files.secretless(p, f.vars, f.varFiles)
 	if err := saved.Save(r.Planned(), r.Failures()); err != nil {
 		return err
 	}
@@ -79,18 +85,6 @@ func savePlan(f *flags, p *language.Program, r *run.Run, files *recorder, out st
 		return fmt.Errorf("save the plan: %w", err)
 	}
 	return nil
-}
-
-// insensitive leaves out the variables whose values must not be written.
-func insensitive(p *language.Program, vars []string) []string {
-	var out []string
-	for _, v := range vars {
-		name, _, _ := strings.Cut(v, "=")
-		if !p.Sensitive(name) {
-			out = append(out, v)
-		}
-	}
-	return out
 }
 
 // newRun wires a program to SSH, and the run to the screen.
@@ -109,6 +103,10 @@ func newRun(s streams, f *flags, p *language.Program, intent wire.Intent, o run.
 	options := run.Options{
 		ID: run.NewID(time.Now()), Owner: owner() + " (" + what + ")", Table: modules.Kinds(),
 		Limit: limit, Forks: f.forks, LockTimeout: f.lockTimeout, Observer: o,
+	}
+	if intent == wire.Change {
+		// Who reads the output may go; what was begun on the hosts goes on.
+		signal.Ignore(syscall.SIGPIPE)
 	}
 	if f.noRollback {
 		options.OnFailure = language.Stop

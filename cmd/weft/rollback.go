@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,7 +10,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"weft/engine/control/run"
 	"weft/engine/wire"
 )
 
@@ -24,32 +24,7 @@ another hand changed since is reported and left. A run is named as weft runs
 lists it.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := load(s, &f, "", nil)
-			if err != nil {
-				return err
-			}
-			screen, err := newScreen(s, &f)
-			if err != nil {
-				return err
-			}
-			defer screen.close()
-			r, err := newRun(s, &f, p, wire.Change, screen, "weft rollback "+args[0])
-			if err != nil {
-				return err
-			}
-			defer r.Close()
-			if !f.yes {
-				ok, err := approved(s, &f, false)
-				if err != nil || !ok {
-					return err
-				}
-			}
-			err = r.Rollback(cmd.Context(), args[0])
-			code := r.Recap(cmd.Context()).Exit
-			if err != nil && code == run.OK {
-				return err
-			}
-			return exitWith(code)
+			return rollback(cmd.Context(), s, &f, args[0])
 		},
 	}
 	f.source(cmd.Flags())
@@ -61,6 +36,41 @@ lists it.`,
 	return cmd
 }
 
+func rollback(ctx context.Context, s streams, f *flags, id string) error {
+	p, err := load(ctx, s, f, "", s.inputs(ctx))
+	if err != nil {
+		return err
+	}
+	screen, err := newScreen(s, f)
+	if err != nil {
+		return err
+	}
+	defer screen.close()
+	r, err := newRun(s, f, p, wire.Change, screen, "weft rollback "+id)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	past, err := r.Find(ctx, id)
+	if err != nil {
+		return refused(ctx, s, r, err)
+	}
+	if !f.yes {
+		for _, p := range past {
+			fmt.Fprintf(s.err, "play %s: %s on %s\n", wire.Neutralise(p.Play), plural(p.Changed, "step"), strings.Join(p.Hosts, ", "))
+		}
+		ok, err := approved(ctx, s, "take it back?")
+		if err != nil {
+			return refused(ctx, s, r, err)
+		}
+		if !ok {
+			return exitWith(r.Recap(ctx).Exit)
+		}
+	}
+	r.Rollback(ctx, id, past)
+	return exitWith(r.Recap(ctx).Exit)
+}
+
 func runsCommand(s streams) *cobra.Command {
 	var f flags
 	cmd := &cobra.Command{
@@ -68,7 +78,7 @@ func runsCommand(s streams) *cobra.Command {
 		Short: "List the runs that the hosts' journals know",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, quiet, err := visit(s, &f, "weft runs")
+			r, quiet, err := visit(cmd.Context(), s, &f, "weft runs")
 			if err != nil {
 				return err
 			}

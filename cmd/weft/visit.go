@@ -1,9 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -41,12 +42,12 @@ func (q quiet) Observe(e run.Event) {
 func (q quiet) recap(r run.Recap) error { return exitWith(r.Exit) }
 
 // visit prepares a run that only looks at the hosts of the inventories.
-func visit(s streams, f *flags, what string) (*run.Run, quiet, error) {
+func visit(ctx context.Context, s streams, f *flags, what string) (*run.Run, quiet, error) {
 	q := quiet{view.NewText(s.err, s.environment, view.Verbosity(min(f.verbose, int(view.Everything))))}
 	if f.output != "text" && f.output != "json" {
 		return nil, q, fmt.Errorf("--output is text or json, not %q", f.output)
 	}
-	p, err := load(s, f, "", nil)
+	p, err := load(ctx, s, f, "", s.inputs(ctx))
 	if err != nil {
 		return nil, q, err
 	}
@@ -68,7 +69,7 @@ func factsCommand(s streams) *cobra.Command {
 		Short: "Print what playbooks can know of hosts, as JSON",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.limit = append(f.limit, args...)
-			r, q, err := visit(s, &f, "weft facts")
+			r, q, err := visit(cmd.Context(), s, &f, "weft facts")
 			if err != nil {
 				return err
 			}
@@ -99,7 +100,7 @@ func execCommand(s streams) *cobra.Command {
 shell. It is recorded nowhere and cannot be undone.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r, q, err := visit(s, &f, "weft exec")
+			r, q, err := visit(cmd.Context(), s, &f, "weft exec")
 			if err != nil {
 				return err
 			}
@@ -110,41 +111,48 @@ shell. It is recorded nowhere and cannot be undone.`,
 					results[host] = e.Exec
 				}
 			})
-			code := q.recap(r.Recap(cmd.Context()))
-			return errors.Join(printResults(s, &f, results), code)
+			recap := r.Recap(cmd.Context(), worstResult(results))
+			if err := printResults(s, &f, results); err != nil {
+				return err
+			}
+			return q.recap(recap)
 		},
 	}
 	f.visitor(cmd.Flags())
 	return cmd
 }
 
-// printResults prints what the program said on each host, and fails where it
-// failed on one.
+// worstResult is HostFailure where the program failed on a host.
+func worstResult(results map[string]*wire.ExecEvent) run.Exit {
+	for _, e := range results {
+		if e.Exit != 0 {
+			return run.HostFailure
+		}
+	}
+	return run.OK
+}
+
+// printResults prints what the program said on each host.
 func printResults(s streams, f *flags, results map[string]*wire.ExecEvent) error {
 	if f.output == "json" {
-		if err := printJSON(s, results); err != nil {
-			return err
+		type result struct {
+			Stdout string `json:"stdout"`
+			Stderr string `json:"stderr"`
+			Exit   int    `json:"exit"`
 		}
+		byHost := map[string]result{}
+		for h, e := range results {
+			byHost[h] = result{string(e.Stdout), string(e.Stderr), e.Exit}
+		}
+		return printJSON(s, byHost)
 	}
-	hosts := make([]string, 0, len(results))
-	for h := range results {
-		hosts = append(hosts, h)
-	}
-	slices.Sort(hosts)
-	code := run.OK
-	for _, h := range hosts {
+	for _, h := range slices.Sorted(maps.Keys(results)) {
 		e := results[h]
-		if e.Exit != 0 {
-			code = run.HostFailure
-		}
-		if f.output == "json" {
-			continue
-		}
-		if len(hosts) > 1 || e.Exit != 0 {
+		if len(results) > 1 || e.Exit != 0 {
 			fmt.Fprintf(s.out, "%s (exit %d)\n", h, e.Exit)
 		}
 		fmt.Fprint(s.out, wire.Neutralise(string(e.Stdout)))
 		fmt.Fprint(s.err, wire.Neutralise(string(e.Stderr)))
 	}
-	return exitWith(code)
+	return nil
 }

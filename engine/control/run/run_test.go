@@ -2,6 +2,7 @@ package run
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -230,9 +231,15 @@ func TestRollbackGoesBackwards(t *testing.T) {
 	r := New(f.program(""), f, wire.Change, back)
 	defer r.Close()
 	f.events = nil
-	if err := r.Rollback(context.Background(), o.ID); err != nil {
+	past, err := r.Find(context.Background(), o.ID)
+	if err != nil {
 		t.Fatal(err)
 	}
+	want := []Past{{"two", 1, []string{"b", "c"}, 2}, {"one", 0, []string{"a"}, 2}}
+	if !reflect.DeepEqual(past, want) {
+		t.Errorf("found %+v, want %+v", past, want)
+	}
+	r.Rollback(context.Background(), o.ID, past)
 	if recap := r.Recap(context.Background()); recap.Exit != OK || recap.Hosts["a"].RolledBack != 2 {
 		t.Errorf("%+v", recap)
 	}
@@ -246,8 +253,8 @@ func TestRollbackGoesBackwards(t *testing.T) {
 	if len(order) != 4 || !strings.HasPrefix(order[3], "a ") || !strings.HasPrefix(order[2], "a ") {
 		t.Errorf("order of undo: %v", order)
 	}
-	if err := r.Rollback(context.Background(), "20260101T000000Z-000000"); err == nil {
-		t.Error("a run that nobody knows was taken back")
+	if _, err := r.Find(context.Background(), "20260101T000000Z-000000"); err == nil {
+		t.Error("a run that nobody knows was found")
 	}
 }
 

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,8 +21,9 @@ type Saved struct {
 	Build       string            `json:"build"`
 	Playbook    string            `json:"playbook"`
 	Inventories []string          `json:"inventories"`
-	Files       map[string][]byte `json:"files"` // every file that was read
-	Vars        []string          `json:"vars"`  // name=value, without the sensitive ones
+	Files       map[string][]byte `json:"files"`                 // every file that was read; those of variables without the sensitive ones
+	Vars        []string          `json:"vars"`                  // name=value, without the sensitive ones
+	Environment map[string]string `json:"environment,omitempty"` // variables from there, the same
 	VarFiles    []string          `json:"var_files"`
 	Limit       []string          `json:"limit"`
 	Tags        []string          `json:"tags"`
@@ -77,20 +79,28 @@ func (s *Saved) Encode() []byte {
 // ErrNoPlan says that a file is not a saved plan, and so perhaps a playbook.
 var ErrNoPlan = errors.New("not a saved plan")
 
-// DecodeSaved reads a saved plan of the same build of weft.
+// DecodeSaved reads a saved plan of the same build of weft. A file that is not
+// JSON at all is [ErrNoPlan].
 func DecodeSaved(b []byte, build string) (*Saved, error) {
-	var s Saved
-	if err := json.Unmarshal(b, &s); err != nil || s.Format != savedFormat {
-		return nil, ErrNoPlan
+	if !bytes.HasPrefix(bytes.TrimSpace(b), []byte("{")) {
+		return nil, ErrNoPlan // no playbook begins like that
 	}
-	if s.Build != build {
+	var s Saved
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, fmt.Errorf("the saved plan is broken (%w): plan again", err)
+	}
+	switch {
+	case s.Format != savedFormat:
+		return nil, errors.New("it is JSON, but not a plan that this weft saved")
+	case s.Build != build:
 		return nil, fmt.Errorf("the plan was saved by weft %s and this is weft %s: plan again", s.Build, build)
 	}
 	return &s, nil
 }
 
 // Stale compares a fresh plan pass with the saved one, and says what is another
-// than was reviewed; empty where nothing is.
+// than was reviewed; empty where nothing is. Hosts that were not reached are not
+// judged: nothing is changed there either.
 func (s *Saved) Stale(planned map[string][]Planned) []string {
 	var out []string
 	for host, steps := range planned {
@@ -99,11 +109,6 @@ func (s *Saved) Stale(planned map[string][]Planned) []string {
 			now = append(now, savedStep(p))
 		}
 		out = append(out, stale(host, s.Steps[host], now)...)
-	}
-	for host := range s.Steps {
-		if _, ok := planned[host]; !ok {
-			out = append(out, host+" is not in the inventory any more")
-		}
 	}
 	slices.Sort(out)
 	return out

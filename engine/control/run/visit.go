@@ -39,44 +39,59 @@ func (r *Run) Runs(ctx context.Context) map[string][]wire.RunEvent {
 	return out
 }
 
-// Rollback takes a run back on every host in scope: its plays in reverse, each
-// on all of its hosts before the one before it begins. What the run did is read
-// from the hosts' own journals; playbooks are not needed. It returns an error
-// where no host knows the run.
-func (r *Run) Rollback(ctx context.Context, id string) error {
-	plays, known := map[string]wire.PlayChange{}, 0
-	by := map[string][]string{} // hosts by play
+// Past is what a run did in a play, as the journals of its hosts know it.
+type Past struct {
+	Play    string
+	Index   int      // of the play in its playbook
+	Hosts   []string // that remember it, in order
+	Changed int      // steps whose change is still in force, on all of them
+}
+
+// Find asks every host in scope what a run did. The plays come in reverse: the
+// order in which they are taken back. It returns an error where no host that
+// was reached knows the run.
+func (r *Run) Find(ctx context.Context, id string) ([]Past, error) {
+	plays, known := map[string]*Past{}, false
 	for host, runs := range r.Runs(ctx) {
 		for _, run := range runs {
 			if run.Run != id {
 				continue
 			}
-			known++
+			known = true
 			for _, p := range run.Plays {
-				plays[p.Name] = p
-				by[p.Name] = append(by[p.Name], host)
+				if plays[p.Name] == nil {
+					plays[p.Name] = &Past{Play: p.Name, Index: p.Index}
+				}
+				past := plays[p.Name]
+				past.Hosts, past.Changed = append(past.Hosts, host), past.Changed+p.Changed
 			}
 		}
 	}
-	if known == 0 {
-		return fmt.Errorf("no host that was reached knows the run %s; `weft runs` lists what they know", id)
+	if !known {
+		return nil, fmt.Errorf("no host that was reached knows the run %s; `weft runs` lists what they know", id)
 	}
-	order := make([]wire.PlayChange, 0, len(plays))
+	out := make([]Past, 0, len(plays))
 	for _, p := range plays {
-		order = append(order, p)
+		slices.Sort(p.Hosts)
+		out = append(out, *p)
 	}
-	slices.SortFunc(order, func(a, b wire.PlayChange) int { return cmp.Compare(b.Index, a.Index) })
-	for _, p := range order {
+	slices.SortFunc(out, func(a, b Past) int { return cmp.Or(cmp.Compare(b.Index, a.Index), cmp.Compare(a.Play, b.Play)) })
+	return out, nil
+}
+
+// Rollback takes a run back on the hosts that Find has found: its plays in
+// reverse, each on all of its hosts before the one before it begins. What the
+// run did is read from the hosts' own journals; playbooks are not needed.
+func (r *Run) Rollback(ctx context.Context, id string, past []Past) {
+	for _, p := range past {
 		if ctx.Err() != nil {
-			break
+			return
 		}
-		r.rollbackPlay(ctx, id, p.Name, by[p.Name])
+		r.rollbackPlay(ctx, id, p.Play, p.Hosts)
 	}
-	return nil
 }
 
 func (r *Run) rollbackPlay(ctx context.Context, id, play string, hosts []string) {
-	slices.Sort(hosts)
 	r.tell(Event{Type: PlayBegan, Play: play, Phase: Undoing, Hosts: hosts})
 	members := make([]*member, len(hosts))
 	for i, h := range hosts {
