@@ -100,6 +100,34 @@ func TestInterruptInEachPhase(t *testing.T) {
 	}
 }
 
+func TestInterruptWhileAnotherHasTheLease(t *testing.T) {
+	f := newFleet(t)
+	p := f.program(`play "p" {
+		hosts = role.first
+		step "note" "/x" { text = "x" }
+	}`)
+	holder := New(p, f, wire.Change, f.options())
+	holder.Plan(context.Background())
+	defer holder.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	f.events = nil
+	o := f.options()
+	o.LockTimeout = time.Minute
+	o.Observer = interrupter{f, func(e Event) bool { return e.Type == HostWaiting }, cancel}
+	r := New(p, f, wire.Change, o)
+	r.Plan(ctx)
+	if recap := r.Recap(ctx); recap.Exit != Interrupted || recap.Hosts["a"] != (Count{}) {
+		t.Errorf("%+v", recap)
+	}
+	r.Close()
+	for _, e := range f.events {
+		if e.Type == HostFailed {
+			t.Errorf("told as a failure: %s", e.Error)
+		}
+	}
+}
+
 func TestBatches(t *testing.T) {
 	playbook := func(attributes string) string {
 		return `play "p" {

@@ -103,17 +103,17 @@ func (m *member) connect(ctx context.Context, facts bool, requests ...wire.Reque
 	if m.intent == wire.Change {
 		go s.beat(r.opts.LeaseTime / 3) // the first requests may take long too
 	}
-	return m.hear(Planning, "", func(each func(wire.Event)) error { return s.await(ctx, each) })
+	return m.hear(ctx, Planning, "", func(each func(wire.Event)) error { return s.await(ctx, each) })
 }
 
 // call speaks to the host and takes in what it answers. An error has been told
 // to the observer already.
 func (m *member) call(ctx context.Context, phase Phase, play string, requests ...wire.Request) error {
-	return m.hear(phase, play, func(each func(wire.Event)) error { return m.session.call(ctx, each, requests...) })
+	return m.hear(ctx, phase, play, func(each func(wire.Event)) error { return m.session.call(ctx, each, requests...) })
 }
 
 // hear takes in what a conversation brings, and what became of it.
-func (m *member) hear(phase Phase, play string, converse func(each func(wire.Event)) error) error {
+func (m *member) hear(ctx context.Context, phase Phase, play string, converse func(each func(wire.Event)) error) error {
 	var broken error
 	err := converse(func(e wire.Event) {
 		if err := m.take(phase, play, e); err != nil && broken == nil {
@@ -124,6 +124,8 @@ func (m *member) hear(phase Phase, play string, converse func(each func(wire.Eve
 	switch {
 	case m.exit == Locked:
 		return errLocked
+	case errors.As(err, &refused) && phase == Planning && ctx.Err() != nil:
+		m.out(Interrupted) // a wait for the lease ends like that
 	case errors.As(err, &refused):
 		m.fail(phase, err)
 	case err != nil:
