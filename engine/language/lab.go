@@ -20,8 +20,6 @@ func (b *binder) lab() {
 	b.Lab = &Lab{Name: block.Labels[0]}
 	if e := attribute(block.Body, "image"); e != nil {
 		b.Lab.Image = text(e, ctx, "image", &b.mistakes)
-	} else {
-		b.error(block.DefRange(), fmt.Sprintf("lab %q says no image", b.Lab.Name), hint(`write image = "debian-12"`))
 	}
 	if e := attribute(block.Body, "repository"); e != nil {
 		b.Lab.Repository = texts(e, ctx, "repository", &b.mistakes)

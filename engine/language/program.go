@@ -80,7 +80,7 @@ type NIC struct {
 // Lab is what `weft lab` boots.
 type Lab struct {
 	Name  string
-	Image string // "debian-12"
+	Image string // "debian-12"; empty for the release of the machine itself
 	// Repository are the packages, with what they depend on, that the
 	// lab's local repository offers.
 	Repository []string
