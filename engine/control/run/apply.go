@@ -45,7 +45,7 @@ func (r *Run) Apply(ctx context.Context) {
 // firstChange is the index of the first play that changes anything in scope.
 func (r *Run) firstChange() int {
 	changing := map[string]bool{}
-	for _, m := range r.members {
+	for _, m := range live(r.members) {
 		for _, s := range m.planned {
 			if changes(s) {
 				changing[s.Play] = true

@@ -71,9 +71,10 @@ func (m *member) isOut() bool {
 	return m.failed
 }
 
-// changes says whether the plan pass found anything to do, or could not tell.
+// changes says whether the plan pass found anything to do, or could not tell. On
+// a host that failed in it nothing will be done.
 func (m *member) changes() bool {
-	return slices.ContainsFunc(m.planned, changes)
+	return !m.isOut() && slices.ContainsFunc(m.planned, changes)
 }
 
 func changes(p Planned) bool {

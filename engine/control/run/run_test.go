@@ -360,3 +360,31 @@ func TestWhatIsDecidedOnTheWay(t *testing.T) {
 	}
 	f.holds("a:/after=there is none", "a:/each0=0", "a:/each1=1", "a:/x=ab")
 }
+
+func TestHostThatCannotBeChecked(t *testing.T) {
+	f := newFleet(t)
+	p := f.program(`play "p" {
+		hosts = role.other
+		step "note" "/x" { text = "x" }
+	}`)
+	script := &scripted{func(host string, q wire.Request) ([]wire.Event, error) {
+		switch {
+		case q.Check != nil && host == "b":
+			return []wire.Event{said("note./x", wire.Failed)}, nil
+		case q.Check != nil:
+			return []wire.Event{said("note./x", wire.Converged)}, nil
+		}
+		return nil, nil
+	}}
+	r := New(p, script, wire.Change, f.options())
+	defer r.Close()
+	r.Plan(context.Background())
+	if r.Changes() {
+		t.Error("there is something to change where nothing can be done")
+	}
+	r.Prove(context.Background())
+	recap := r.Recap(context.Background())
+	if recap.Exit != HostFailure || recap.Hosts["b"] != (Count{Failed: 1}) || recap.Hosts["c"] != (Count{OK: 1}) {
+		t.Errorf("%+v", recap)
+	}
+}

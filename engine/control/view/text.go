@@ -45,7 +45,7 @@ func NewText(out io.Writer, environment func(string) (string, bool), v Verbosity
 		f := out.(*os.File)
 		size = func() (int, int) {
 			w, h, err := term.GetSize(int(f.Fd()))
-			if err != nil {
+			if err != nil || w == 0 { // a terminal may not know
 				return 80, 24
 			}
 			return w, h
