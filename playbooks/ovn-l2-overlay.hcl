@@ -184,7 +184,7 @@ play "packets" {
 
   step "probe_ping" "full_size" {
     tags          = ["probe"]
-    for_each      = local.pairs[host.name]
+    for_each      = try(local.pairs[host.name], {})
     namespace     = each.value.from
     target        = each.value.to
     size          = var.mtu - 28 # less the headers of IPv4 and ICMP
