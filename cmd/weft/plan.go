@@ -89,6 +89,9 @@ func savePlan(f *flags, p *language.Program, r *run.Run, files *recorder, out st
 
 // newRun wires a program to SSH, and the run to the screen.
 func newRun(s streams, f *flags, p *language.Program, intent wire.Intent, o run.Observer, what string) (*run.Run, error) {
+	if f.forks < 1 {
+		return nil, fmt.Errorf("--forks is at least 1, not %d", f.forks)
+	}
 	limit, err := selected(p, f)
 	if err != nil {
 		return nil, err

@@ -367,7 +367,7 @@ func TestHostThatCannotBeChecked(t *testing.T) {
 		hosts = role.other
 		step "note" "/x" { text = "x" }
 	}`)
-	script := &scripted{func(host string, q wire.Request) ([]wire.Event, error) {
+	script := &scripted{answer: func(host string, q wire.Request) ([]wire.Event, error) {
 		switch {
 		case q.Check != nil && host == "b":
 			return []wire.Event{said("note./x", wire.Failed)}, nil

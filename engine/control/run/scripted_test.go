@@ -18,6 +18,7 @@ type scripted struct {
 	// answer returns the events of a request; nil events are those of a host
 	// that is converged.
 	answer func(host string, r wire.Request) ([]wire.Event, error)
+	beats  chan struct{} // told of heartbeats; may be nil
 }
 
 // What answer may return as well.
@@ -43,7 +44,13 @@ func (s *scripted) Connect(_ context.Context, h *language.Host, first []wire.Req
 func (c *scriptedConn) Write(requests ...wire.Request) error {
 	for _, r := range requests {
 		switch {
-		case r.Heartbeat != nil, r.Stop != nil:
+		case r.Heartbeat != nil:
+			select {
+			case c.script.beats <- struct{}{}:
+			default:
+			}
+			continue
+		case r.Stop != nil:
 			continue
 		case r.Hello != nil:
 			c.events <- wire.Event{ID: r.ID, Hello: &wire.HelloEvent{}}
@@ -157,7 +164,7 @@ func TestEveryOutcome(t *testing.T) {
 				step "note" "/x" { text = "x" }
 				step "note" "/y" { text = "y" }
 			}`)
-			r := New(p, &scripted{func(_ string, r wire.Request) ([]wire.Event, error) {
+			r := New(p, &scripted{answer: func(_ string, r wire.Request) ([]wire.Event, error) {
 				switch {
 				case r.Check != nil:
 					return []wire.Event{said(x1, wire.Planned), said(y1, wire.Converged)}, nil
@@ -198,7 +205,7 @@ func TestWorst(t *testing.T) {
 // A runner that hangs costs its goodbye a moment, and no more.
 func TestGoodbyeHasADeadline(t *testing.T) {
 	f := newFleet(t)
-	script := &scripted{func(string, wire.Request) ([]wire.Event, error) { return nil, errHang }}
+	script := &scripted{answer: func(string, wire.Request) ([]wire.Event, error) { return nil, errHang }}
 	conn, err := script.Connect(context.Background(), f.program("").Hosts[0], nil)
 	if err != nil {
 		t.Fatal(err)
@@ -213,5 +220,42 @@ func TestGoodbyeHasADeadline(t *testing.T) {
 	case <-gone:
 	case <-time.After(5 * time.Second):
 		t.Fatal("it waits for ever")
+	}
+}
+
+// The lease is kept while the first answer is still on its way, and while
+// nothing is asked.
+func TestHeartbeatBeforeTheFirstAnswer(t *testing.T) {
+	f := newFleet(t)
+	p := f.program(`play "p" {
+		hosts = role.first
+		step "note" "/x" { text = "x" }
+	}`)
+	answered := make(chan struct{})
+	script := &scripted{beats: make(chan struct{}), answer: func(_ string, q wire.Request) ([]wire.Event, error) {
+		if q.Check != nil {
+			return nil, errHang
+		}
+		return nil, nil
+	}}
+	o := f.options()
+	o.LeaseTime = 3 * time.Millisecond
+	r := New(p, script, wire.Change, o)
+	go func() {
+		r.Plan(context.Background())
+		close(answered)
+	}()
+	for range 3 {
+		select {
+		case <-script.beats:
+		case <-time.After(5 * time.Second):
+			t.Fatal("no heartbeat")
+		}
+	}
+	r.Close() // also ends what hangs
+	select {
+	case <-answered:
+	case <-time.After(10 * time.Second):
+		t.Fatal("the plan hangs")
 	}
 }
