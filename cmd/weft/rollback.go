@@ -16,15 +16,20 @@ import (
 func rollbackCommand(s streams) *cobra.Command {
 	var f flags
 	cmd := &cobra.Command{
-		Use:   "rollback RUN -i INVENTORY",
-		Short: "Take a run back, from the hosts' own journals",
-		Long: `Rollback takes back what a run changed, on any later day: its plays in reverse,
-each step in reverse, from what the hosts' journals say was found before. What
-another hand changed since is reported and left. A run is named as weft runs
-lists it.`,
-		Args: cobra.ExactArgs(1),
+		Use:   "rollback RUN... -i INVENTORY",
+		Short: "Take runs back, from the hosts' own journals",
+		Long: `Rollback takes back what runs changed, on any later day: the last run first, its
+plays in reverse, each step in reverse, from what the hosts' journals say was
+found before. What another hand changed since is reported and left. Runs are named
+as weft runs lists them.
+
+A run on which a later one has built is not taken back alone: every host is asked
+first, and nothing moves where one refuses. Runs that are named together go
+together: an object that several of them changed goes back at once to what the
+first of them found.`,
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return rollback(cmd.Context(), s, &f, args[0])
+			return rollback(cmd.Context(), s, &f, args)
 		},
 	}
 	f.source(cmd.Flags())
@@ -36,7 +41,7 @@ lists it.`,
 	return cmd
 }
 
-func rollback(ctx context.Context, s streams, f *flags, id string) error {
+func rollback(ctx context.Context, s streams, f *flags, ids []string) error {
 	p, err := load(ctx, s, f, "", s.inputs(ctx))
 	if err != nil {
 		return err
@@ -46,18 +51,18 @@ func rollback(ctx context.Context, s streams, f *flags, id string) error {
 		return err
 	}
 	defer screen.close()
-	r, err := newRun(s, f, p, wire.Change, screen, "weft rollback "+id)
+	r, err := newRun(s, f, p, wire.Change, screen, "weft rollback "+strings.Join(ids, " "))
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	past, err := r.Find(ctx, id)
+	past, err := r.Find(ctx, ids...)
 	if err != nil {
 		return refused(ctx, s, r, err)
 	}
 	if !f.yes {
-		for _, p := range past {
-			fmt.Fprintf(s.err, "play %s: %s on %s\n", wire.Neutralise(p.Play), plural(p.Changed, "step"), strings.Join(p.Hosts, ", "))
+		for _, p := range past.Plays {
+			fmt.Fprintf(s.err, "run %s, play %s: %s on %s\n", wire.Neutralise(p.Run), wire.Neutralise(p.Play), plural(p.Changed, "step"), strings.Join(p.Hosts, ", "))
 		}
 		ok, err := approved(ctx, s, "take it back?")
 		if err != nil {
@@ -67,7 +72,7 @@ func rollback(ctx context.Context, s streams, f *flags, id string) error {
 			return exitWith(r.Recap(ctx).Exit)
 		}
 	}
-	r.Rollback(ctx, id, past)
+	r.Rollback(ctx, past)
 	return exitWith(r.Recap(ctx).Exit)
 }
 
@@ -95,8 +100,10 @@ func runsCommand(s streams) *cobra.Command {
 	return cmd
 }
 
-// printRuns is a line a run, the newest first.
+// printRuns is a line a run, the newest first. Its state is the first that it
+// has on any host.
 func printRuns(s streams, byHost map[string][]wire.RunEvent) error {
+	states := []string{"open", "done", "conflict", "undone"}
 	type row struct {
 		wire.RunEvent
 		hosts []string
@@ -109,7 +116,7 @@ func printRuns(s streams, byHost map[string][]wire.RunEvent) error {
 			}
 			r := rows[e.Run]
 			r.Changed, r.Undone = r.Changed+e.Changed, r.Undone+e.Undone
-			if e.State == "open" || r.State == "undone" {
+			if slices.Index(states, e.State) < slices.Index(states, r.State) {
 				r.State = e.State
 			}
 			r.hosts = append(r.hosts, host)

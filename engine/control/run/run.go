@@ -55,7 +55,7 @@ func NewID(now time.Time) string {
 	if _, err := rand.Read(tail[:]); err != nil {
 		panic("run: no randomness: " + err.Error())
 	}
-	return now.UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(tail[:])
+	return now.UTC().Format("20060102T150405.000Z") + "-" + hex.EncodeToString(tail[:])
 }
 
 // A Run is one program on its way to its hosts. Its methods are called in

@@ -2,7 +2,7 @@ package run
 
 import (
 	"context"
-	"reflect"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -235,11 +235,11 @@ func TestRollbackGoesBackwards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Past{{"two", 1, []string{"b", "c"}, 2}, {"one", 0, []string{"a"}, 2}}
-	if !reflect.DeepEqual(past, want) {
-		t.Errorf("found %+v, want %+v", past, want)
+	found := fmt.Sprint(past.Plays[0].Play, past.Plays[0].Hosts, past.Plays[0].Changed, " ", past.Plays[1].Play, past.Plays[1].Hosts, past.Plays[1].Changed)
+	if want := "two[b c] 2 one[a] 2"; found != want {
+		t.Errorf("found %s, want %s", found, want)
 	}
-	r.Rollback(context.Background(), o.ID, past)
+	r.Rollback(context.Background(), past)
 	if recap := r.Recap(context.Background()); recap.Exit != OK || recap.Hosts["a"].RolledBack != 2 {
 		t.Errorf("%+v", recap)
 	}
@@ -387,4 +387,54 @@ func TestHostThatCannotBeChecked(t *testing.T) {
 	if recap.Exit != HostFailure || recap.Hosts["b"] != (Count{Failed: 1}) || recap.Hosts["c"] != (Count{OK: 1}) {
 		t.Errorf("%+v", recap)
 	}
+}
+
+func TestRollbackIsRefusedAsAWhole(t *testing.T) {
+	f := newFleet(t)
+	first, second := f.options(), f.options()
+	first.ID, second.ID = NewID(time.Now().Add(-time.Hour)), NewID(time.Now())
+	f.apply(f.program(chain), first)
+	f.apply(f.program(`play "p" {
+		hosts = role.first
+		step "note" "/y" { text = "another" }
+	}`), second)
+	r := New(f.program(""), f, wire.Change, f.options())
+	defer r.Close()
+	f.events = nil
+	if _, err := r.Find(context.Background(), first.ID); err == nil {
+		t.Error("a run that a later one built on may be taken back")
+	}
+	if recap := r.Recap(context.Background()); recap.Exit != HostFailure {
+		t.Errorf("exit %d", recap.Exit)
+	}
+	if !slices.ContainsFunc(f.events, func(e Event) bool { return e.Type == HostFailed && strings.Contains(e.Error, second.ID) }) {
+		t.Error("nobody said which run is in the way")
+	}
+	f.holds("a:/x=hello", "a:/y=another", "b:/z=a has length 5", "c:/z=a has length 5")
+}
+
+// TestRunsGoBackTogether is a build, a drift on one host, its repair, and the way
+// back to where it all began.
+func TestRunsGoBackTogether(t *testing.T) {
+	f := newFleet(t)
+	f.machine("b").WriteFile("/z", "before")
+	p := f.program(chain)
+	build := f.options()
+	f.apply(p, build)
+	f.machine("b").WriteFile("/z", "drift")
+	repair := f.options()
+	repair.ID = NewID(time.Now().Add(time.Hour))
+	f.apply(p, repair)
+
+	r := New(f.program(""), f, wire.Change, f.options())
+	defer r.Close()
+	past, err := r.Find(context.Background(), build.ID, repair.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Rollback(context.Background(), past)
+	if recap := r.Recap(context.Background()); recap.Exit != OK {
+		t.Errorf("%+v", recap)
+	}
+	f.holds("b:/z=before")
 }
