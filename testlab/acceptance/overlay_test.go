@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"weft/engine/control/run"
 )
 
 var hosts = []string{"ubuntu1", "ubuntu2", "ubuntu3"}
@@ -46,8 +48,28 @@ func TestOverlay(t *testing.T) {
 		}
 	})
 
+	runs := []string{first.Run}
+	t.Run("drift", func(t *testing.T) {
+		for _, d := range drifts {
+			t.Run(d.what, func(t *testing.T) {
+				on(t, d.host, d.command)
+				repair := converged(t, overlay, "-i", inventory)
+				if n := changed(repair); n != 1 {
+					t.Errorf("%d steps changed, want the one that drifted", n)
+				}
+				runs = append(runs, repair.Run)
+			})
+		}
+		overlayWorks(t)
+		unchanged(t)
+	})
+
 	t.Run("rollback to bare hosts", func(t *testing.T) {
-		must(t, "rollback", "-y", first.Run, "-i", inventory)
+		if r := weft(t, "rollback", "-y", first.Run, "-i", inventory); r.exit != int(run.HostFailure) {
+			t.Errorf("a run that repairs built on was taken back alone: exit %d\n%s%s", r.exit, r.stdout, r.stderr)
+		}
+		overlayWorks(t)
+		must(t, append([]string{"rollback", "-y", "-i", inventory}, runs...)...)
 		for _, h := range hosts {
 			if d := cmp.Diff(found[h], on(t, h, bare)); d != "" {
 				t.Errorf("%s is not as it was found:\n%s", h, d)
@@ -58,19 +80,6 @@ func TestOverlay(t *testing.T) {
 	t.Run("again from there", func(t *testing.T) {
 		converged(t, overlay, "-i", inventory)
 		overlayWorks(t)
-	})
-
-	t.Run("drift", func(t *testing.T) {
-		for _, d := range drifts {
-			t.Run(d.what, func(t *testing.T) {
-				on(t, d.host, d.command)
-				if n := changed(converged(t, overlay, "-i", inventory)); n != 1 {
-					t.Errorf("%d steps changed, want the one that drifted", n)
-				}
-			})
-		}
-		overlayWorks(t)
-		unchanged(t)
 	})
 
 	t.Run("cold boot", func(t *testing.T) {
