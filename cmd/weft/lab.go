@@ -173,6 +173,7 @@ func labSSH(s streams) *cobra.Command {
 		},
 	}
 	f.source(cmd.Flags())
+	cmd.Flags().SetInterspersed(false) // what follows the host is the program's
 	return cmd
 }
 

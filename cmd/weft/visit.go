@@ -119,6 +119,7 @@ shell. It is recorded nowhere and cannot be undone.`,
 		},
 	}
 	f.visitor(cmd.Flags())
+	cmd.Flags().SetInterspersed(false) // what follows the program is its own
 	return cmd
 }
 
