@@ -17,9 +17,9 @@ what it did, proves it with packets, and takes back what failed.
 Exit status: 0 ok, 1 usage or configuration, 2 changes pending (with
 --detailed-exitcode), 3 a host failed, 4 unreachable, 5 rolled back, 6 locked by
 another run, 7 a probe failed, 130 interrupted.`,
+		Version:       build(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			return fromEnvironment(cmd, s.environment)
 		},

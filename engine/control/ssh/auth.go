@@ -222,7 +222,7 @@ func (l *login) keepBanner(message string) error {
 func (l *login) refused(err error) *Error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	says := fmt.Sprintf("it lets %s not in", l.s.User)
+	says := fmt.Sprintf("it refuses the login of %s", l.s.User)
 	if len(l.allowed) > 0 {
 		says += "; it takes " + strings.Join(l.allowed, ", ")
 	}
