@@ -226,3 +226,24 @@ func (l *Lab) writeUp(t *testing.T) string {
 	}
 	return path
 }
+
+// TestDownAfterIPNetns: ip-netns(8) makes /run/netns a mount of its own where
+// nobody has, and must not lock our names in below it.
+func TestDownAfterIPNetns(t *testing.T) {
+	lab := openLab(t, 1)
+	if err := lab.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other := "beside-" + lab.spec.Name
+	for _, verb := range []string{"add", "delete"} {
+		if out, err := exec.Command("ip", "netns", verb, other).CombinedOutput(); err != nil {
+			t.Fatalf("ip netns %s: %v: %s", verb, err, out)
+		}
+	}
+	if err := lab.Down(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if left := lab.traces(t); len(left) > 0 {
+		t.Errorf("left behind: %v", left)
+	}
+}

@@ -60,7 +60,7 @@ func makeNetns(name string) error {
 	if err := removeNetns(name); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
+	if err := shareNetnsDir(); err != nil {
 		return fmt.Errorf("make the directory of network namespaces: %w", err)
 	}
 	if err := os.WriteFile(netnsPath(name), nil, 0o444); err != nil {
@@ -75,6 +75,30 @@ func makeNetns(name string) error {
 		}
 		return nil
 	})
+}
+
+// shareNetnsDir makes the directory a shared mount of itself, as ip-netns(8) does. Were that left to a later `ip netns
+// add`, each of our names would be mounted twice, one mount over the other, and could not be removed any more.
+func shareNetnsDir() error {
+	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
+		return err
+	}
+	dir, err := os.Open(netnsDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = dir.Close() }() // which unlocks it
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("lock %s: %w", netnsDir, err)
+	}
+	err = unix.Mount("", netnsDir, "none", unix.MS_SHARED|unix.MS_REC, "")
+	if !errors.Is(err, unix.EINVAL) { // EINVAL: not a mount yet
+		return err
+	}
+	if err := unix.Mount(netnsDir, netnsDir, "none", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	return unix.Mount("", netnsDir, "none", unix.MS_SHARED|unix.MS_REC, "")
 }
 
 // netnsExists says whether the name stands for a namespace, and is not just a file that a crash left.

@@ -46,7 +46,7 @@ func TestLabOnAMachineThatRunsSystemd(t *testing.T) {
 		t.Fatal(err)
 	}
 	l.ssh(t, "host1", string(text), "cat >/tmp/up.json")
-	const traces = "grep -c weft.inner /proc/mounts; ls -d /sys/fs/cgroup/weft-lab /tmp/labs/inner 2>/dev/null; ip -o link | wc -l"
+	const traces = "grep -o 'weft.inner[^ ]*' /proc/mounts | sort -u | wc -l; ls -d /sys/fs/cgroup/weft-lab /tmp/labs/inner 2>/dev/null; ip -o link | wc -l"
 	l.ssh(t, "host1", "", lab+" up /tmp/up.json")
 	if got := l.ssh(t, "host1", "", "ssh -F /tmp/labs/inner/ssh/config in1 systemctl is-system-running --wait"); got != "running" {
 		t.Errorf("the inner host's systemd says %q", got)
