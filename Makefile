@@ -59,7 +59,7 @@ laws: setup-tests build
 	WEFT_LAWS_WHOLE=1 $(GO) test -count=1 -v -timeout 3h -run TestLaws ./testlab/acceptance
 
 bench: setup build
-	$(GO) test -run '^$$' -bench . -benchtime 20x ./engine/onhost ./engine/language ./engine/control/...
+	$(GO) test -run '^$$' -bench . -benchtime 10x ./cmd/weft-runner ./engine/onhost ./engine/language ./engine/control/...
 	$(GO) test -run '^$$' -bench . -benchtime 20x -timeout 30m ./testlab/acceptance
 
 lint:
