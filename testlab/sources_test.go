@@ -18,8 +18,8 @@ func TestParseOneLine(t *testing.T) {
 	}{
 		{"nothing", "", nil, ""},
 		{"comments and source code", "# deb http://x y main\ndeb-src http://x y main\n\n", nil, ""},
-		{"plain", "deb http://deb.debian.org/debian bookworm main contrib # hello\n",
-			[]source{{URI: "http://deb.debian.org/debian", Suite: "bookworm", Components: []string{"main", "contrib"}}}, ""},
+		{"plain", "deb http://mirror.example/debian bookworm main contrib # hello\n",
+			[]source{{URI: "http://mirror.example/debian", Suite: "bookworm", Components: []string{"main", "contrib"}}}, ""},
 		{"options and tabs", "deb\t[ arch=amd64 signed-by=" + keyring + " ]  http://m/d\tbookworm  main",
 			[]source{{URI: "http://m/d", Suite: "bookworm", Components: []string{"main"}, SignedBy: keyring}}, ""},
 		{"no suite", "deb http://m/d", nil, "line 1"},
