@@ -81,7 +81,11 @@ func (t *Text) planned(b *strings.Builder, p run.Planned) {
 		fmt.Fprintf(b, "    %s\n", t.p.green(address))
 		return
 	case wire.Waiting:
-		fmt.Fprintf(b, "  %s %s  %s\n", t.p.cyan("?"), address, t.p.faint("known after apply"+because(p.Reason)))
+		why := ""
+		if t.verbosity >= Steps { // on a bare host every other step has one
+			why = because(p.Reason)
+		}
+		fmt.Fprintf(b, "  %s %s  %s\n", t.p.cyan("?"), address, t.p.faint("known after apply"+why))
 		return
 	case wire.Failed:
 		fmt.Fprintf(b, "  %s %s\n%s\n", t.p.red("!"), address, indent("      ", wire.Neutralise(p.Reason)))

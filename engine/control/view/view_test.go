@@ -148,7 +148,7 @@ func TestPlanShowsWhatAndWhy(t *testing.T) {
       disruption: dataplane outage
       cannot be undone: it is gone
       warning: a loop
-  ? service.y  known after apply: y.service: not there yet
+  ? service.y  known after apply
 
 1 to change, 1 known after apply, on 1 host; 1 host as they should be
 `
