@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 
 	"weft/engine/control/push"
@@ -26,6 +27,11 @@ type connector struct {
 
 // newConnector reads the SSH configuration; a lab's comes before the user's.
 func newConnector(s streams, f *flags, p *language.Program) (*connector, error) {
+	for _, key := range f.privateKeys {
+		if _, err := os.Stat(key); err != nil { // those of a configuration may be missing
+			return nil, fmt.Errorf("--private-key: %w", err)
+		}
+	}
 	images, err := push.Embedded()
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"weft/engine/control/view"
@@ -86,4 +87,18 @@ func selected(p *language.Program, f *flags) ([]string, error) {
 		return nil, fmt.Errorf("--limit %s leaves no host", strings.Join(f.limit, ","))
 	}
 	return hosts, nil
+}
+
+// knownTags refuses a tag that no step has: with a misspelt one a run would do
+// nothing, or too much, and end well.
+func knownTags(p *language.Program, f *flags) error {
+	for _, tag := range slices.Concat(f.tags, f.skipTags) {
+		known := slices.ContainsFunc(p.Plays, func(play *language.Play) bool {
+			return slices.ContainsFunc(play.Steps, func(s language.Step) bool { return slices.Contains(s.Tags, tag) })
+		})
+		if !known {
+			return fmt.Errorf("no step has the tag %q", tag)
+		}
+	}
+	return nil
 }

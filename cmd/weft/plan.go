@@ -96,6 +96,9 @@ func newRun(s streams, f *flags, p *language.Program, intent wire.Intent, o run.
 	if err != nil {
 		return nil, err
 	}
+	if err := knownTags(p, f); err != nil {
+		return nil, err
+	}
 	if len(p.Hosts) == 0 {
 		return nil, fmt.Errorf("there are no hosts: name an inventory with -i")
 	}
