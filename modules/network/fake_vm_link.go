@@ -75,7 +75,7 @@ func lower(ctx context.Context, h host.Host, s *scene) error {
 }
 
 func awaitEnd(ctx context.Context, v host.View, want FakeVMSpec) (s *scene, err error) {
-	err = await(ctx, 10*time.Second, func() error {
+	err = step.Await(ctx, 10*time.Second, func() error {
 		if s, err = look(ctx, v, want); err != nil {
 			return err
 		}

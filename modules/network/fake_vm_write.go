@@ -220,7 +220,7 @@ func removeNamespace(ctx context.Context, h host.Host, s *scene, want FakeVMSpec
 
 // awaitPort waits until ovs-vswitchd has the port in its datapath.
 func awaitPort(ctx context.Context, v host.View, want FakeVMSpec) error {
-	return await(ctx, 10*time.Second, func() error {
+	return step.Await(ctx, 10*time.Second, func() error {
 		s, err := look(ctx, v, want)
 		if err != nil {
 			return err
@@ -235,7 +235,7 @@ func awaitPort(ctx context.Context, v host.View, want FakeVMSpec) error {
 // awaitNoLink waits until ovs-vswitchd has taken its link away, whose name is
 // wanted for another.
 func awaitNoLink(ctx context.Context, v host.View, want FakeVMSpec) error {
-	return await(ctx, 10*time.Second, func() error {
+	return step.Await(ctx, 10*time.Second, func() error {
 		s, err := look(ctx, v, want)
 		if err == nil && (named(s.outside, want.Port.Or("")) != nil || named(s.inside, want.Port.Or("")) != nil) {
 			err = fmt.Errorf("link %s is kept by Open vSwitch, though its port is gone; see /var/log/openvswitch/ovs-vswitchd.log", want.Port.Or(""))

@@ -117,7 +117,7 @@ func (s ProbePingSpec) Probe(ctx context.Context, v host.View) (step.Report, err
 		round = s.silent
 	}
 	var report step.Report
-	err = await(ctx, s.Timeout, func() (err error) {
+	err = step.Await(ctx, s.Timeout, func() (err error) {
 		report, err = round(ctx, v, ping)
 		return err
 	})

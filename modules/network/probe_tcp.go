@@ -59,7 +59,7 @@ func (s ProbeTCPSpec) Probe(ctx context.Context, v host.View) (step.Report, erro
 	}
 	deadline := time.Now().Add(s.Timeout)
 	var report step.Report
-	err = await(ctx, s.Timeout, func() error {
+	err = step.Await(ctx, s.Timeout, func() error {
 		r, err := v.Packets.Exchange(ctx, host.Exchange{
 			Namespace: s.Namespace, Target: target, Bytes: s.Bytes,
 			Timeout: min(max(time.Until(deadline), time.Second), 10*time.Second),

@@ -199,7 +199,7 @@ func (c connections) Write(ctx context.Context, h host.Host, have, want Connecti
 // rootRow is the UUID of the row that refers to the connections. Just after an
 // installation ovn-northd has yet to make it.
 func rootRow(ctx context.Context, v host.View, db host.Database, root string) (id string, err error) {
-	err = await(ctx, 10*time.Second, func() error {
+	err = step.Await(ctx, 10*time.Second, func() error {
 		found, err := selectRows(ctx, v.OVSDB, db, row.Select(root, []string{"_uuid"}))
 		switch {
 		case err != nil:
@@ -245,7 +245,7 @@ func connectionColumns(have, want ConnectionSpec) ovsdb.Row {
 // awaitListener waits until ovsdb-server has opened the socket, which it does
 // as soon as it sees the row.
 func awaitListener(ctx context.Context, v host.View, at string) error {
-	return await(ctx, 5*time.Second, func() error {
+	return step.Await(ctx, 5*time.Second, func() error {
 		ok, err := isListening(ctx, v, at)
 		if err == nil && !ok {
 			err = errors.New("nothing listens there: is the address on this host, and is the port free? ovsdb-server says why in /var/log/ovn/")

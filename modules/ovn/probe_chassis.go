@@ -62,7 +62,7 @@ func (s *ProbeChassisSpec) Validate() []step.Problem {
 // Probe waits until the chassis is there and keeps up.
 func (s ProbeChassisSpec) Probe(ctx context.Context, v host.View) (step.Report, error) {
 	var report step.Report
-	err := await(ctx, s.Timeout, func() (err error) {
+	err := step.Await(ctx, s.Timeout, func() (err error) {
 		report, err = s.look(ctx, v)
 		return err
 	})

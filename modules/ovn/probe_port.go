@@ -65,7 +65,7 @@ func validTimeout(d time.Duration) []step.Problem {
 // Probe waits until the port is where it should be.
 func (s ProbePortSpec) Probe(ctx context.Context, v host.View) (step.Report, error) {
 	var report step.Report
-	err := await(ctx, s.Timeout, func() (err error) {
+	err := step.Await(ctx, s.Timeout, func() (err error) {
 		report, err = s.look(ctx, v)
 		return err
 	})

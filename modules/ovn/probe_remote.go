@@ -63,7 +63,7 @@ func endpoints(remotes []string) ([]netip.AddrPort, error) {
 // Probe waits until the connection is established.
 func (s ProbeRemoteSpec) Probe(ctx context.Context, v host.View) (step.Report, error) {
 	var report step.Report
-	err := await(ctx, s.Timeout, func() (err error) {
+	err := step.Await(ctx, s.Timeout, func() (err error) {
 		report, err = s.look(ctx, v)
 		return err
 	})

@@ -100,7 +100,7 @@ func (have BridgeSpec) fill(want BridgeSpec, t tables, b ovsdb.Row, all map[stri
 	have.Error = bridgeError(own, deviceThere)
 	have.see(t, b, own, all)
 	switch {
-	case want.State == step.Absent || want.Device != nil || !sameDatapath(have.DatapathType, want.DatapathType):
+	case want.State == step.Absent || want.Device != nil || !sameOrSystem(have.DatapathType, want.DatapathType):
 		have.Device = t.devicesOf(b, all)
 	case want.Hwaddr.Managed() && likeMAC(have.Hwaddr, want.Hwaddr) != want.Hwaddr && deviceThere:
 		// Open vSwitch takes the device down to change its MAC address, and
@@ -167,12 +167,8 @@ func (have *BridgeSpec) see(t tables, b, own ovsdb.Row, all map[string]device) {
 	slices.Sort(have.Seen.Elsewhere)
 }
 
-func sameDatapath(a, b step.Attr[string]) bool {
-	return !a.Managed() || !b.Managed() || a.Or("system") == b.Or("system")
-}
-
 func (bridge) Diff(have, want BridgeSpec) []step.Delta {
-	if sameDatapath(have.DatapathType, want.DatapathType) {
+	if sameOrSystem(have.DatapathType, want.DatapathType) {
 		have.DatapathType = want.DatapathType
 	}
 	have.Hwaddr = likeMAC(have.Hwaddr, want.Hwaddr)

@@ -73,7 +73,7 @@ func (want BridgeSpec) create(tx *row.Tx, t tables) {
 }
 
 func (want BridgeSpec) update(tx *row.Tx, t tables, b ovsdb.Row) {
-	if sameDatapath(step.Is(cmp.Or(row.String(b, "datapath_type"), "system")), want.DatapathType) {
+	if sameOrSystem(step.Is(cmp.Or(row.String(b, "datapath_type"), "system")), want.DatapathType) {
 		want.DatapathType = step.Attr[string]{} // "" and "system" are one
 	}
 	bridge, own := want.columns()

@@ -149,7 +149,7 @@ func (have PortSpec) lost(want PortSpec, d device, here bool) map[string]device 
 		return nil
 	case want.Device != nil, want.State == step.Absent && mine:
 		return map[string]device{have.Name: d}
-	case mine && (have.Bridge != want.Bridge || !sameType(have.Type, want.Type) || have.ActualMAC != want.device().mac()):
+	case mine && (have.Bridge != want.Bridge || !sameOrSystem(have.Type, want.Type) || have.ActualMAC != want.device().mac()):
 		return map[string]device{have.Name: d} // made anew, or down for the moment of a new MAC address
 	}
 	return nil
@@ -189,12 +189,14 @@ func (t tables) peerProblem(want PortSpec) string {
 	return ""
 }
 
-func sameType(a, b step.Attr[string]) bool {
+// sameOrSystem compares types of datapaths and of interfaces, where absent means
+// system.
+func sameOrSystem(a, b step.Attr[string]) bool {
 	return !a.Managed() || !b.Managed() || a.Or("system") == b.Or("system")
 }
 
 func (port) Diff(have, want PortSpec) []step.Delta {
-	if sameType(have.Type, want.Type) {
+	if sameOrSystem(have.Type, want.Type) {
 		have.Type = want.Type
 	}
 	have.MAC = likeMAC(have.MAC, want.MAC)

@@ -81,7 +81,7 @@ func (want PortSpec) create(tx *row.Tx, home ovsdb.Row) {
 }
 
 func (want PortSpec) update(tx *row.Tx, at place) {
-	if sameType(step.Is(cmp.Or(row.String(at.iface, "type"), "system")), want.Type) {
+	if sameOrSystem(step.Is(cmp.Or(row.String(at.iface, "type"), "system")), want.Type) {
 		want.Type = step.Attr[string]{} // "" and "system" are one
 	}
 	port, iface := want.columns()

@@ -1,13 +1,14 @@
-package ovn
+package step
 
 import (
 	"context"
 	"time"
 )
 
-// await calls holds until it returns no error, or the time is over, and
-// returns its last answer.
-func await(ctx context.Context, timeout time.Duration, holds func() error) error {
+// Await calls holds, ten times a second, until it returns no error or the time
+// is over, and returns its last answer. It is for what a daemon does a moment
+// after it was asked, and for probes.
+func Await(ctx context.Context, timeout time.Duration, holds func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	tick := time.NewTicker(100 * time.Millisecond)
