@@ -19,7 +19,7 @@ func TestAwait(t *testing.T) {
 		t.Errorf("%v after %d calls", err, calls)
 	}
 	never := errors.New("never")
-	if err := Await(context.Background(), time.Millisecond, func() error { return never }); err != never {
+	if err := Await(context.Background(), time.Millisecond, func() error { return never }); !errors.Is(err, never) {
 		t.Errorf("the last answer is lost: %v", err)
 	}
 }
