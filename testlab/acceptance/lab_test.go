@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -120,6 +121,9 @@ func changed(r run.Recap) int {
 	}
 	return n
 }
+
+// changedAny is in the recap of a run that changed something.
+var changedAny = regexp.MustCompile(`changed=[1-9]`)
 
 // on runs a shell command on a host of the lab by OpenSSH: another hand.
 func on(t testing.TB, host, command string) string {

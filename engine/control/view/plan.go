@@ -64,7 +64,7 @@ func (t *Text) sum(totals map[wire.UnitState]int, hosts, same int) string {
 	if n := totals[wire.Failed]; n > 0 {
 		line += ", " + t.p.red(fmt.Sprintf("%d that cannot be checked", n))
 	}
-	return fmt.Sprintf("%s, on %s; %s as they should be\n", line, count(hosts, "host"), count(same, "host"))
+	return fmt.Sprintf("%s, on %s; %s converged\n", line, count(hosts, "host"), count(same, "host"))
 }
 
 func count(n int, noun string) string {

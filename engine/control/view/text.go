@@ -244,8 +244,8 @@ func (t *Text) recap(r *run.Recap) string {
 	for _, h := range hosts {
 		c := r.Hosts[h]
 		fmt.Fprintf(&b, "%s : %s %s %s %s %s", t.name(h),
-			t.number("ok", c.OK, t.p.green), t.number("changed", c.Changed, t.p.yellow), t.number("failed", c.Failed, t.p.red),
-			t.number("skipped", c.Skipped, t.p.cyan), t.number("rolled_back", c.RolledBack, t.p.cyan))
+			t.number("ok=%-3d", c.OK, t.p.green), t.number("changed=%-3d", c.Changed, t.p.yellow), t.number("failed=%-3d", c.Failed, t.p.red),
+			t.number("skipped=%-3d", c.Skipped, t.p.cyan), t.number("rolled_back=%d", c.RolledBack, t.p.cyan))
 		if c.Unreachable {
 			b.WriteString(" " + t.p.red("unreachable"))
 		}
@@ -260,8 +260,8 @@ func (t *Text) recap(r *run.Recap) string {
 	return b.String()
 }
 
-func (t *Text) number(name string, n int, paint func(string) string) string {
-	s := fmt.Sprintf("%s=%-3d", name, n)
+func (t *Text) number(format string, n int, paint func(string) string) string {
+	s := fmt.Sprintf(format, n)
 	if n == 0 {
 		return t.p.faint(s)
 	}

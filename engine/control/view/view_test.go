@@ -150,7 +150,7 @@ func TestPlanShowsWhatAndWhy(t *testing.T) {
       warning: a loop
   ? service.y  known after apply
 
-1 to change, 1 known after apply, on 1 host; 1 host as they should be
+1 to change, 1 known after apply, on 1 host; 1 host converged
 `
 	if out.String() != want {
 		t.Errorf("shown\n%s\nwant\n%s", out.String(), want)
@@ -164,7 +164,7 @@ func TestPlanOfHostsThatFail(t *testing.T) {
 		"a": {{Address: "file.x", State: wire.Failed, Reason: "no such door"}},
 		"b": {{Address: "file.x", State: wire.Converged}},
 	})
-	if want := "a\n  ! file.x\n      no such door\n\n0 to change, 1 that cannot be checked, on 1 host; 1 host as they should be\n"; out.String() != want {
+	if want := "a\n  ! file.x\n      no such door\n\n0 to change, 1 that cannot be checked, on 1 host; 1 host converged\n"; out.String() != want {
 		t.Errorf("shown\n%s\nwant\n%s", out.String(), want)
 	}
 	out.Reset()
