@@ -14,6 +14,7 @@ type Link struct {
 	Up        bool   // administratively
 	Carrier   bool   // IFF_LOWER_UP
 	Master    string // name of the bridge or bond it belongs to
+	Lower     string // name of the device it stands on (IFLA_LINK): of a VLAN or a macvlan; else empty
 	Peer      int    // of a veth: index of the other end in its namespace, else 0
 	Checksum  bool   // of a veth: transmit checksum offload is on, so its packets may leave without one (ethtool's tx)
 	Index     int

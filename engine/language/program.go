@@ -102,7 +102,7 @@ type Play struct {
 	Serial      int      // hosts at a time; 0 for all
 	MaxFailures int      // of a batch
 	Continue    bool     // runs on the hosts that are still good after a failure before
-	OnFailure   string   // "rollback" or "stop"
+	OnFailure   string   // one of the constants below
 	Steps       []Step   // as written, lists of steps laid out
 
 	index    int
@@ -125,10 +125,12 @@ type Step struct {
 	Line    int
 }
 
-// OnFailure values of a play.
+// OnFailure values of a play: what is taken back where it fails.
 const (
-	Rollback = "rollback"
-	Stop     = "stop"
+	Rollback    = "rollback"     // on a host that fails, what the run did to it in this play
+	Stop        = "stop"         // nothing
+	RollbackRun = "rollback_run" // on a host that fails, what the run did to it in all plays
+	RollbackAll = "rollback_all" // where more hosts fail than may, the whole run on all hosts, the last play first
 )
 
 // Known is what is known of the hosts so far. Its functions must be safe for

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"time"
 )
 
 // A Kind is what a step can be: the word after `step` in a playbook.
@@ -54,6 +55,13 @@ type Unit struct {
 	// AfterNeeds are systemd units whose open needs are settled before this
 	// step is checked.
 	AfterNeeds []string `json:"after_needs,omitzero"`
+	// Guard asks for a guard before this step's first effect: unless it is
+	// confirmed over a new connection in this time, the host takes the play
+	// back by itself. Zero asks for none.
+	Guard time.Duration `json:"guard,omitzero"`
+	// Limit is the longest that the step may take, from its check to its
+	// verification, and again its undo; zero is no limit.
+	Limit time.Duration `json:"limit,omitzero"`
 }
 
 // A Problem is a mistake in a spec that can be seen without a machine.

@@ -182,7 +182,10 @@ type Cost struct {
 	// Disruption names what others will notice: "dataplane outage",
 	// "restarts ovn-controller". Empty for none.
 	Disruption string `json:"disruption,omitzero"`
-	// Severs names the links whose traffic the change may cut.
+	// Severs names the links whose traffic the change may cut, those above
+	// and beside it included: of a NIC that joins a bridge the NIC, of a port
+	// that leaves one also the bridge's internal ports that have addresses.
+	// Where one of them carries the session, the change is guarded.
 	Severs []string `json:"severs,omitzero"`
 	// Irreversible says why undo cannot bring back what was there. Empty
 	// where it can.

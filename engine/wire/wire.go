@@ -46,6 +46,8 @@ type Request struct {
 	EndPlay   *EndPlay   `json:"end_play,omitempty"`
 	UndoPlay  *UndoPlay  `json:"undo_play,omitempty"`
 	Rollback  *Rollback  `json:"rollback,omitempty"`
+	Commit    *Commit    `json:"commit,omitempty"`
+	Extend    *Extend    `json:"extend,omitempty"`
 	Runs      *Runs      `json:"runs,omitempty"`
 	Exec      *Exec      `json:"exec,omitempty"`
 	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
@@ -55,6 +57,11 @@ type Request struct {
 
 // Hello opens the session. The runner answers with an Event whose Hello is
 // set, and Done.
+//
+// A run may greet a host more than once: after its connection broke, or days
+// later when it is resumed. What an earlier session of the same run left at
+// work finishes what it was sent whole (a guarded apply, an undo) and is then
+// ended; LockTimeout does not count for it.
 type Hello struct {
 	Run      string `json:"run"`      // the run's id, unique and sortable by time; a name for a directory
 	Site     string `json:"site"`     // of the inventory
@@ -103,6 +110,18 @@ type Apply struct {
 	// by address ([Finding.Digest]). A step that finds other deltas fails as
 	// stale. An address that is missing was not known then and is applied.
 	Planned map[string]string `json:"planned,omitempty"`
+	// Guard is for how long a guard is armed that no unit asks for: before a
+	// change that may cut the link, the route or the address that carries
+	// this session; 60 s where zero.
+	Guard time.Duration `json:"guard,omitempty"`
+	// ByHand leaves guards to an operator: a run that is gone does not make
+	// them expire before their time.
+	ByHand bool `json:"by_hand,omitempty"`
+	// OnFailure is the play's policy, and says what a guard that expires
+	// takes back: all that this run did to the host in the play ("rollback",
+	// where empty, "rollback_all"), in all plays ("rollback_run"), or from the
+	// guarded step on ("stop").
+	OnFailure string `json:"on_failure,omitempty"`
 }
 
 // Probe runs probes, in order, all of them, and changes nothing.
@@ -117,14 +136,16 @@ type EndPlay struct {
 }
 
 // UndoPlay takes back what this run did in a play, in reverse, and settles the
-// needs of what was undone.
+// needs of what was undone. It goes on where the session is cut, and decides a
+// guard of this run.
 type UndoPlay struct {
 	Play string `json:"play"`
 }
 
 // Rollback takes back whole runs, the last first. It is refused where a later
 // run, not among them, changed the same objects. Where several of them changed
-// one object it goes back at once to what the first of them found.
+// one object it goes back at once to what the first of them found. It goes on
+// where the session is cut, and decides a guard of the runs that leave.
 type Rollback struct {
 	// Runs are those that leave together, as far as this host knows them.
 	Runs []string `json:"runs"`
@@ -136,6 +157,20 @@ type Rollback struct {
 	Ask bool `json:"ask,omitempty"`
 }
 
+// Commit keeps what stands under a run's guard. It is sent over a connection
+// that was made after the last guarded change, and is refused elsewhere: an
+// established connection may outlive the way it came. It needs no lease.
+type Commit struct {
+	Run string `json:"run"`
+}
+
+// Extend moves the deadline of a run's guard, to a time from now. The terms
+// are those of Commit.
+type Extend struct {
+	Run  string        `json:"run"`
+	Time time.Duration `json:"time"`
+}
+
 // Runs asks for the journal's list of runs.
 type Runs struct{}
 
@@ -145,7 +180,8 @@ type Exec struct {
 	Argv []string `json:"argv"`
 }
 
-// Heartbeat keeps the lease. It has no Done.
+// Heartbeat keeps the lease. It has no Done; a Pulse answers it at once,
+// whatever the runner is at.
 type Heartbeat struct{}
 
 // Stop ends the request under way after the effect in flight. It has no Done
@@ -166,8 +202,13 @@ type Event struct {
 	Run   *RunEvent   `json:"run,omitempty"`
 	Exec  *ExecEvent  `json:"exec,omitempty"`
 	Wait  *WaitEvent  `json:"wait,omitempty"`
+	Guard *GuardEvent `json:"guard,omitempty"`
+	Pulse *Pulse      `json:"pulse,omitempty"` // has no ID
 	Done  *Done       `json:"done,omitempty"`
 }
+
+// Pulse answers a Heartbeat.
+type Pulse struct{}
 
 // HelloEvent answers Hello.
 type HelloEvent struct {
@@ -180,6 +221,49 @@ type HelloEvent struct {
 	// Open are the runs on this host that were cut and left changes half
 	// made; the next apply adopts what they found.
 	Open []string `json:"open,omitempty"`
+	// Guard is the guard that stands on this host, or the latest one that
+	// expired, for as long as no session that changes the host has ended well
+	// since it told of it.
+	Guard *GuardEvent `json:"guard,omitempty"`
+	// Changed are the steps that earlier sessions of this run changed and
+	// that are still in force, in order.
+	Changed []Place `json:"changed,omitempty"`
+}
+
+// Place names a step of a run.
+type Place struct {
+	Play    string `json:"play"`
+	Address string `json:"address"`
+}
+
+// GuardState is where a guard stands.
+type GuardState string
+
+// The states of a guard.
+const (
+	GuardArmed     GuardState = "armed"     // undecided
+	GuardCommitted GuardState = "committed" // the change stays
+	GuardExpired   GuardState = "expired"   // nobody confirmed; it is being taken back, or could not be
+	GuardUndone    GuardState = "undone"    // nobody confirmed; it was taken back
+	GuardReleased  GuardState = "released"  // what stood under it was taken back by order
+)
+
+// GuardEvent tells of a guard, the dead man's switch of changes that may cut
+// the way to the host.
+type GuardEvent struct {
+	Run   string     `json:"run"`
+	Owner string     `json:"owner"`
+	Play  string     `json:"play"`
+	Step  string     `json:"step"` // the address of the first step under it
+	State GuardState `json:"state"`
+	// Why is set where weft armed it by itself: "eth0 carries this session".
+	Why    string        `json:"why,omitempty"`
+	ByHand bool          `json:"by_hand,omitempty"`
+	Time   time.Duration `json:"time"`           // that it was armed or extended for
+	Left   time.Duration `json:"left,omitempty"` // until it expires; of an undecided one
+	// Undone counts the steps that were taken back, Error says what was not.
+	Undone int    `json:"undone,omitempty"`
+	Error  string `json:"error,omitempty"`
 }
 
 // Lease is who may change a host. It is one of the frozen formats: builds of
