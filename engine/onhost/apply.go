@@ -150,7 +150,7 @@ func (c *change) write(ctx context.Context) error {
 		return err
 	}
 	c.s.report(c.x, wire.UnitEvent{State: wire.Applying})
-	h := c.s.hostFor(func(e host.Effect) error { return c.s.own.Effect(c.record, e) })
+	h := c.s.hostFor("apply", c.x.Kind, func(e host.Effect) error { return c.s.own.Effect(c.record, e) })
 	c.s.changed = true
 	_, err := guarded(func() (any, error) { return nil, c.x.step.Apply(ctx, h, c.found) })
 	if err != nil {

@@ -32,6 +32,7 @@ type gate struct {
 	cutCause error  // not nil once the session is over
 	cancel   context.CancelCauseFunc
 	wake     func() // ends the wait for the next request
+	chaos    chaos
 }
 
 // hold says by which lease effects are allowed.
@@ -136,8 +137,9 @@ func (g *gate) leave() {
 }
 
 // hostFor returns the host with the gate before each effect, and announce
-// between the two.
-func (s *session) hostFor(announce func(host.Effect) error) host.Host {
+// between the two. What the effects are for is a stage ("apply", "undo" or
+// "need") and the kind of the step, or the verb of the need.
+func (s *session) hostFor(stage, kind string, announce func(host.Effect) error) host.Host {
 	return host.Surround(s.Host, func(_ context.Context, e host.Effect, act func() error) error {
 		if err := s.gate.enter(); err != nil {
 			return err
@@ -147,6 +149,6 @@ func (s *session) hostFor(announce func(host.Effect) error) host.Host {
 			return err
 		}
 		s.logf("%s", e)
-		return act()
+		return s.gate.chaos.around(s.Runtime, stage, kind, e, act)
 	})
 }

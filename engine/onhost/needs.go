@@ -213,7 +213,7 @@ func (s *session) serveNeed(ctx context.Context, n openNeed) (restart, error) {
 		s.logf("%s %s is not needed any more", n.Verb, n.Object)
 		return r, s.closeNeed(n)
 	}
-	h := s.hostFor(func(e host.Effect) error { return n.raised[0].journal.FollowUp(nil, e) })
+	h := s.hostFor("need", string(n.Verb), func(e host.Effect) error { return n.raised[0].journal.FollowUp(nil, e) })
 	s.changed = true
 	if err := h.Units.Do(ctx, host.Restart, n.Object); err != nil {
 		return r, err

@@ -135,7 +135,7 @@ func (s *session) undoStep(ctx context.Context, j *journal.Journal, rec *journal
 	if x.step == nil {
 		return fmt.Errorf("%s is a probe, and changed nothing", rec.Unit.Kind)
 	}
-	h := s.hostFor(func(e host.Effect) error { return j.FollowUp(rec, e) })
+	h := s.hostFor("undo", rec.Unit.Kind, func(e host.Effect) error { return j.FollowUp(rec, e) })
 	s.changed = true
 	_, err := guarded(func() (any, error) { return nil, x.step.Undo(ctx, h, f) })
 	return err
