@@ -59,9 +59,9 @@ type Request struct {
 // set, and Done.
 //
 // A run may greet a host more than once: after its connection broke, or days
-// later when it is resumed. What an earlier session of the same run left at
-// work finishes what it was sent whole (a guarded apply, an undo) and is then
-// ended; LockTimeout does not count for it.
+// later when it is resumed. What an earlier session of the same controller left
+// at work finishes its effect, or what it was sent whole (a guarded apply, an
+// undo), and is then ended; LockTimeout does not count for it.
 type Hello struct {
 	Run      string `json:"run"`      // the run's id, unique and sortable by time; a name for a directory
 	Site     string `json:"site"`     // of the inventory
@@ -69,6 +69,9 @@ type Hello struct {
 	Owner    string `json:"owner"`    // who runs it: "anna@bastion (weft apply playbooks/x.hcl)"
 	Playbook string `json:"playbook"` // for the list of runs
 	Intent   Intent `json:"intent"`
+	// Controller is the process that speaks, by a random name: a session of
+	// the same run and controller takes the place of one before it at once.
+	Controller string `json:"controller,omitempty"`
 	// LockTimeout is how long to wait for another's lease; zero not at all.
 	LockTimeout time.Duration `json:"lock_timeout,omitempty"`
 	// LeaseTime is after how long without a Heartbeat the runner starts no
@@ -114,8 +117,8 @@ type Apply struct {
 	// change that may cut the link, the route or the address that carries
 	// this session; 60 s where zero.
 	Guard time.Duration `json:"guard,omitempty"`
-	// ByHand leaves guards to an operator: a run that is gone does not make
-	// them expire before their time.
+	// ByHand says that an operator is to commit what is guarded, not the
+	// controller; it is shown with the guard.
 	ByHand bool `json:"by_hand,omitempty"`
 	// OnFailure is the play's policy, and says what a guard that expires
 	// takes back: all that this run did to the host in the play ("rollback",
@@ -164,8 +167,9 @@ type Commit struct {
 	Run string `json:"run"`
 }
 
-// Extend moves the deadline of a run's guard, to a time from now. The terms
-// are those of Commit.
+// Extend moves the deadline of a run's guard, to a time from now. It is refused
+// over a connection that was made before the guard was armed, and needs no
+// lease.
 type Extend struct {
 	Run  string        `json:"run"`
 	Time time.Duration `json:"time"`

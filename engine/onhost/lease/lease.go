@@ -38,6 +38,15 @@ type Terms struct {
 	Owner string
 	Time  time.Duration // [DefaultTime] where zero
 	Wait  time.Duration // for another's lease; zero not at all
+	// Controller is the process at the operator's end. Where the holder was
+	// started by the same one for the same run, it is a session that was cut
+	// and replaced: it is asked to end, and waited for as long as its lease
+	// is good.
+	Controller string
+	// Patience, where not zero, is how long a holder of the same run is
+	// waited for, whoever started it; then it is killed, though its lease be
+	// good. A guard that expired has it.
+	Patience time.Duration
 	// OnWait is told once of each holder that is waited for.
 	OnWait func(holder wire.Lease)
 }
@@ -58,6 +67,13 @@ type record struct {
 	Boot     string `json:"boot,omitzero"`     // kernel's random id of the boot
 	Start    uint64 `json:"start,omitzero"`    // of the process, in clock ticks, proc_pid_stat(5)
 	Deadline int64  `json:"deadline,omitzero"` // CLOCK_MONOTONIC, microseconds: unlike Expires it cannot jump
+
+	Controller string `json:"controller,omitzero"`
+}
+
+// replacedBy says whether the holder's session is one that t takes the place of.
+func (r record) replacedBy(t Terms) bool {
+	return r.Run == t.Run && r.Pid != os.Getpid() && (t.Patience > 0 || r.Controller == t.Controller)
 }
 
 func (r record) expired(now time.Time) bool {
@@ -111,20 +127,24 @@ func (h *Held) take(ctx context.Context, t Terms) (*wire.Lease, error) {
 		if err := endSession(*left); err != nil {
 			return nil, fmt.Errorf("end what run %s left running: %w", left.Run, err)
 		}
-		over = &left.Lease
+		if left.Run != t.Run {
+			over = &left.Lease
+		}
 	}
 	now := time.Now().UTC()
 	h.mine = record{
 		Lease: wire.Lease{Run: t.Run, Owner: t.Owner, Since: now, Pid: os.Getpid()},
-		Boot:  BootID(), Start: startTime(os.Getpid()),
+		Boot:  BootID(), Start: startTime(os.Getpid()), Controller: t.Controller,
 	}
 	return over, h.Beat()
 }
 
 // acquire gets the lock. The order is: try; where it is held, look who holds
-// it; where that one's time is over, end it; else wait, if that was asked for.
+// it; where that one's time is over, or it is this run's own, end it; else
+// wait, if that was asked for.
 func (h *Held) acquire(ctx context.Context, t Terms) error {
 	began, told := time.Now(), wire.Lease{}
+	asked := 0 // the process of this run that was asked to end
 	for {
 		err := syscall.Flock(int(h.lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
@@ -141,16 +161,24 @@ func (h *Held) acquire(ctx context.Context, t Terms) error {
 			// Between its lock and its lease, or between its last two acts.
 			holder = &record{Lease: wire.Lease{Run: "unknown", Owner: "somebody", Since: began, Expires: began.Add(time.Second)}}
 		}
-		if holder.expired(time.Now()) && holder.Pid != os.Getpid() {
+		own := holder.replacedBy(t)
+		if own && asked != holder.Pid {
+			asked = holder.Pid
+			if err := askToEnd(*holder); err != nil {
+				return fmt.Errorf("end the session of run %s before this one (process %d): %w", holder.Run, holder.Pid, err)
+			}
+		}
+		impatient := own && t.Patience > 0 && time.Since(began) >= t.Patience
+		if (holder.expired(time.Now()) || impatient) && holder.Pid != os.Getpid() {
 			if err := endRunner(ctx, *holder, h.lock); err != nil {
 				return fmt.Errorf("take over from run %s (process %d), whose lease has expired: %w", holder.Run, holder.Pid, err)
 			}
 			return nil
 		}
-		if time.Since(began) >= t.Wait && (holder.Pid != 0 || time.Since(began) > time.Second) {
+		if !own && time.Since(began) >= t.Wait && (holder.Pid != 0 || time.Since(began) > time.Second) {
 			return &BusyError{Holder: holder.Lease}
 		}
-		if t.OnWait != nil && told.Run != holder.Run && holder.Pid != 0 {
+		if !own && t.OnWait != nil && told.Run != holder.Run && holder.Pid != 0 {
 			told = holder.Lease
 			t.OnWait(told)
 		}

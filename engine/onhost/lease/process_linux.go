@@ -24,6 +24,16 @@ func Monotonic() int64 {
 	return t.Nano() / 1000
 }
 
+// Boottime is CLOCK_BOOTTIME in microseconds: like [Monotonic], but it goes on
+// while the machine sleeps (clock_gettime(2)).
+func Boottime() int64 {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &t); err != nil {
+		panic("lease: no clock of the boot: " + err.Error())
+	}
+	return t.Nano() / 1000
+}
+
 // BootID is the kernel's random id of this boot (random(4)).
 var BootID = sync.OnceValue(func() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
@@ -32,6 +42,14 @@ var BootID = sync.OnceValue(func() string {
 	}
 	return strings.TrimSpace(string(b))
 })
+
+// askToEnd has a runner finish its effect, or what it was sent whole, and end.
+func askToEnd(r record) error {
+	if r.Start == 0 || startTime(r.Pid) != r.Start {
+		return nil
+	}
+	return signal(r.Pid, syscall.SIGTERM)
+}
 
 // endRunner ends the process that holds a lock after its lease expired, and
 // returns once the lock is ours.
