@@ -53,7 +53,7 @@ func TestAFullDiskAtEachWriteOfTheJournal(t *testing.T) {
 		s.machine.WriteFile("/etc/a", "before")
 		before := s.machine.Snapshot()
 		disk := &fullFrom{dir: s.config.State, n: n}
-		s.config.openFile = disk.open
+		s.config.OpenFile = disk.open
 		c := s.open()
 		c.hello("r1")
 		r := c.apply(units...)
@@ -70,7 +70,7 @@ func TestAFullDiskAtEachWriteOfTheJournal(t *testing.T) {
 		if s.machine.Snapshot() != before {
 			t.Errorf("write %d: after %s and %s the machine is\n%s", n, r, u, s.machine.Snapshot())
 		}
-		s.config.openFile = nil
+		s.config.OpenFile = nil
 		c = s.open()
 		if h := c.hello("r2").events[0].Hello; len(h.Open) != 0 {
 			t.Errorf("write %d: still open: %v", n, h.Open)

@@ -215,12 +215,12 @@ func TestAFullDiskWithinAnAdoption(t *testing.T) {
 		c.cut()
 		revive(s, disk)
 		full := &fullFrom{dir: s.config.State, n: n}
-		s.config.openFile = full.open
+		s.config.OpenFile = full.open
 		c = s.open()
 		c.hello("r2")
 		r := c.apply(many)
 		c.bye()
-		s.config.openFile = nil
+		s.config.OpenFile = nil
 		c = s.open()
 		c.hello("r3")
 		u := c.do(rollback("r1", "r2"))

@@ -37,8 +37,9 @@ type Config struct {
 	// Log takes lines for people; nil drops them.
 	Log io.Writer
 
-	// openFile opens the journal's files; tests fill the disk here.
-	openFile func(path string) (journal.File, error)
+	// OpenFile opens the journal's files; nil is the real one. Tests fill the
+	// disk here, and see every boundary at which a runner may be killed.
+	OpenFile func(path string) (journal.File, error)
 }
 
 func (c Config) filled() Config {
@@ -114,7 +115,7 @@ func newSession(c Config, out sink) *session {
 	c = c.filled()
 	s := &session{
 		Config: c,
-		store:  journal.Store{Dir: c.State, OpenFile: c.openFile},
+		store:  journal.Store{Dir: c.State, OpenFile: c.OpenFile},
 		gate:   &gate{},
 		units:  map[string]*unit{},
 	}
