@@ -127,8 +127,8 @@ func (d *Dialer) settings(t Target) (settings, error) {
 	return settle(l, t, d.options, d.env)
 }
 
-// Close ends the connections to jump hosts, and with them what goes through
-// them, and those to agents.
+// Close ends the shared connections to jump hosts, and with them what goes
+// through them, and those to agents.
 func (d *Dialer) Close() error {
 	d.jumps.close()
 	d.pool.close()
@@ -137,28 +137,80 @@ func (d *Dialer) Close() error {
 
 // Dial connects and logs in. A refusal is an [*Error]; a mistake in the
 // configuration is a plain error with file and line; a cancelled ctx is its
-// own error. Without a jump host the connection holds one descriptor.
+// own error. Without a jump host the connection holds one descriptor; targets
+// behind the same jump hosts share the connections to those.
 func (d *Dialer) Dial(ctx context.Context, t Target) (*Client, error) {
-	s, err := d.settings(t)
+	s, hops, err := d.way(t)
 	if err != nil {
 		return nil, err
 	}
-	jumps, err := d.jumps.whole(s.Jumps)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.Name, err)
-	}
-	return d.dial(ctx, s, jumps)
+	return d.dial(ctx, s, hops)
 }
 
-// dial connects through jumps, the nearest first.
-func (d *Dialer) dial(ctx context.Context, s settings, jumps []string) (*Client, error) {
-	var via *Client
-	if len(jumps) > 0 {
-		var err error
-		if via, err = d.jumps.client(ctx, jumps); err != nil {
-			return nil, viaFailed(s, jumps, err)
-		}
+// DialFresh is Dial over connections that are all new, those to the jump hosts
+// too: one that stands may have outlived the way it came, so only a fresh one
+// shows that a host can still be reached. The client owns them and they end
+// with it; each jump host costs one more descriptor and login.
+func (d *Dialer) DialFresh(ctx context.Context, t Target) (*Client, error) {
+	s, hops, err := d.way(t)
+	if err != nil {
+		return nil, err
 	}
+	return d.dialFresh(ctx, s, hops)
+}
+
+// way is what the configuration says of a target, and all jump hosts before it,
+// the nearest first.
+func (d *Dialer) way(t Target) (settings, []string, error) {
+	s, err := d.settings(t)
+	if err != nil {
+		return s, nil, err
+	}
+	hops, err := d.jumps.whole(s.Jumps)
+	if err != nil {
+		return s, nil, fmt.Errorf("%s: %w", s.Name, err)
+	}
+	return s, hops, nil
+}
+
+// dial connects through shared connections to hops.
+func (d *Dialer) dial(ctx context.Context, s settings, hops []string) (*Client, error) {
+	if len(hops) == 0 {
+		return d.through(ctx, s, nil)
+	}
+	via, err := d.jumps.client(ctx, hops)
+	if err != nil {
+		return nil, viaFailed(s, err)
+	}
+	return d.through(ctx, s, via)
+}
+
+// dialFresh connects through connections to hops that are its own.
+func (d *Dialer) dialFresh(ctx context.Context, s settings, hops []string) (*Client, error) {
+	if len(hops) == 0 {
+		return d.through(ctx, s, nil)
+	}
+	before, last, err := d.jumps.last(hops)
+	if err != nil {
+		return nil, err
+	}
+	via, err := d.dialFresh(ctx, last, before)
+	if err != nil {
+		return nil, viaFailed(s, err)
+	}
+	c, err := d.through(ctx, s, via)
+	if err != nil {
+		return nil, errors.Join(err, via.Close())
+	}
+	go func() {
+		<-c.Lost()
+		_ = via.Close() // nobody else uses it
+	}()
+	return c, nil
+}
+
+// through connects to a host over a connection to its jump host, nil for none.
+func (d *Dialer) through(ctx context.Context, s settings, via *Client) (*Client, error) {
 	check, err := d.known.check(s)
 	if err != nil {
 		return nil, err
@@ -176,7 +228,7 @@ func (d *Dialer) dial(ctx context.Context, s settings, jumps []string) (*Client,
 }
 
 // viaFailed says that a host was not tried, for its jump host failed.
-func viaFailed(s settings, jumps []string, err error) error {
+func viaFailed(s settings, err error) error {
 	var jump *Error
 	if !errors.As(err, &jump) {
 		return err

@@ -75,16 +75,21 @@ func (h *jumpHost) dead() bool {
 // connect dials the last of hops through those before it, which is a shorter
 // chain: it ends.
 func (j *jumpHosts) connect(hops []string) (*Client, error) {
-	before, last := hops[:len(hops)-1], hops[len(hops)-1]
-	t, err := parseHop(last)
+	before, last, err := j.last(hops)
 	if err != nil {
 		return nil, err
 	}
-	s, err := j.dialer.settings(t)
+	return j.dialer.dial(j.ctx, last, before)
+}
+
+// last splits the last of hops off and looks it up.
+func (j *jumpHosts) last(hops []string) (before []string, s settings, err error) {
+	t, err := parseHop(hops[len(hops)-1])
 	if err != nil {
-		return nil, err
+		return nil, s, err
 	}
-	return j.dialer.dial(j.ctx, s, before)
+	s, err = j.dialer.settings(t)
+	return hops[:len(hops)-1], s, err
 }
 
 // whole puts the jump hosts that the first hop has itself before it, as ssh -J

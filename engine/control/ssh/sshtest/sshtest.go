@@ -293,3 +293,6 @@ func (s *Server) CutConnections(t testing.TB) {
 		}
 	}
 }
+
+// Connections is how many connections the server has now.
+func (s *Server) Connections() int { return len(childrenOf(s.pid)) }
