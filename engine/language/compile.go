@@ -12,7 +12,7 @@ import (
 
 var playRule = blockRule{
 	what:   "a play",
-	attrs:  []string{"hosts", "serial", "max_failures", "continue", "on_failure", "description"},
+	attrs:  []string{"hosts", "serial", "max_failures", "continue", "on_failure", "guard", "time_limit", "description"},
 	blocks: []string{"step", "use"},
 }
 
@@ -30,6 +30,7 @@ func (l *loader) compile() {
 			l.error(p.at, fmt.Sprintf("play %q says no hosts", p.name), hint(`write hosts = role.NAME, or hosts = "all"`))
 		}
 		p.steps = l.steps(p.body, nil)
+		l.guardsSomething(p)
 		for i, s := range p.steps {
 			s.index = i
 		}
@@ -117,7 +118,7 @@ func (n *names) varyIn(in *use) variance {
 }
 
 // stepAttributes are the attributes of every step.
-var stepAttributes = []string{"when", "for_each", "tags", "after_needs", "guard"}
+var stepAttributes = []string{"when", "for_each", "tags", "after_needs", "guard", "time_limit"}
 
 func (l *loader) step(b *hclsyntax.Block, in *use) *stepDef {
 	names, ok := labels(b, &l.mistakes, "KIND", "NAME")
@@ -190,9 +191,7 @@ func (c *compiler) meta(body *hclsyntax.Body) {
 	if a, ok := body.Attributes["after_needs"]; ok {
 		s.needs = c.node(a.Expr, needsShape, &field{Field: step.Field{Name: "after_needs"}, shape: needsShape}, "after_needs")
 	}
-	if a, ok := body.Attributes["guard"]; ok {
-		c.error(a.NameRange, "guard is not supported yet", hint("leave it out, and change management links by hand for now"))
-	}
+	c.spans(body)
 }
 
 func (c *compiler) names(expr hclsyntax.Expression) *names {

@@ -145,6 +145,8 @@ type stepDef struct {
 	forEach *condition
 	tags    []hclsyntax.Expression
 	needs   *node
+	guard   *condition
+	limit   *condition
 	nodes   []*node
 	used    []*names
 	varies  variance // of all that is in it

@@ -80,7 +80,9 @@
 //	  serial       = 10                     # hosts at a time; all by default
 //	  max_failures = 0
 //	  continue     = false
-//	  on_failure   = "rollback"             # or "stop"
+//	  on_failure   = "rollback"             # or "stop", "rollback_run", "rollback_all": see [Rollback]
+//	  guard        = "60s"                  # of each step that changes something, see below
+//	  time_limit   = "10m"                  # of each step
 //	  description  = "all that compute"
 //
 //	  step "package" "openvswitch-switch" {}
@@ -90,6 +92,8 @@
 //	    when        = host.facts.family == "debian"        # false: left out
 //	    tags        = ["texts"]
 //	    after_needs = ["ssh.service"]                      # settled before this step
+//	    guard       = "60s"                                # 5s to 24h; absent: none, though the play has one
+//	    time_limit  = "90s"                                # 1s to 24h; absent: none, though the play has one
 //	    path        = "/etc/${each.key}"
 //	    content     = each.value
 //	  }
@@ -104,6 +108,12 @@
 //	options = { peer = absent, mtu = null }        # peer goes, mtu stays as it is
 //
 // A list of objects may be written as blocks, one an element.
+//
+// A guard is armed on the host before the step's first effect and covers the
+// rest of the play: unless the change is confirmed over a new connection in
+// that time, the host takes it back by itself. A step that is not done in its
+// time_limit, from its check to its verification, fails. Both may be made of
+// what is known before the play begins, so not of outputs.
 //
 // Expressions know var, local, host (name, address, roles, groups, vars, facts),
 // hosts["NAME"], role.NAME, each, absent, and the outputs of other steps:

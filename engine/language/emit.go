@@ -31,8 +31,10 @@ func (x *evaluation) emit(s *stepDef, address string, ctx *hcl.EvalContext, runs
 	if s.needs != nil {
 		x.needs(&u, s.needs, ctx)
 	}
+	known := len(u.Unknown) == 0
+	x.spans(&u, s, ctx)
 	broken := s.told || failed || len(x.list) > mistakesBefore && Diagnostics(x.list[mistakesBefore:]).Failed()
-	if len(u.Unknown) == 0 && s.kind.validator {
+	if known && s.kind.validator {
 		broken = x.problems(s, u, broken) || broken
 	}
 	if broken {

@@ -21,6 +21,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("steps \"l\" {\n param \"x\" {}\n step \"file\" \"f\" { content = param.x }\n}\nplay \"p\" {\n hosts = \"all\"\n use \"l\" \"u\" { x = host.vars.ip }\n}\n"), []byte(two))
 	f.Add([]byte("locals { a = [for h in role.compute : h.vars][0].n }\nplay \"p\" { hosts = [\"a\", hosts[\"b\"], role.compute[*]] }\n"), []byte(two))
 	f.Add([]byte("play \"p\" {\n hosts = \"all\"\n step \"ovs_port\" \"p\" {\n  bridge = absent\n  tag = true ? absent : 1e400\n  options = { (host.name) = null }\n }\n}\n"), []byte(two))
+	f.Add([]byte("play \"p\" {\n hosts = \"all\"\n guard = \"60s\"\n on_failure = \"rollback_all\"\n step \"package\" \"p\" {\n  guard = host.name == \"a\" ? absent : \"5m\"\n  time_limit = \"${host.facts.cpus}m\"\n }\n}\n"), []byte(two))
 	f.Fuzz(func(t *testing.T, playbook, inventory []byte) {
 		for _, far := range []string{"range", "pow", "indent", "%"} {
 			if strings.Contains(string(playbook)+string(inventory), far) {

@@ -18,6 +18,10 @@ type packageOutputs struct {
 	Version string `json:"version"`
 }
 
+type probeSpec struct {
+	Name string `json:"name" weft:"label"`
+}
+
 type fileSpec struct {
 	Path    string                       `json:"path" weft:"label"`
 	Content step.Attr[string]            `json:"content,omitzero"`
@@ -88,6 +92,7 @@ func testKinds() step.Table {
 	return step.NewTable([]step.Kind{
 		{Name: "package", Spec: packageSpec{}, Outputs: packageOutputs{}, Make: made},
 		{Name: "file", Spec: fileSpec{}, Outputs: fileOutputs{}, Make: made},
+		{Name: "probe", Spec: probeSpec{}, Probe: func(step.Unit) (step.Prober, error) { panic("no probe of these tests runs") }},
 		{Name: "service", Spec: serviceSpec{}, Make: made},
 		{Name: "ovs_port", Spec: portSpec{}, Make: made},
 		{Name: "ovn_chassis", Spec: chassisSpec{}, Outputs: chassisOutputs{}, Make: made},

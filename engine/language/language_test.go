@@ -68,6 +68,12 @@ func spell(units []step.Unit) string {
 				b.WriteString(" " + extra.word + "=" + strings.Join(extra.list, ","))
 			}
 		}
+		if u.Guard != 0 {
+			b.WriteString(" guard=" + u.Guard.String())
+		}
+		if u.Limit != 0 {
+			b.WriteString(" limit=" + u.Limit.String())
+		}
 		b.WriteByte('\n')
 	}
 	return b.String()

@@ -112,6 +112,8 @@ func (l *loader) arguments(u *use, b *hclsyntax.Block, s scope) {
 			l.check(a.Expr, scopePlay)
 		case a.Name == "for_each":
 			l.error(a.NameRange, "use has no for_each", hint("put for_each on the steps of the list, over a param"))
+		case slices.Contains(stepAttributes, a.Name) && u.list.param(a.Name) == nil:
+			l.error(a.NameRange, "use has no "+a.Name, hint("put %s on the steps of the list, made of a param where uses differ", a.Name))
 		case u.list.param(a.Name) == nil:
 			l.error(a.NameRange, fmt.Sprintf("list of steps %q has no param %q", u.list.name, a.Name), meant(a.Name, params))
 		default:

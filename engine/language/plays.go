@@ -107,7 +107,7 @@ func (b *binder) playHead(p *Play, block *playBlock) {
 		p.Continue, _ = truth(e, ctx, "continue", &b.mistakes)
 	}
 	if e := attribute(block.body, "on_failure"); e != nil {
-		known := []string{Rollback, Stop}
+		known := []string{Rollback, Stop, RollbackRun, RollbackAll}
 		switch said := text(e, ctx, "on_failure", &b.mistakes); {
 		case slices.Contains(known, said):
 			p.OnFailure = said
@@ -115,6 +115,7 @@ func (b *binder) playHead(p *Play, block *playBlock) {
 			b.error(e.Range(), fmt.Sprintf("on_failure cannot be %q", said), meant(said, known))
 		}
 	}
+	p.guard, p.limit = b.span(block, guardSpan), b.span(block, limitSpan)
 	e := attribute(block.body, "hosts")
 	if e == nil {
 		p.unknown = true

@@ -2,6 +2,7 @@ package language
 
 import (
 	"encoding/json"
+	"time"
 
 	"weft/engine/host"
 	"weft/engine/step"
@@ -106,6 +107,8 @@ type Play struct {
 	Steps       []Step   // as written, lists of steps laid out
 
 	index    int
+	guard    time.Duration // of each step that changes something and has none of its own
+	limit    time.Duration // of each step that has none of its own
 	steps    []*stepDef
 	selected []bool // by step: whether the tags leave it in
 	named    *playNames

@@ -84,7 +84,7 @@ play "chassis" {
 
   step "service" "ovn-controller" {
     restart_on = ["file.later"]
-    guard      = "60s"
+    guard      = "60"
   }
 
   step "ovs_port" "mac" {
@@ -99,6 +99,7 @@ play "chassis" {
 
 play "gateway" {
   hosts      = role.central
+  time_limit = "-1m"
   on_failure = "rolback"
 
   step "ovn_switch_port" "l2gw" {
