@@ -18,7 +18,21 @@ type Link struct {
 	Peer      int    // of a veth: index of the other end in its namespace, else 0
 	Checksum  bool   // of a veth: transmit checksum offload is on, so its packets may leave without one (ethtool's tx)
 	Index     int
-	Addresses []netip.Prefix // without IPv6 link-local ones
+	Addresses []netip.Prefix // without IPv6 link-local ones; of one IPv4 subnet the primary comes first
+	// Special holds what sets addresses apart from ordinary ones.
+	Special map[netip.Prefix]AddressOptions
+}
+
+// AddressOptions is what an address has beyond itself. The zero value is an
+// ordinary address.
+type AddressOptions struct {
+	Scope     int          `json:"scope,omitzero"`     // rtnetlink(7)'s number: 0 global, 253 link, 254 host
+	Label     string       `json:"label,omitzero"`     // of IPv4, other than the link's name: "eth0:1"
+	Peer      netip.Prefix `json:"peer,omitzero"`      // of a point-to-point address
+	Broadcast netip.Addr   `json:"broadcast,omitzero"` // of IPv4, other than the subnet's last; 0.0.0.0 for none
+	// Leased says that the address has a lifetime: a DHCP client or a router's
+	// advertisement gave it. It is only read.
+	Leased bool `json:"leased,omitzero"`
 }
 
 // Route is a route of the main table.
@@ -27,7 +41,17 @@ type Route struct {
 	Via         netip.Addr   // invalid where on-link
 	Link        string
 	Metric      int
+	Source      netip.Addr // preferred source, where a hand chose one; else invalid
+	// Protocol says who made it, by rtnetlink(7)'s number: 4 an
+	// administrator, 9 a router's advertisement, 16 DHCP, …; 0 for the kernel
+	// itself and for tools that do not say.
+	Protocol int
+	OnLink   bool // the gateway is taken to be on the link, whatever the addresses say
 }
+
+// RouterAdvertised is the Protocol of routes that the kernel made of a router's
+// advertisement (RTPROT_RA).
+const RouterAdvertised = 9
 
 // LinkReader reads the network of one namespace: the host's own where
 // namespace is empty, else one by its name below /run/netns. The error wraps
@@ -49,8 +73,23 @@ type LinkChange struct {
 	Namespace       *string // moves the link; "" is the host's own
 	AddAddresses    []netip.Prefix
 	RemoveAddresses []netip.Prefix
+	Special         map[netip.Prefix]AddressOptions // of AddAddresses, where they are no ordinary ones
 	AddRoutes       []Route
 	RemoveRoutes    []Route
+	Release         *Release
+	// Announce are addresses of the link that its neighbours are told of, so
+	// that they and the switches between learn where they are now: by an ARP
+	// announcement (RFC 5227, 2.3) or an unsolicited neighbour advertisement
+	// (RFC 4861, 7.2.6).
+	Announce []netip.Addr
+}
+
+// Release is what another link of the namespace gives up in the same effect,
+// before this one gets its addresses: so nothing is lost of a move.
+type Release struct {
+	Link      string
+	Addresses []netip.Prefix
+	Routes    []Route
 }
 
 // LinkWriter changes links. Each call is one effect.
@@ -60,8 +99,13 @@ type LinkWriter interface {
 	// AddVeth makes a pair in the host's own namespace, both ends down.
 	AddVeth(ctx context.Context, name, peer string) error
 	RemoveLink(ctx context.Context, namespace, name string) error
-	// Set changes a link in one go: move, name, MAC, MTU, checksum offload,
-	// addresses, up and then routes, in that order.
+	// Set changes a link in one go: move, name, routes that go, MAC, MTU,
+	// checksum offload, what another link releases, addresses that go and that
+	// come, up, routes that come, announcements, in that order. What was done
+	// before a refusal stays. Addresses are taken one by one as listed: where
+	// the primary of an IPv4 subnet goes, the kernel may take the others of the
+	// subnet along, so they are listed before it. With its last IPv4 address a
+	// link loses its IPv4 routes.
 	Set(ctx context.Context, namespace, name string, c LinkChange) error
 }
 

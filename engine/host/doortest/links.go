@@ -21,7 +21,7 @@ func Links(t *testing.T, h host.Host) {
 	l := h.Links
 	parts := map[string]func(t *testing.T, l host.Links){
 		"Namespace": linkNamespace, "Veth": linkVeth, "Change": linkChange, "Move": linkMove,
-		"Route": linkRoute, "Missing": linkMissing, "NamespaceTakesItsLinks": linkDiesWithNamespace,
+		"Route": linkRoute, "Order": linkOrder, "Release": linkRelease, "Missing": linkMissing, "NamespaceTakesItsLinks": linkDiesWithNamespace,
 	}
 	for name, part := range parts {
 		t.Run(name, func(t *testing.T) {

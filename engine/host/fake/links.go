@@ -3,6 +3,8 @@ package fake
 import (
 	"context"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 	"syscall"
 
@@ -17,7 +19,7 @@ func (m *Machine) AddLink(namespace string, l host.Link) {
 	defer m.mu.Unlock()
 	s, err := m.net.space(namespace)
 	must(err)
-	l.Addresses = slices.Clone(l.Addresses)
+	l.Addresses, l.Special = slices.Clone(l.Addresses), maps.Clone(l.Special)
 	must(m.net.add(s, &device{Link: l}))
 }
 
@@ -69,6 +71,13 @@ func (m *Machine) Link(namespace, name string) (host.Link, bool) {
 		return host.Link{}, false
 	}
 	return d.view(), true
+}
+
+// Announced returns the addresses that neighbours were told of, in order.
+func (m *Machine) Announced() []netip.Addr {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.net.announced)
 }
 
 // links is the door to the network.

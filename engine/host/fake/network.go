@@ -14,8 +14,9 @@ import (
 
 // network is the namespaces of the machine by name; "" is the host's own.
 type network struct {
-	spaces map[string]*space
-	index  int // the last link's
+	spaces    map[string]*space
+	index     int // the last link's
+	announced []netip.Addr
 }
 
 // space is one network namespace.
@@ -54,12 +55,12 @@ func (d *device) addLoopback() {
 
 func (n network) clone() network {
 	copies := map[*device]*device{}
-	c := network{spaces: map[string]*space{}, index: n.index}
+	c := network{spaces: map[string]*space{}, index: n.index, announced: slices.Clone(n.announced)}
 	for name, s := range n.spaces {
 		d := &space{routes: slices.Clone(s.routes)}
 		for _, l := range s.links {
 			copied := *l
-			copied.Addresses = slices.Clone(l.Addresses)
+			copied.Addresses, copied.Special = slices.Clone(l.Addresses), maps.Clone(l.Special)
 			copies[l] = &copied
 			d.links = append(d.links, &copied)
 		}
@@ -174,7 +175,7 @@ func (n *network) removeSpace(name string) {
 // view is the link as another process reads it.
 func (d *device) view() host.Link {
 	l := d.Link
-	l.Addresses = slices.Clone(d.Addresses)
+	l.Addresses, l.Special = slices.Clone(d.Addresses), maps.Clone(d.Special)
 	l.Carrier = d.Up
 	if d.peer != nil {
 		l.Peer = d.peer.Index

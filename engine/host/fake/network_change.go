@@ -2,6 +2,7 @@ package fake
 
 import (
 	"fmt"
+	"io/fs"
 	"net"
 	"net/netip"
 	"slices"
@@ -56,6 +57,32 @@ func (n *network) set(namespace, name string, c host.LinkChange) error {
 			return err
 		}
 	}
+	if err := s.unroute(d, c.RemoveRoutes); err != nil {
+		return err
+	}
+	if err := d.set(c); err != nil {
+		return err
+	}
+	if err := s.release(c.Release); err != nil {
+		return err
+	}
+	if err := s.address(d, c); err != nil {
+		return err
+	}
+	if c.Up != nil {
+		s.setUp(d, *c.Up)
+	}
+	if err := s.route(d, c.AddRoutes); err != nil {
+		return err
+	}
+	if d.Up {
+		n.announced = append(n.announced, c.Announce...)
+	}
+	return nil
+}
+
+// set changes what a device has by itself.
+func (d *device) set(c host.LinkChange) error {
 	if c.MAC != "" {
 		mac, err := net.ParseMAC(c.MAC)
 		if err != nil || len(mac) != 6 || mac[0]&1 == 1 {
@@ -75,19 +102,26 @@ func (n *network) set(namespace, name string, c host.LinkChange) error {
 		}
 		d.Checksum = *c.Checksum
 	}
-	if c.Checksum != nil {
-		if d.Kind != "veth" {
-			return fmt.Errorf("checksum offload of a link that is no veth: %w", syscall.EOPNOTSUPP)
-		}
-		d.Checksum = *c.Checksum
+	return nil
+}
+
+// release takes from another link what it gives up.
+func (s *space) release(r *host.Release) error {
+	if r == nil {
+		return nil
 	}
-	if err := d.address(c.RemoveAddresses, c.AddAddresses); err != nil {
-		return err
+	d := s.find(r.Link)
+	if d == nil {
+		return fmt.Errorf("release of link %q: %w", r.Link, fs.ErrNotExist)
 	}
-	if c.Up != nil {
-		s.setUp(d, *c.Up)
+	err := s.unroute(d, r.Routes)
+	if err == nil {
+		err = s.unaddress(d, r.Addresses)
 	}
-	return s.route(d, c.RemoveRoutes, c.AddRoutes)
+	if err != nil {
+		return fmt.Errorf("release of link %s: %w", r.Link, err)
+	}
+	return nil
 }
 
 // setUp takes a link up or down. Going down, it loses its routes and its IPv6
@@ -139,24 +173,52 @@ func (s *space) rename(d *device, name string) error {
 	return nil
 }
 
-func (d *device) address(remove, add []netip.Prefix) error {
+func (s *space) address(d *device, c host.LinkChange) error {
+	if err := s.unaddress(d, c.RemoveAddresses); err != nil {
+		return err
+	}
+	for _, a := range c.AddAddresses {
+		if slices.Contains(d.Addresses, a) {
+			return fmt.Errorf("add address %s: %w", a, syscall.EEXIST)
+		}
+		d.Addresses = append(d.Addresses, a)
+		if o := c.Special[a]; o != (host.AddressOptions{}) {
+			if d.Special == nil {
+				d.Special = map[netip.Prefix]host.AddressOptions{}
+			}
+			d.Special[a] = o
+		}
+	}
+	return nil
+}
+
+// unaddress takes addresses from a link. As in a kernel without
+// promote_secondaries (its ip-sysctl), a primary takes the others of its subnet
+// along; the last IPv4 address takes the IPv4 routes.
+func (s *space) unaddress(d *device, remove []netip.Prefix) error {
 	for _, a := range remove {
 		i := slices.Index(d.Addresses, a)
 		if i < 0 {
 			return fmt.Errorf("remove address %s: %w", a, syscall.EADDRNOTAVAIL)
 		}
-		d.Addresses = slices.Delete(d.Addresses, i, i+1)
+		sameSubnet := func(o netip.Prefix) bool { return a.Addr().Is4() && o.Masked() == a.Masked() }
+		primary := !slices.ContainsFunc(d.Addresses[:i], sameSubnet)
+		d.Addresses = slices.DeleteFunc(d.Addresses, func(o netip.Prefix) bool { return o == a || primary && sameSubnet(o) })
 	}
-	for _, a := range add {
-		if slices.Contains(d.Addresses, a) {
-			return fmt.Errorf("add address %s: %w", a, syscall.EEXIST)
+	for a := range d.Special {
+		if !slices.Contains(d.Addresses, a) {
+			delete(d.Special, a)
 		}
-		d.Addresses = append(d.Addresses, a)
 	}
+	four := slices.ContainsFunc(d.Addresses, func(a netip.Prefix) bool { return a.Addr().Is4() })
+	s.routes = slices.DeleteFunc(s.routes, func(r host.Route) bool {
+		lost := r.Source.IsValid() && slices.ContainsFunc(remove, func(a netip.Prefix) bool { return a.Addr() == r.Source })
+		return r.Link == d.Name && (lost || len(remove) > 0 && !four && r.Destination.Addr().Is4())
+	})
 	return nil
 }
 
-func (s *space) route(d *device, remove, add []host.Route) error {
+func (s *space) unroute(d *device, remove []host.Route) error {
 	for _, r := range remove {
 		r = complete(r, d)
 		i := slices.Index(s.routes, r)
@@ -165,6 +227,10 @@ func (s *space) route(d *device, remove, add []host.Route) error {
 		}
 		s.routes = slices.Delete(s.routes, i, i+1)
 	}
+	return nil
+}
+
+func (s *space) route(d *device, add []host.Route) error {
 	for _, r := range add {
 		r = complete(r, d)
 		same := func(o host.Route) bool { return o.Destination == r.Destination && o.Metric == r.Metric }
@@ -173,7 +239,7 @@ func (s *space) route(d *device, remove, add []host.Route) error {
 			return fmt.Errorf("add route %s: %w", r.Destination, syscall.ENETDOWN)
 		case slices.ContainsFunc(append(s.connected(), s.routes...), same):
 			return fmt.Errorf("add route %s: %w", r.Destination, syscall.EEXIST)
-		case r.Via.IsValid() && !s.onLink(d, r.Via):
+		case r.Via.IsValid() && !r.OnLink && !s.onLink(d, r.Via):
 			return fmt.Errorf("add route %s via %s: %w", r.Destination, r.Via, syscall.ENETUNREACH)
 		}
 		s.routes = append(s.routes, r)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -83,7 +84,8 @@ func (n network) render(b *strings.Builder) {
 			lines = append(lines, d.line())
 		}
 		for _, r := range s.routes {
-			lines = append(lines, fmt.Sprintf("\troute %s via %s link %s metric %d\n", r.Destination, r.Via, r.Link, r.Metric))
+			lines = append(lines, fmt.Sprintf("\troute %s via %s link %s metric %d source %s protocol %d onlink %t\n",
+				r.Destination, r.Via, r.Link, r.Metric, r.Source, r.Protocol, r.OnLink))
 		}
 		slices.Sort(lines)
 		b.WriteString(strings.Join(lines, ""))
@@ -93,9 +95,13 @@ func (n network) render(b *strings.Builder) {
 func (d *device) line() string {
 	var addresses []string
 	for _, a := range d.Addresses {
-		addresses = append(addresses, a.String())
+		text := a.String()
+		if o, special := d.Special[a]; special {
+			text += fmt.Sprintf(" %+v", o)
+		}
+		addresses = append(addresses, text)
 	}
-	slices.Sort(addresses)
+	slices.SortStableFunc(addresses, func(a, b string) int { return strings.Compare(subnet(a), subnet(b)) })
 	v := d.view()
 	peer := ""
 	if d.peer != nil {
@@ -104,6 +110,16 @@ func (d *device) line() string {
 	if d.Checksum {
 		peer += " checksum offload"
 	}
-	return fmt.Sprintf("\tlink %s kind %q mac %s mtu %d checksum %t up %t carrier %t master %q%s %v\n",
-		d.Name, d.Kind, d.MAC, d.MTU, d.Checksum, d.Up, v.Carrier, d.Master, peer, addresses)
+	return fmt.Sprintf("\tlink %s kind %q mac %s mtu %d checksum %t up %t carrier %t master %q lower %q%s %v\n",
+		d.Name, d.Kind, d.MAC, d.MTU, d.Checksum, d.Up, v.Carrier, d.Master, d.Lower, peer, addresses)
+}
+
+// subnet is what addresses are sorted by: in one IPv4 subnet their order says
+// which is the primary.
+func subnet(address string) string {
+	text, _, _ := strings.Cut(address, " ")
+	if p, err := netip.ParsePrefix(text); err == nil && p.Addr().Is4() {
+		return p.Masked().String()
+	}
+	return text
 }

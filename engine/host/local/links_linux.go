@@ -194,10 +194,13 @@ func listLinks(h *netlink.Handle, namespace string) ([]host.Link, error) {
 		for _, address := range addresses {
 			if p, ok := prefixOf(address.IPNet); ok && address.LinkIndex == a.Index && !linkLocal6(p.Addr()) {
 				link.Addresses = append(link.Addresses, p)
+				setSpecial(&link, p, address)
 			}
 		}
 		if link.Kind == "veth" {
 			link.Peer = a.ParentIndex
+		} else {
+			link.Lower = names[a.ParentIndex]
 		}
 		all = append(all, link)
 	}

@@ -4,15 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 
 	"github.com/vishvananda/netlink"
 
 	"weft/engine/host"
 )
 
-// Set does one change after the other; what was done before a refusal stays.
-// Addresses and routes are removed before others are added: an address that is
-// removed takes those along that came after it in the same subnet.
+// Set does one change after the other.
 func (links) Set(ctx context.Context, namespace, name string, c host.LinkChange) error {
 	if c.Namespace != nil && *c.Namespace != namespace {
 		if err := moveLink(ctx, namespace, name, *c.Namespace); err != nil {
@@ -59,6 +58,9 @@ func moveLink(ctx context.Context, from, name, to string) error {
 
 // setLink does the changes that follow a move and a new name.
 func setLink(h *netlink.Handle, namespace, name string, l netlink.Link, c host.LinkChange) error {
+	if err := removeRoutes(h, l, c.RemoveRoutes); err != nil {
+		return err
+	}
 	if c.MAC != "" {
 		mac, err := net.ParseMAC(c.MAC)
 		if err != nil {
@@ -78,6 +80,9 @@ func setLink(h *netlink.Handle, namespace, name string, l netlink.Link, c host.L
 			return fmt.Errorf("checksum offload: %w", err)
 		}
 	}
+	if err := releaseOther(h, c.Release); err != nil {
+		return err
+	}
 	if err := setAddresses(h, l, c); err != nil {
 		return err
 	}
@@ -90,32 +95,57 @@ func setLink(h *netlink.Handle, namespace, name string, l netlink.Link, c host.L
 			return fmt.Errorf("up %t: %w", *c.Up, err)
 		}
 	}
-	return setRoutes(h, l, c)
+	for _, r := range c.AddRoutes {
+		if err := h.RouteAdd(routeOf(r, l.Attrs().Index)); err != nil {
+			return fmt.Errorf("add route %s: %w", r.Destination, err)
+		}
+	}
+	return announce(h, namespace, l.Attrs().Index, c.Announce)
+}
+
+// releaseOther takes from another link what it gives up.
+func releaseOther(h *netlink.Handle, r *host.Release) error {
+	if r == nil {
+		return nil
+	}
+	l, err := findLink(h, r.Link)
+	if err == nil {
+		err = removeRoutes(h, l, r.Routes)
+	}
+	if err == nil {
+		err = removeAddresses(h, l, r.Addresses)
+	}
+	if err != nil {
+		return fmt.Errorf("release of link %s: %w", r.Link, err)
+	}
+	return nil
 }
 
 func setAddresses(h *netlink.Handle, l netlink.Link, c host.LinkChange) error {
-	for _, p := range c.RemoveAddresses {
-		if err := h.AddrDel(l, &netlink.Addr{IPNet: netOf(p)}); err != nil {
-			return fmt.Errorf("remove address %s: %w", p, err)
-		}
+	if err := removeAddresses(h, l, c.RemoveAddresses); err != nil {
+		return err
 	}
 	for _, p := range c.AddAddresses {
-		if err := h.AddrAdd(l, &netlink.Addr{IPNet: netOf(p)}); err != nil {
+		if err := h.AddrAdd(l, addressOf(p, c.Special[p])); err != nil {
 			return fmt.Errorf("add address %s: %w", p, err)
 		}
 	}
 	return nil
 }
 
-func setRoutes(h *netlink.Handle, l netlink.Link, c host.LinkChange) error {
-	for _, r := range c.RemoveRoutes {
-		if err := h.RouteDel(routeOf(r, l.Attrs().Index)); err != nil {
-			return fmt.Errorf("remove route %s: %w", r.Destination, err)
+func removeAddresses(h *netlink.Handle, l netlink.Link, list []netip.Prefix) error {
+	for _, p := range list {
+		if err := h.AddrDel(l, &netlink.Addr{IPNet: netOf(p)}); err != nil {
+			return fmt.Errorf("remove address %s: %w", p, err)
 		}
 	}
-	for _, r := range c.AddRoutes {
-		if err := h.RouteAdd(routeOf(r, l.Attrs().Index)); err != nil {
-			return fmt.Errorf("add route %s: %w", r.Destination, err)
+	return nil
+}
+
+func removeRoutes(h *netlink.Handle, l netlink.Link, list []host.Route) error {
+	for _, r := range list {
+		if err := h.RouteDel(routeOf(r, l.Attrs().Index)); err != nil {
+			return fmt.Errorf("remove route %s: %w", r.Destination, err)
 		}
 	}
 	return nil

@@ -44,18 +44,30 @@ func hops(r netlink.Route, family int, names map[int]string) []host.Route {
 	if r.Type != unix.RTN_UNICAST || linkLocal6(destination.Addr()) || destination.Addr().IsMulticast() {
 		return nil
 	}
-	single := []*netlink.NexthopInfo{{LinkIndex: r.LinkIndex, Gw: r.Gw}}
+	single := []*netlink.NexthopInfo{{LinkIndex: r.LinkIndex, Gw: r.Gw, Flags: r.Flags}}
 	if len(r.MultiPath) > 0 {
 		single = r.MultiPath
 	}
 	var all []host.Route
 	for _, hop := range single {
 		via, _ := netip.AddrFromSlice(hop.Gw)
-		all = append(all, host.Route{
+		route := host.Route{
 			Destination: destination, Via: via.Unmap(), Link: names[hop.LinkIndex], Metric: r.Priority,
-		})
+			Protocol: protocolOf(r), OnLink: hop.Flags&unix.RTNH_F_ONLINK != 0,
+		}
+		if source, ok := netip.AddrFromSlice(r.Src); ok && r.Protocol != unix.RTPROT_KERNEL {
+			route.Source = source.Unmap()
+		}
+		all = append(all, route)
 	}
 	return all
+}
+
+func protocolOf(r netlink.Route) int {
+	if r.Protocol == unix.RTPROT_KERNEL || r.Protocol == unix.RTPROT_BOOT {
+		return 0
+	}
+	return int(r.Protocol)
 }
 
 func defaultRoute(family int) netip.Prefix {
@@ -74,6 +86,15 @@ func routeOf(r host.Route, index int) *netlink.Route {
 		route.Gw = r.Via.AsSlice()
 	} else if r.Destination.Addr().Is4() {
 		route.Scope = netlink.SCOPE_LINK
+	}
+	if r.Source.IsValid() {
+		route.Src = r.Source.AsSlice()
+	}
+	if r.Protocol != 0 {
+		route.Protocol = netlink.RouteProtocol(r.Protocol)
+	}
+	if r.OnLink {
+		route.SetFlag(netlink.FLAG_ONLINK)
 	}
 	return route
 }
