@@ -25,7 +25,11 @@ func (h *hostKeys) accept(k *keyCheck, remote net.Addr, key ssh.PublicKey) error
 		return k.error(HostKeyUnknown, "its host key is not known: "+fingerprint(key),
 			"there is no UserKnownHostsFile to record it in", nil)
 	}
-	if err := h.record(k, remote, key); err != nil {
+	err := h.record(k, remote, key)
+	if isExhausted(err) {
+		return exhausted(k.s, err)
+	}
+	if err != nil {
 		var wrong *xknownhosts.KeyError
 		if errors.As(err, &wrong) {
 			return k.changed(key, wrong)

@@ -65,6 +65,13 @@ func (l *login) failed(err error) error {
 	return err
 }
 
+// failing is what could not be had for the login.
+func (l *login) failing() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failure
+}
+
 // challenge answers keyboard-interactive questions: a lone hidden one with the
 // password, the rest by asking.
 func (l *login) challenge(_, instruction string, questions []string, echos []bool) ([]string, error) {
@@ -100,14 +107,24 @@ func (l *login) signers() ([]ssh.Signer, error) {
 	var agentSigners []ssh.Signer
 	if l.s.AgentSocket != "" {
 		var err error
-		if agentSigners, err = l.pool.signers(l.s.AgentSocket); err != nil {
+		agentSigners, err = l.pool.signers(l.s.AgentSocket)
+		if isExhausted(err) {
+			return nil, l.failed(err)
+		}
+		if err != nil {
 			l.pass("the agent", err)
 		}
 	}
-	extra := l.certificates()
+	extra, err := l.certificates()
+	if err != nil {
+		return nil, l.failed(err)
+	}
 	var out []candidate
 	for _, path := range l.s.IdentityFiles {
 		k := l.ring.load(path)
+		if isExhausted(k.err) {
+			return nil, l.failed(k.err)
+		}
 		signer, from := l.signerOf(k, agentSigners)
 		if signer == nil {
 			continue
@@ -162,17 +179,21 @@ func (l *login) signerOf(k *keyFile, fromAgent []ssh.Signer) (ssh.Signer, string
 	return nil, ""
 }
 
-func (l *login) certificates() []*ssh.Certificate {
+// certificates passes over what cannot be read; its error is [Exhausted]'s.
+func (l *login) certificates() ([]*ssh.Certificate, error) {
 	var out []*ssh.Certificate
 	for _, path := range l.s.CertificateFiles {
 		cert, err := readCertificate(path)
+		if isExhausted(err) {
+			return nil, err
+		}
 		if err != nil {
 			l.pass(path, err)
 			continue
 		}
 		out = append(out, cert)
 	}
-	return out
+	return out, nil
 }
 
 func (l *login) certified(cert *ssh.Certificate, signer ssh.Signer, from string) []candidate {

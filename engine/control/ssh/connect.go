@@ -81,6 +81,15 @@ func transport(ctx context.Context, s settings, via *Client) (net.Conn, error) {
 	defer cancel()
 	address := endpoint(s.Host, s.Port)
 	if via != nil {
+		// The library does not see the end of a transport that comes while a
+		// channel is asked for.
+		go func() {
+			select {
+			case <-via.Lost():
+				cancel()
+			case <-dialCtx.Done():
+			}
+		}()
 		conn, err := via.inner.DialContext(dialCtx, "tcp", address)
 		if err != nil {
 			return nil, throughFailed(ctx, s, via, err)
@@ -116,7 +125,7 @@ func throughFailed(ctx context.Context, s settings, via *Client, err error) erro
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Says = fmt.Sprintf("no answer within %s", s.ConnectTimeout)
 		e.Hint = "is it up, and does a firewall drop packets behind the jump host?"
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), via.dead():
 		e.Kind = JumpFailed
 		e.Says = fmt.Sprintf("not tried, for the connection to its jump host %s was lost", via.Name())
 		e.Hint = "run it again"
@@ -134,6 +143,9 @@ func handshakeFailed(ctx context.Context, s settings, h *handshake, l *login, er
 	var refused *Error
 	if errors.As(err, &refused) {
 		return refused
+	}
+	if failure := l.failing(); isExhausted(failure) {
+		return exhausted(s, failure)
 	}
 	e := &Error{Kind: Unreachable, Host: s.Name, Address: endpoint(s.Host, s.Port), Err: err}
 	switch {

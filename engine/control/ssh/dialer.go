@@ -173,13 +173,21 @@ func (d *Dialer) way(t Target) (settings, []string, error) {
 	return s, hops, nil
 }
 
-// dial connects through shared connections to hops.
+// dial connects through shared connections to hops. One that turns out to be
+// dead, as after a restart of the jump host's sshd, is made anew once.
 func (d *Dialer) dial(ctx context.Context, s settings, hops []string) (*Client, error) {
 	if len(hops) == 0 {
 		return d.through(ctx, s, nil)
 	}
 	via, err := d.jumps.client(ctx, hops)
 	if err != nil {
+		return nil, viaFailed(s, err)
+	}
+	c, err := d.through(ctx, s, via)
+	if err == nil || !via.dead() || ctx.Err() != nil {
+		return c, err
+	}
+	if via, err = d.jumps.client(ctx, hops); err != nil {
 		return nil, viaFailed(s, err)
 	}
 	return d.through(ctx, s, via)
@@ -212,6 +220,9 @@ func (d *Dialer) dialFresh(ctx context.Context, s settings, hops []string) (*Cli
 // through connects to a host over a connection to its jump host, nil for none.
 func (d *Dialer) through(ctx context.Context, s settings, via *Client) (*Client, error) {
 	check, err := d.known.check(s)
+	if isExhausted(err) {
+		return nil, exhausted(s, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -232,6 +243,9 @@ func viaFailed(s settings, err error) error {
 	var jump *Error
 	if !errors.As(err, &jump) {
 		return err
+	}
+	if jump.Kind == Exhausted {
+		return exhausted(s, err)
 	}
 	e := *jump
 	if jump.Kind != JumpFailed {

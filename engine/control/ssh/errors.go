@@ -31,6 +31,10 @@ const (
 	JumpFailed Kind = "jump host failed"
 	// Lost is a connection that died while it was used.
 	Lost Kind = "connection lost"
+	// Exhausted is this machine short of file descriptors: nothing is known
+	// of the host. The error wraps EMFILE or ENFILE; when other connections
+	// are closed a further try goes well.
+	Exhausted Kind = "out of file descriptors"
 )
 
 // Error is why a host could not be reached.
@@ -74,6 +78,8 @@ func connectFailed(ctx context.Context, s settings, err error) *Error {
 	var dns *net.DNSError
 	var timeout interface{ Timeout() bool }
 	switch {
+	case isExhausted(err):
+		return exhausted(s, err)
 	case errors.As(err, &dns) && dns.IsNotFound:
 		e.Says = fmt.Sprintf("the name %s has no address", s.Host)
 		e.Hint = "check its spelling, or give the host an address in the inventory or a HostName in ssh_config"
@@ -93,4 +99,18 @@ func connectFailed(ctx context.Context, s settings, err error) *Error {
 		e.Says = "the connection failed: " + err.Error()
 	}
 	return e
+}
+
+// isExhausted tells whether it is us who are out of descriptors: the process
+// (EMFILE) or the whole machine (ENFILE).
+func isExhausted(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+func exhausted(s settings, err error) *Error {
+	return &Error{
+		Kind: Exhausted, Host: s.Name, Address: endpoint(s.Host, s.Port), Err: err,
+		Says: "not tried, for this machine has no file descriptor left",
+		Hint: "raise the limit (ulimit -n), or work on fewer hosts side by side (--forks)",
+	}
 }

@@ -141,19 +141,27 @@ func (k *keyCheck) unknown(key ssh.PublicKey) *Error {
 			"  echo %s >> %s\nor let weft record new keys with StrictHostKeyChecking accept-new", quote(line), quote(file)), nil)
 }
 
+// changed names what is on record, for the type of key that was shown where
+// there is one, and forgets all of it: what one file still has would refuse the
+// host again.
 func (k *keyCheck) changed(key ssh.PublicKey, wrong *xknownhosts.KeyError) *Error {
 	want := wrong.Want[0]
+	var files []string
 	for _, w := range wrong.Want {
-		if w.Key.Type() == key.Type() {
+		if w.Key.Type() == key.Type() && want.Key.Type() != key.Type() {
 			want = w
-			break
 		}
+		if !slices.Contains(files, w.Filename) {
+			files = append(files, w.Filename)
+		}
+	}
+	hint := "somebody may be listening in; only if you know that the host was reinstalled, forget the old key with"
+	for _, file := range files {
+		hint += fmt.Sprintf("\n  ssh-keygen -R %s -f %s", quote(knownhosts.Normalize(k.name)), quote(file))
 	}
 	return k.error(HostKeyChanged,
 		fmt.Sprintf("its host key changed: it shows %s, but %s line %d has %s",
-			fingerprint(key), want.Filename, want.Line, fingerprint(want.Key)),
-		fmt.Sprintf("somebody may be listening in; only if you know that the host was reinstalled, forget the old key with\n"+
-			"  ssh-keygen -R %s -f %s", quote(knownhosts.Normalize(k.name)), quote(want.Filename)), wrong)
+			fingerprint(key), want.Filename, want.Line, fingerprint(want.Key)), hint, wrong)
 }
 
 // untrusted is a key that is revoked, or a certificate that does not hold.

@@ -42,14 +42,48 @@ func TestUnknownHostKey(t *testing.T) {
 	mention(t, refused, xssh.FingerprintSHA256(s.HostKey.PublicKey()), "ED25519", "accept-new", strings.TrimSpace(right))
 
 	// The command in the hint is what accepts the key.
-	for line := range strings.Lines(refused.Hint) {
+	follow(t, refused.Hint)
+	mustDial(t, dialer(t, ssh.Options{}, config), box)
+}
+
+// follow runs the commands of a hint, and says how many there are.
+func follow(t testing.TB, hint string) int {
+	t.Helper()
+	n := 0
+	for line := range strings.Lines(hint) {
 		if command, ok := strings.CutPrefix(line, "  "); ok {
+			n++
 			if out, err := exec.Command("sh", "-c", command).CombinedOutput(); err != nil {
 				t.Fatalf("%s: %v: %s", command, err, out)
 			}
 		}
 	}
+	return n
+}
+
+// After a reinstall the commands in the hint forget the old keys wherever they
+// are, under a hashed name as well, and the other hosts of the files stay.
+func TestReinstalledHost(t *testing.T) {
+	t.Parallel()
+	s := sshtest.Start(t, sshtest.Config{})
+	dir := t.TempDir()
+	_, old := sshtest.NewKey(t, dir, "old")
+	_, older := ecdsaKey(t)
+	name := fmt.Sprintf("[%s]:%d", s.Host, s.Port)
+	first, second := filepath.Join(dir, "known hosts"), filepath.Join(dir, "it's another")
+	other := knownhosts.Line([]string{"other.example"}, old.PublicKey())
+	put(t, first, other+"\n"+knownhosts.Line([]string{knownhosts.HashHostname(name)}, old.PublicKey())+"\n")
+	put(t, second, knownhosts.Line([]string{name}, older.PublicKey())+"\n")
+	config := s.ClientConfig(t, me(t), fmt.Sprintf("UserKnownHostsFile %q %q", first, second), "StrictHostKeyChecking accept-new")
+	refused := refusal(t, dialer(t, ssh.Options{HostKeys: ssh.AcceptNew}, config), box, ssh.HostKeyChanged)
+	mention(t, refused, first+" line 2", xssh.FingerprintSHA256(old.PublicKey()), xssh.FingerprintSHA256(s.HostKey.PublicKey()))
+	if n := follow(t, refused.Hint); n != 2 {
+		t.Errorf("%d commands for two files", n)
+	}
 	mustDial(t, dialer(t, ssh.Options{}, config), box)
+	if !strings.Contains(content(t, first), other) {
+		t.Error("the key of another host was forgotten too")
+	}
 }
 
 func TestChangedHostKey(t *testing.T) {

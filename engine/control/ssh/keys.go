@@ -43,10 +43,16 @@ func (r *keyRing) load(path string) *keyFile {
 	}
 	k := &keyFile{path: path}
 	k.err = k.read()
-	if cert, err := readCertificate(path + "-cert.pub"); err == nil {
+	cert, err := readCertificate(path + "-cert.pub")
+	if err == nil {
 		k.cert = cert
 	}
-	r.files[path] = k
+	if isExhausted(err) {
+		k.err = err
+	}
+	if !isExhausted(k.err) { // that says nothing of the file
+		r.files[path] = k
+	}
 	return k
 }
 
@@ -54,8 +60,12 @@ func (k *keyFile) read() error {
 	b, err := os.ReadFile(k.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		// An agent may hold the key of which only the public half is here.
-		if k.public, _ = readPublic(k.path + ".pub"); k.public != nil {
+		var missing error
+		if k.public, missing = readPublic(k.path + ".pub"); missing == nil {
 			return nil
+		}
+		if isExhausted(missing) {
+			return missing
 		}
 	}
 	if err != nil {

@@ -1,6 +1,7 @@
 package ssh_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -100,6 +101,9 @@ func TestDeadHosts(t *testing.T) {
 			began := time.Now()
 			refused := refusal(t, d, c.target, ssh.Unreachable)
 			mention(t, refused, c.says)
+			if c.says == "refused" && !errors.Is(refused, syscall.ECONNREFUSED) {
+				t.Errorf("what the kernel said is lost: %v", refused)
+			}
 			if strings.ContainsAny(refused.Error(), "\x1b\r") {
 				t.Errorf("a host's bytes are in the error: %q", refused.Error())
 			}
