@@ -4,6 +4,9 @@
 //	weft-runner serve             one session on stdin and stdout (engine/wire)
 //	weft-runner undo [-play PLAY] [-half] RUN
 //	                              take a run back, here and now; JSON lines on stdout
+//	weft-runner guard             wait for the guard of this host to be decided, and
+//	                              take its change back where nobody confirms it;
+//	                              the program of weft-guard.service
 //	weft-runner echo [-for TIME] ADDRESS
 //	                              send TCP bytes back, for probes
 //	weft-runner version           the digest of this program
@@ -47,7 +50,7 @@ func main() {
 	}
 }
 
-const usage = "usage: weft-runner serve | undo [-play PLAY] [-half] RUN | echo [-for TIME] ADDRESS | version"
+const usage = "usage: weft-runner serve | undo [-play PLAY] [-half] RUN | guard | echo [-for TIME] ADDRESS | version"
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) == 0 {
@@ -62,6 +65,12 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return onhost.Serve(ctx, in, out, c)
 	case "undo":
 		return undo(ctx, args, out)
+	case "guard":
+		c, err := config()
+		if err != nil {
+			return err
+		}
+		return onhost.Guard(ctx, c)
 	case "echo":
 		return echoVerb(ctx, args)
 	case "version":

@@ -29,6 +29,8 @@ func journalFailure(err error) error {
 // apply converges units in order, up to the first that fails.
 func (s *session) apply(ctx context.Context, a wire.Apply) error {
 	s.Host.Memo.Forget()
+	s.underGuard()
+	defer s.stillAgain()
 	units := make([]*unit, len(a.Units))
 	for i, u := range a.Units {
 		units[i] = s.remember(u) // all first: a change raises the needs of steps that come later
@@ -38,7 +40,7 @@ func (s *session) apply(ctx context.Context, a wire.Apply) error {
 			s.stopped(units[i:])
 			return nil
 		}
-		c := &change{s: s, x: x, play: a.Play, index: a.Index, began: time.Now()}
+		c := &change{s: s, x: x, play: a.Play, index: a.Index, began: time.Now(), guard: a.Guard, byHand: a.ByHand, onFailure: a.OnFailure}
 		if err := c.converge(ctx, a.Planned); err != nil {
 			if s.gate.shut() != nil {
 				s.stopped(units[i+1:])
@@ -63,6 +65,13 @@ type change struct {
 	index int
 	began time.Time
 
+	// What the apply says of guards.
+	guard     time.Duration
+	byHand    bool
+	onFailure string
+
+	over func() bool // whether its time is
+
 	found  step.Finding    // of the first check
 	left   []openNeed      // of earlier runs, shown at this unit
 	half   []half          // changes of dead runs to the same object
@@ -72,6 +81,9 @@ type change struct {
 // converge takes the unit through its life. Where it fails it says so, and
 // returns an error.
 func (c *change) converge(ctx context.Context, planned map[string]string) error {
+	ctx, cancel := limited(ctx, c.x.Unit)
+	defer cancel()
+	c.over = func() bool { return errors.As(context.Cause(ctx), new(*limitError)) }
 	if len(c.x.AfterNeeds) > 0 {
 		if _, err := c.s.settle(ctx, c.s.openNeeds(named(c.x.AfterNeeds))); err != nil {
 			return c.fail(fmt.Errorf("what must come before this step failed: %w", err))
@@ -146,6 +158,9 @@ func (c *change) stale(planned map[string]string) bool {
 
 // write puts the change on record and makes it.
 func (c *change) write(ctx context.Context) error {
+	if err := c.cover(ctx); err != nil {
+		return err
+	}
 	if err := c.putOnRecord(c.needs()); err != nil {
 		return err
 	}
@@ -324,6 +339,9 @@ func (c *change) stays(ctx context.Context) error {
 
 // fail says why the unit failed. Its record stays half made.
 func (c *change) fail(err error) error {
+	if c.over != nil && c.over() {
+		err = fmt.Errorf("%w: %w", &limitError{c.x.Limit}, err)
+	}
 	begun := c.record != nil && c.record.InForce()
 	if c.record != nil {
 		if noted := c.s.own.Failed(c.record, oneLine(err)); noted != nil {

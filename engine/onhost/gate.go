@@ -27,6 +27,7 @@ type gate struct {
 	mu       sync.Mutex
 	held     keeper
 	inFlight int
+	whole    int    // what was sent whole is under way: a cut waits for its end
 	serving  uint64 // number of the request under way
 	stopAt   uint64 // requests up to this number are stopped
 	cutCause error  // not nil once the session is over
@@ -101,12 +102,27 @@ func (g *gate) shut() error {
 
 func (g *gate) why() error {
 	switch {
-	case g.cutCause != nil:
+	case g.cutCause != nil && g.whole == 0:
 		return g.cutCause
 	case g.serving != 0 && g.serving <= g.stopAt:
 		return errStopped
 	}
 	return nil
+}
+
+// beginWhole lets what is under way go on though the session be cut, until
+// endWhole.
+func (g *gate) beginWhole() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.whole++
+}
+
+func (g *gate) endWhole() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.whole--
+	g.settle()
 }
 
 // settle cancels what is under way, unless an effect is in flight.

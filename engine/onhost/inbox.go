@@ -87,6 +87,9 @@ func (s *session) listen(r *wire.Reader[wire.Request], b *inbox) {
 			if err := s.gate.beat(); err != nil {
 				s.logf("heartbeat: %v", err)
 			}
+			if err := s.line.Write(wire.Event{Pulse: &wire.Pulse{}}); err != nil {
+				s.gate.cut(fmt.Errorf("%w: %w", ErrCut, err))
+			}
 		case m.Stop != nil:
 			s.gate.stop(b.last())
 		default:

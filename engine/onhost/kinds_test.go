@@ -31,6 +31,10 @@ func testKinds() step.Table {
 			s, err := step.Decode[optionSpec](u)
 			return step.Of("option of "+s.Unit, optionKind{}, s), err
 		}},
+		{Name: "severs", Make: func(u step.Unit) (step.Step, error) {
+			s := fileSpec{Path: "/etc/" + u.Name, Content: step.Is("x")}
+			return seversStep{step.Of("file "+s.Path, fileKind{}, s), u.Name}, nil
+		}},
 		{Name: "order", Make: func(u step.Unit) (step.Step, error) { return orderStep{}, nil }},
 		{Name: "panic", Make: func(u step.Unit) (step.Step, error) { return panicStep{}, nil }},
 		{Name: "tool", Make: func(u step.Unit) (step.Step, error) { return toolStep{name: u.Name}, nil }},
@@ -90,6 +94,18 @@ func (fileKind) Advise(f *step.Finding, have, want fileSpec) {
 
 func file(path, content string) step.Unit {
 	return unitOf("file", path[1:], fileSpec{Path: path, Content: step.Is(content)})
+}
+
+// seversStep is a file whose change may cut a link.
+type seversStep struct {
+	step.Step
+	link string
+}
+
+func (s seversStep) Check(ctx context.Context, v host.View) (step.Finding, error) {
+	f, err := s.Step.Check(ctx, v)
+	f.Cost.Severs = []string{"wlan9", s.link}
+	return f, err
 }
 
 // filesSpec is several files in one directory: as many effects.

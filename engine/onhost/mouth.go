@@ -85,6 +85,10 @@ func (m *mouth) clean(e wire.Event) wire.Event {
 	case e.Exec != nil:
 		e.Exec.Stdout = []byte(t(string(e.Exec.Stdout)))
 		e.Exec.Stderr = []byte(t(string(e.Exec.Stderr)))
+	case e.Guard != nil:
+		e.Guard.Error = t(e.Guard.Error)
+	case e.Hello != nil && e.Hello.Guard != nil:
+		e.Hello.Guard.Error = t(e.Hello.Guard.Error)
 	case e.Done != nil:
 		e.Done.Error = t(e.Done.Error)
 	}

@@ -274,6 +274,8 @@ type waiting struct {
 // endPlay settles what the play left open, and looks at the steps that waited
 // for it.
 func (s *session) endPlay(ctx context.Context, e wire.EndPlay) error {
+	s.underGuard()
+	defer s.stillAgain()
 	_, err := s.settlePlay(ctx, e.Play)
 	return journalFailure(err)
 }

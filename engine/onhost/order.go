@@ -72,15 +72,16 @@ func (s *session) obey(ctx context.Context, o Order) error {
 		s.gate.hold(borrowed)
 	} else {
 		answer := &wire.HelloEvent{}
-		if err := s.takeLease(ctx, answer); err != nil {
+		if err := s.takeLease(ctx, 0, answer); err != nil {
 			return err
 		}
 		if s.held == nil {
 			return s.mayNotChange()
 		}
-		defer s.keepBeating()()
+		defer s.keepBeating(undoTime)()
 	}
-	if err := s.readJournals(ctx); err != nil {
+	s.readBoot(ctx)
+	if err := s.readJournals(); err != nil {
 		return err
 	}
 	j, err := s.journalOf(o.Run)
@@ -99,15 +100,23 @@ func (s *session) obey(ctx context.Context, o Order) error {
 	return err
 }
 
-// keepBeating keeps the lease until the returned function is called.
-func (s *session) keepBeating() (stop func()) {
+// keepBeating keeps the lease until the returned function is called, or a time
+// is over.
+func (s *session) keepBeating(limit time.Duration) (stop func()) {
 	done := make(chan struct{})
+	every := beat
+	if s.hello != nil && s.hello.LeaseTime > 0 {
+		every = min(beat, s.hello.LeaseTime/3)
+	}
 	go func() {
-		tick := time.NewTicker(beat)
+		tick := time.NewTicker(every)
 		defer tick.Stop()
+		over := time.After(limit)
 		for {
 			select {
 			case <-done:
+				return
+			case <-over:
 				return
 			case <-tick.C:
 				if err := s.gate.beat(); err != nil {

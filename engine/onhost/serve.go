@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weft/engine/host"
+	"weft/engine/onhost/guard"
 	"weft/engine/onhost/journal"
 	"weft/engine/onhost/lease"
 	"weft/engine/onhost/scrub"
@@ -27,6 +28,11 @@ type Config struct {
 	// Monotonic is CLOCK_MONOTONIC in microseconds, compared with what the
 	// Units door says of a unit's start. Nil is the real clock.
 	Monotonic func() int64
+	// Boottime is CLOCK_BOOTTIME in microseconds. Nil is the real clock.
+	Boottime func() int64
+	// Way tells by which connection the session came. Nil asks the
+	// environment of this process and of those above it.
+	Way func() (Way, error)
 	// Moment is how long a service must have run to count as running; a
 	// second where zero.
 	Moment time.Duration
@@ -45,6 +51,12 @@ type Config struct {
 func (c Config) filled() Config {
 	if c.Monotonic == nil {
 		c.Monotonic = lease.Monotonic
+	}
+	if c.Boottime == nil {
+		c.Boottime = lease.Boottime
+	}
+	if c.Way == nil {
+		c.Way = sshWay
 	}
 	if c.Moment == 0 {
 		c.Moment = time.Second
@@ -91,19 +103,25 @@ type session struct {
 	Config
 	store journal.Store
 	out   *mouth
+	line  sink // what out speaks into, and safe for several goroutines
 	gate  *gate
 
 	hello *wire.Hello // nil before the first request
 	held  keeper      // nil unless this session may change the host
 	busy  *wire.Lease // who may, where this session wanted to
 
-	boot    string
-	own     *journal.Journal   // of this run
-	left    []*journal.Journal // of earlier runs that left something open
-	units   map[string]*unit
-	known   []*unit // the same, in the order they were first seen
-	waiting []waiting
-	changed bool // something was changed in this session
+	boot     string
+	began    int64              // when the session did, on the clock of deadlines
+	armed    *guard.Armed       // the guard of this run that stands; nil without
+	endWhole func()             // ends the time in which a cut waits; nil without
+	toTell   bool               // the greeting told of a guard that expired
+	chance   time.Duration      // of this run's own runner to end, where a guard expired; else zero
+	own      *journal.Journal   // of this run
+	left     []*journal.Journal // of earlier runs that left something open
+	units    map[string]*unit
+	known    []*unit // the same, in the order they were first seen
+	waiting  []waiting
+	changed  bool // something was changed in this session
 
 	// ownBefore is how many records this run had when the session began.
 	ownBefore int
@@ -117,8 +135,10 @@ func newSession(c Config, out sink) *session {
 		Config: c,
 		store:  journal.Store{Dir: c.State, OpenFile: c.OpenFile},
 		gate:   &gate{},
+		line:   out,
 		units:  map[string]*unit{},
 	}
+	s.began = s.Boottime()
 	s.out = &mouth{w: out, scrub: &scrub.Scrubber{}, broken: s.gate.cut}
 	return s
 }
@@ -131,6 +151,7 @@ func (s *session) serve(ctx context.Context, inbox *inbox) error {
 			return s.gate.cutBy()
 		}
 		if r.request.Bye != nil {
+			s.toldOfGuard()
 			s.out.say(wire.Event{ID: r.request.ID, Done: &wire.Done{Error: text(s.release())}})
 			return s.out.flush()
 		}
@@ -148,6 +169,9 @@ func (s *session) one(ctx context.Context, r numbered) {
 	s.gate.begin(r.number, cancel)
 	s.out.id = r.request.ID
 	err := s.dispatch(ctx, r.request)
+	if s.endWhole != nil {
+		s.endWhole()
+	}
 	s.out.say(wire.Event{Done: &wire.Done{Error: text(err)}})
 	if err := s.out.flush(); err != nil {
 		s.gate.cut(fmt.Errorf("%w: %w", ErrCut, err))
@@ -165,6 +189,10 @@ func (s *session) dispatch(ctx context.Context, r wire.Request) error {
 		return s.check(ctx, *r.Check)
 	case r.Probe != nil:
 		return s.probe(ctx, *r.Probe)
+	case r.Commit != nil:
+		return s.commit(ctx, *r.Commit)
+	case r.Extend != nil:
+		return s.extend(*r.Extend)
 	case r.Runs != nil:
 		return s.listRuns()
 	case r.Exec != nil:
@@ -204,18 +232,26 @@ func (s *session) greet(ctx context.Context, h wire.Hello) error {
 	s.out.scrub.Add(h.Secrets...)
 	s.hello = &h
 	answer := &wire.HelloEvent{}
+	s.readBoot(ctx)
 	if h.Intent == wire.Change {
-		if err := s.takeLease(ctx, answer); err != nil {
+		if err := s.takeHost(ctx, answer); err != nil {
 			return err
 		}
 	}
-	if err := s.readJournals(ctx); err != nil {
+	if err := s.readJournals(); err != nil {
+		return err
+	}
+	if err := s.meetGuard(ctx, answer); err != nil {
 		return err
 	}
 	if s.held != nil && s.own.Runner != s.Digest {
 		return fmt.Errorf("run %s was begun by another build of weft, which alone can take it back; begin a new run", h.Run)
 	}
+	answer.Changed = s.alreadyChanged()
 	for _, j := range s.left {
+		if !j.Open() { // a guard has seen to it
+			continue
+		}
 		answer.Open = append(answer.Open, j.Header.Run)
 	}
 	var err error
@@ -226,9 +262,9 @@ func (s *session) greet(ctx context.Context, h wire.Hello) error {
 	return err
 }
 
-func (s *session) takeLease(ctx context.Context, answer *wire.HelloEvent) error {
+func (s *session) takeLease(ctx context.Context, wait time.Duration, answer *wire.HelloEvent) error {
 	held, over, err := lease.Take(ctx, s.Runtime, lease.Terms{
-		Run: s.hello.Run, Owner: s.hello.Owner, Time: s.hello.LeaseTime, Wait: s.hello.LockTimeout,
+		Run: s.hello.Run, Owner: s.hello.Owner, Controller: s.hello.Controller, Time: s.hello.LeaseTime, Wait: wait, Patience: s.chance,
 		OnWait: func(holder wire.Lease) { s.out.now(wire.Event{Wait: &wire.WaitEvent{Holder: holder}}) },
 	})
 	var busy *lease.BusyError
@@ -247,13 +283,17 @@ func (s *session) takeLease(ctx context.Context, answer *wire.HelloEvent) error 
 	return nil
 }
 
-// readJournals finds what earlier runs left open, and this run's own journal.
-func (s *session) readJournals(ctx context.Context) error {
+// readBoot learns which boot this is.
+func (s *session) readBoot(ctx context.Context) {
 	boot, err := s.Host.Kernel.Get(ctx, "/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		s.logf("no boot id: %v", err)
 	}
 	s.boot = boot
+}
+
+// readJournals finds what earlier runs left open, and this run's own journal.
+func (s *session) readJournals() (err error) {
 	if err := s.readLeft(); err != nil {
 		return err
 	}

@@ -277,7 +277,7 @@ func unitOf(kind, name string, spec any) step.Unit {
 	return step.Unit{Address: kind + "." + name, Kind: kind, Name: name, Spec: b}
 }
 
-func mustNotExist(t *testing.T, path string) {
+func mustNotExist(t testing.TB, path string) {
 	t.Helper()
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%s is there (%v)", path, err)

@@ -19,7 +19,9 @@ import (
 func (s *session) undoPlay(ctx context.Context, u wire.UndoPlay) error {
 	s.waiting = slices.DeleteFunc(s.waiting, func(w waiting) bool { return w.change.play == u.Play })
 	s.lineage = lineage{}
-	return s.takeBack(ctx, s.own, func(r *journal.Record) bool { return r.Play == u.Play })
+	s.beginWhole(undoTime)
+	err := s.takeBack(ctx, s.own, func(r *journal.Record) bool { return r.Play == u.Play })
+	return errors.Join(err, s.disarm(ctx, s.own.Header.Run))
 }
 
 // takeBack undoes records of a journal in reverse, then settles the needs that
@@ -137,7 +139,12 @@ func (s *session) undoStep(ctx context.Context, j *journal.Journal, rec *journal
 	}
 	h := s.hostFor("undo", rec.Unit.Kind, func(e host.Effect) error { return j.FollowUp(rec, e) })
 	s.changed = true
+	ctx, cancel := limited(ctx, rec.Unit)
+	defer cancel()
 	_, err := guarded(func() (any, error) { return nil, x.step.Undo(ctx, h, f) })
+	if over := new(limitError); err != nil && errors.As(context.Cause(ctx), &over) {
+		err = fmt.Errorf("%w: %w", over, err)
+	}
 	return err
 }
 
@@ -159,6 +166,9 @@ func onlyConflict(err error) bool {
 func (s *session) rollback(ctx context.Context, r wire.Rollback) error {
 	runs, refused := s.leaving(r.Runs)
 	s.lineage = newLineage(runs, s.Digest)
+	if !r.Ask {
+		s.beginWhole(undoTime)
+	}
 	var done []*journal.Journal
 	for _, j := range slices.Backward(runs) {
 		if r.Run != "" && r.Run != j.Header.Run {
@@ -178,8 +188,12 @@ func (s *session) rollback(ctx context.Context, r wire.Rollback) error {
 		done = append(done, j)
 	}
 	for _, j := range done { // last: one that went with an older run is gone only now
-		if !r.Ask {
-			s.out.now(wire.Event{Run: runEvent(j)})
+		if r.Ask {
+			continue
+		}
+		s.out.now(wire.Event{Run: runEvent(j)})
+		if err := s.disarm(ctx, j.Header.Run); err != nil {
+			refused = append(refused, err.Error())
 		}
 	}
 	if len(refused) > 0 {

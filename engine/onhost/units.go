@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"weft/engine/onhost/journal"
 	"weft/engine/step"
 	"weft/engine/wire"
 )
@@ -85,6 +86,9 @@ func (s *session) look(ctx context.Context, x *unit) (step.Finding, error) {
 	if err == nil {
 		err = wellFormed(f)
 	}
+	if err == nil && f.Blind {
+		err = s.onlyOnce(x, &f)
+	}
 	if err == nil && len(x.Secret) > 0 {
 		f.Deltas = slices.Clone(f.Deltas)
 		for i, d := range f.Deltas {
@@ -92,6 +96,26 @@ func (s *session) look(ctx context.Context, x *unit) (step.Finding, error) {
 		}
 	}
 	return f, err
+}
+
+// onlyOnce settles a finding that nothing on the machine can settle by what an
+// earlier session of this run did: what it did to the end is done, and what it
+// was cut at is not done again.
+func (s *session) onlyOnce(x *unit, f *step.Finding) error {
+	for _, rec := range slices.Backward(s.own.Records[:s.ownBefore]) {
+		if rec.Unit.Address != x.Address || !bytes.Equal(rec.Unit.Spec, x.Spec) {
+			continue
+		}
+		switch {
+		case rec.State == journal.Verified || rec.State == journal.Final && rec.WasVerified:
+			f.Deltas = nil
+		case rec.InForce():
+			return fmt.Errorf("%s was begun in this run and cut, and nothing tells whether it came to its end, so it is not begun again: "+
+				"look, and begin a new run with `weft apply`, which runs it again", f.Object)
+		}
+		return nil
+	}
+	return nil
 }
 
 // wellFormed sees that what a module made can be written down.

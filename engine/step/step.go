@@ -124,6 +124,9 @@ type Finding struct {
 	// before Undo, and no longer once an undo has begun: what a killed undo
 	// left is our own half-made work again.
 	Settled bool `json:"settled,omitzero"`
+	// Blind says that nothing on the machine tells whether it was done, so
+	// that a run which is resumed must go by its journal.
+	Blind bool `json:"blind,omitzero"`
 	// Warnings are for the reader of a plan: a loop, an attribute without
 	// effect.
 	Warnings []string `json:"warnings,omitzero"`

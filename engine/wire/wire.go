@@ -77,6 +77,9 @@ type Hello struct {
 	// LeaseTime is after how long without a Heartbeat the runner starts no
 	// further effect and the lease may be taken over; 30 s where zero.
 	LeaseTime time.Duration `json:"lease_time,omitempty"`
+	// TakesBack are the runs that this session is to take back: a guard of
+	// theirs is no obstacle to it.
+	TakesBack []string `json:"takes_back,omitempty"`
 	// Facts asks for the facts.
 	Facts bool `json:"facts,omitempty"`
 	// Secrets are values to scrub from what tools print and from what the

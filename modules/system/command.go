@@ -102,7 +102,7 @@ type command struct {
 // Check asks the check program or the path. It must know one of them, or it
 // always finds that the command is to be run.
 func (c *command) Check(ctx context.Context, v host.View) (step.Finding, error) {
-	f := step.Finding{Object: "command " + c.name}
+	f := step.Finding{Object: "command " + c.name, Blind: !c.checkable()}
 	var err error
 	if f.Before, err = json.Marshal(c.spec); err != nil {
 		return f, err

@@ -93,10 +93,19 @@ type Store struct {
 
 func (s Store) path(name string) string { return filepath.Join(s.Dir, name) }
 
+// Prepare makes the directory: who finds it looks what is left of a guard.
+func (s Store) Prepare() error { return os.MkdirAll(s.Dir, 0o700) }
+
+// Used says whether there may be anything of a guard.
+func (s Store) Used() bool {
+	_, err := os.Lstat(s.Dir)
+	return err == nil
+}
+
 // Arm puts a guard up. It is on the disk when Arm returns.
 func (s Store) Arm(a Armed) error {
 	a.Version = 1
-	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+	if err := s.Prepare(); err != nil {
 		return err
 	}
 	for _, name := range []string{"watched", "still", "committed"} {
@@ -212,7 +221,11 @@ func (s Store) Reported() (*wire.GuardEvent, error) {
 }
 
 // Told forgets the report.
-func (s Store) Told() error { return remove(s.path("report")) }
+func (s Store) Told() error {
+	err := remove(s.path("report"))
+	_ = os.Remove(s.Dir) // where it is empty
+	return err
+}
 
 // Forget removes what belongs to a guard that is decided, but for the report.
 func (s Store) Forget() error {
@@ -220,13 +233,8 @@ func (s Store) Forget() error {
 	for _, name := range []string{"watched", "still", "deadline", "committed", "expired"} {
 		errs = append(errs, remove(s.path(name)))
 	}
+	_ = os.Remove(s.Dir) // where it is empty
 	return errors.Join(errs...)
-}
-
-// Decided says whether files of a decided guard are left.
-func (s Store) Decided() bool {
-	_, err := os.Lstat(s.path("committed"))
-	return err == nil
 }
 
 func remove(path string) error {
