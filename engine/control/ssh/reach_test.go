@@ -88,7 +88,7 @@ func TestDeadHosts(t *testing.T) {
 	}{
 		{"refused", ssh.Target{Name: "h", Address: "127.0.0.1", Port: closedPort(t)}, "refused"},
 		{"no answer", ssh.Target{Name: "h", Address: "127.0.0.1", Port: full(t)}, "no answer within 400ms"},
-		{"hangs", ssh.Target{Name: "h", Address: "127.0.0.1", Port: listener(t, func(net.Conn) { <-hold })}, "did not answer within 400ms"},
+		{"hangs", ssh.Target{Name: "h", Address: "127.0.0.1", Port: listener(t, func(c net.Conn) { <-hold; c.Close() })}, "did not answer within 400ms"},
 		{"closes", ssh.Target{Name: "h", Address: "127.0.0.1", Port: listener(t, func(c net.Conn) { c.Close() })}, "closed the connection"},
 		{"web server", ssh.Target{Name: "h", Address: "127.0.0.1", Port: listener(t, func(c net.Conn) {
 			fmt.Fprint(c, "HTTP/1.1 400 Bad Request\r\nX: \x1b[2J\r\n\r\n"+strings.Repeat("x", 1<<16))
