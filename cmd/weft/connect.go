@@ -100,11 +100,21 @@ func (s streams) asker() ssh.Ask {
 
 // Connect implements [run.Connector].
 func (c *connector) Connect(ctx context.Context, h *language.Host, first []wire.Request) (run.Conn, error) {
+	return c.connect(ctx, h, first, c.dialer.Dial)
+}
+
+// ConnectAnew implements [run.Connector].
+func (c *connector) ConnectAnew(ctx context.Context, h *language.Host, first []wire.Request) (run.Conn, error) {
+	return c.connect(ctx, h, first, c.dialer.DialFresh)
+}
+
+func (c *connector) connect(ctx context.Context, h *language.Host, first []wire.Request,
+	dial func(context.Context, ssh.Target) (*ssh.Client, error)) (run.Conn, error) {
 	target := ssh.Target{Name: h.Name, Address: h.Address, Port: h.SSH.Port, User: h.SSH.User, IdentityFiles: slices.Concat(h.SSH.IdentityFiles, c.keys)}
 	if c.user != "" {
 		target.User = c.user
 	}
-	client, err := c.dialer.Dial(ctx, target)
+	client, err := dial(ctx, target)
 	if err != nil {
 		return nil, unreachable(err)
 	}
@@ -131,11 +141,7 @@ func unreachable(err error) error {
 	case errors.As(err, &p):
 		return &run.UnreachableError{Says: p.Says, Hint: p.Hint, Err: err}
 	case errors.As(err, &s):
-		says := s.Says
-		if s.Address != "" {
-			says = s.Address + ": " + says
-		}
-		return &run.UnreachableError{Says: says, Hint: s.Hint, Err: err}
+		return &run.UnreachableError{Address: s.Address, Says: s.Says, Hint: s.Hint, Err: err}
 	}
 	return err
 }

@@ -1,12 +1,12 @@
 package run
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"weft/engine/language"
 	"weft/engine/step"
@@ -17,6 +17,7 @@ import (
 // probes of the plays before it run in their place. When ctx ends, every host
 // finishes the effect in flight and stops; nothing is undone then.
 func (r *Run) Apply(ctx context.Context) {
+	defer r.limit(ctx)()
 	first := r.firstChange()
 	broken := false            // an earlier play had more failures than it may
 	gone := map[*member]bool{} // failed, and counted against a play already
@@ -34,7 +35,12 @@ func (r *Run) Apply(ctx context.Context) {
 			r.proveAll(ctx, members, p)
 			broken = slices.ContainsFunc(batches, func(b []*member) bool { return failures(b) > p.MaxFailures }) || broken
 		} else {
-			broken = !r.walk(ctx, p, i, batches) || broken
+			through := r.walk(ctx, p, i, batches)
+			if !through && r.onFailure(p) == language.RollbackAll && ctx.Err() == nil {
+				r.takeAllBack(ctx, i)
+				return
+			}
+			broken = broken || !through
 		}
 		for _, m := range members {
 			gone[m] = m.isOut()
@@ -42,17 +48,42 @@ func (r *Run) Apply(ctx context.Context) {
 	}
 }
 
-// firstChange is the index of the first play that changes anything in scope.
+// limit begins the time that the apply may take.
+func (r *Run) limit(ctx context.Context) (end func()) {
+	if r.opts.TimeLimit <= 0 {
+		r.limited = ctx
+		return func() {}
+	}
+	r.limited, end = context.WithTimeoutCause(ctx, r.opts.TimeLimit, &TimeLimitError{r.opts.TimeLimit})
+	return end
+}
+
+// A TimeLimitError says that a run took longer than it may.
+type TimeLimitError struct{ Limit time.Duration }
+
+func (e *TimeLimitError) Error() string {
+	return fmt.Sprintf("the run's time limit of %s is over, so no further step begins; give it more with --time-limit", e.Limit)
+}
+
+// firstChange is the index of the first play that changes anything in scope, or
+// did in a session before this one: its needs may be open still.
 func (r *Run) firstChange() int {
 	changing := map[string]bool{}
 	for _, m := range live(r.members) {
 		for _, s := range m.planned {
-			if changes(s) {
-				changing[s.Play] = true
-			}
+			changing[s.Play] = changing[s.Play] || changes(s)
+		}
+		for play := range m.did {
+			changing[play] = true
 		}
 	}
 	return slices.IndexFunc(r.program.Plays, func(p *language.Play) bool { return changing[p.Name] })
+}
+
+// Continued says whether an earlier session of this run changed something on a
+// host in scope that still stands.
+func (r *Run) Continued() bool {
+	return slices.ContainsFunc(live(r.members), func(m *member) bool { return len(m.did) > 0 })
 }
 
 // membersOf are the hosts of a play that are in scope, in the play's order.
@@ -144,21 +175,20 @@ func names(members []*member) []string {
 
 // play carries a play to one host and takes it back where it fails.
 func (m *member) play(ctx context.Context, p *language.Play, index int) {
-	m.dirty, m.pending = false, false
+	m.dirty, m.touched, m.pending, m.mayArm = m.did[p.Name], false, false, 0
 	defer m.run.tellDone(m, p.Name, Applying)
 	err := m.converge(ctx, p, index)
-	m.wrote = m.wrote || m.dirty
-	m.countSkipped()
-	var lost *LostError
-	switch {
-	case err == nil && !m.isOut():
-	case ctx.Err() != nil || errors.As(err, &lost):
-	case m.dirty && m.run.onFailure(p) == language.Rollback:
-		m.undo(ctx, p)
+	if m.dirty {
+		m.did[p.Name], m.wrote = true, true
 	}
+	m.countSkipped()
+	if err == nil && !m.isOut() {
+		m.confirm(ctx)
+	} else {
+		m.takeBack(ctx, p, err)
+	}
+	m.leaveGuard(p)
 }
-
-func (r *Run) onFailure(p *language.Play) string { return cmp.Or(r.opts.OnFailure, p.OnFailure) }
 
 func (m *member) countSkipped() {
 	n := 0
@@ -170,51 +200,54 @@ func (m *member) countSkipped() {
 	m.count.Skipped = n
 }
 
-// undo takes back what this run did to the host in the play.
-func (m *member) undo(ctx context.Context, p *language.Play) {
-	err := m.call(ctx, Undoing, p.Name, wire.Request{UndoPlay: &wire.UndoPlay{Play: p.Name}})
-	m.run.mu.Lock()
-	defer m.run.mu.Unlock()
-	switch {
-	case err != nil: // told, and counted
-	case m.stuck:
-		m.exit = Worst(m.exit, HostFailure)
-	default:
-		m.exit = RolledBack
+// converge sends the play's units as far as they are known, and again as
+// outputs arrive, and settles the needs at the end. After a connection that
+// broke and came back it goes on with what was not heard of.
+func (m *member) converge(ctx context.Context, p *language.Play, index int) error {
+	for {
+		over, err := m.advance(ctx, p, index)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case m.isOut(), err == nil && over:
+			return err
+		case m.run.limited.Err() != nil:
+			err = context.Cause(m.run.limited)
+			m.fail(Applying, err)
+			return err
+		case err != nil && !errors.Is(err, errBack):
+			return err
+		}
 	}
 }
 
-// converge sends the play's units as far as they are known, and again as
-// outputs arrive, and settles the needs at the end.
-func (m *member) converge(ctx context.Context, p *language.Play, index int) error {
-	for {
-		e, err := m.evaluate(p)
-		if err != nil {
-			m.fail(Applying, err)
-			return err
-		}
-		units, waiting := m.ready(e)
-		switch {
-		case len(units) > 0:
-			err = m.call(ctx, Applying, p.Name, m.applyRequest(p, index, units))
-		case waiting == "":
-			return m.endPlay(ctx, p)
-		case m.pending: // what it waits for may come with what is settled
-			err = m.endPlay(ctx, p)
-		default:
-			err = fmt.Errorf("%s cannot be known: %s", waiting, m.run.why(p))
-			m.fail(Applying, err)
-		}
-		if err != nil {
-			return err
-		}
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if m.isOut() {
-			return nil
-		}
+// advance is one round of converge. It says whether it was the last.
+func (m *member) advance(ctx context.Context, p *language.Play, index int) (over bool, err error) {
+	if m.run.limited.Err() != nil {
+		return false, nil
 	}
+	e, err := m.evaluate(p)
+	if err != nil {
+		m.fail(Applying, err)
+		return false, err
+	}
+	units, waiting := m.ready(e)
+	switch {
+	case len(units) > 0:
+		if err := coverage(units, waiting); err != nil {
+			m.fail(Applying, err)
+			return false, err
+		}
+		m.expectGuard(units)
+		return false, m.call(ctx, Applying, p.Name, m.applyRequest(p, index, units))
+	case waiting == nil:
+		return true, m.endPlay(ctx, p)
+	case m.pending: // what it waits for may come with what is settled
+		return false, m.endPlay(ctx, p)
+	}
+	err = fmt.Errorf("%s cannot be known: %s", waiting.Address, m.run.why(p))
+	m.fail(Applying, err)
+	return false, err
 }
 
 // endPlay settles the needs of what the play changed so far.
@@ -223,21 +256,20 @@ func (m *member) endPlay(ctx context.Context, p *language.Play) error {
 	if !m.dirty {
 		return nil
 	}
-	return m.call(ctx, Applying, p.Name, wire.Request{EndPlay: &wire.EndPlay{Play: p.Name}})
+	return m.insist(ctx, Applying, p.Name, wire.Request{EndPlay: &wire.EndPlay{Play: p.Name}})
 }
 
-// ready are the units that come next and are known, and the address of the
-// first that is not.
-func (m *member) ready(e language.Evaluation) (units []step.Unit, waiting string) {
+// ready are the units that come next and are known, and the first that is not.
+func (m *member) ready(e language.Evaluation) (units []step.Unit, waiting *step.Unit) {
 	for _, u := range e.Units {
 		switch {
 		case len(u.Unknown) > 0:
-			return units, u.Address
+			return units, &u
 		case m.counted[u.Address] == nil:
 			units = append(units, u)
 		}
 	}
-	return units, ""
+	return units, nil
 }
 
 // why says which host an unknown value was expected of.
@@ -257,7 +289,7 @@ func (m *member) applyRequest(p *language.Play, index int, units []step.Unit) wi
 	planned := map[string]string{}
 	for _, u := range units {
 		c := m.checked[u.Address]
-		if m.dirty || c.spec != specDigest(u) || c.answer.Finding == nil {
+		if m.touched || c.spec != specDigest(u) || c.answer.Finding == nil {
 			break
 		}
 		planned[u.Address] = c.answer.Finding.Digest()
@@ -265,5 +297,8 @@ func (m *member) applyRequest(p *language.Play, index int, units []step.Unit) wi
 			break
 		}
 	}
-	return wire.Request{Apply: &wire.Apply{Play: p.Name, Index: index, Units: units, Planned: planned}}
+	return wire.Request{Apply: &wire.Apply{
+		Play: p.Name, Index: index, Units: units, Planned: planned,
+		Guard: m.run.opts.GuardTime, ByHand: m.run.opts.ByHand, OnFailure: m.run.onFailure(p),
+	}}
 }

@@ -52,6 +52,10 @@ func (t table) Connect(_ context.Context, _ *language.Host, first []wire.Request
 	return &tableConn{wire.NewReader[wire.Event](strings.NewReader(b.String())), said}, nil
 }
 
+func (t table) ConnectAnew(ctx context.Context, h *language.Host, first []wire.Request) (Conn, error) {
+	return t.Connect(ctx, h, first)
+}
+
 func (c *tableConn) Read() (wire.Event, error) {
 	if c.in == nil {
 		return wire.Event{}, io.EOF

@@ -5,16 +5,19 @@ import (
 )
 
 // tally counts a unit's last word outside the plan. The run's lock is held.
-func (m *member) tally(phase Phase, u *wire.UnitEvent) {
+func (m *member) tally(phase Phase, play string, u *wire.UnitEvent) {
+	if u.State != wire.Applying && phase != Proving {
+		m.breaks = 0 // it gets on
+	}
 	switch u.State {
 	case wire.Converged, wire.Proved:
-		m.countIn(u.Address, &m.count.OK)
+		m.countIn(u.Address, m.fine(play, u.Address))
 	case wire.Changed, wire.Pending:
 		m.countIn(u.Address, &m.count.Changed)
 		m.pending = m.pending || u.State == wire.Pending
-		m.dirty = true
+		m.dirty, m.touched = true, true
 	case wire.Applying:
-		m.dirty = true
+		m.dirty, m.touched = true, true
 	case wire.Failed, wire.Stale, wire.Refuted, wire.Stuck:
 		m.countIn(u.Address, &m.count.Failed)
 		m.fall(exitOf(u.State, m.dirty))
@@ -28,6 +31,15 @@ func (m *member) tally(phase Phase, u *wire.UnitEvent) {
 		m.exit = Worst(m.exit, HostFailure)
 		m.stuck = true
 	}
+}
+
+// fine is the counter of a step that is as it should be: what an earlier session
+// of this run changed was changed by this run.
+func (m *member) fine(play, address string) *int {
+	if m.changed[wire.Place{Play: play, Address: address}] {
+		return &m.count.Changed
+	}
+	return &m.count.OK
 }
 
 // countIn counts a unit in one of the counters, and no more in the one before.

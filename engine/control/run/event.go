@@ -23,8 +23,13 @@ type Event struct {
 	Need *wire.NeedEvent `json:"need,omitempty"`
 	// Holder is set for lease events.
 	Holder *wire.Lease `json:"holder,omitempty"`
+	// Guard is set for guard events.
+	Guard *wire.GuardEvent `json:"guard,omitempty"`
 	// Error is what failed, for host events.
 	Error string `json:"error,omitempty"`
+	// Address begins the Error of a host that was not reached, where it is
+	// known: "192.0.2.1:22".
+	Address string `json:"address,omitempty"`
 	// Hint says what to do next.
 	Hint string `json:"hint,omitempty"`
 	// Open are runs that were cut and left changes half made on the host.
@@ -46,7 +51,10 @@ const (
 	HostBegan       EventType = "connecting"  // it is worked at now
 	HostConnected   EventType = "connected"   // and greeted; Open may be set
 	HostUnreachable EventType = "unreachable" // Error, Hint
-	HostLost        EventType = "lost"        // the connection broke in the middle
+	HostCut         EventType = "cut"         // the connection broke in the middle, and is tried again
+	HostBack        EventType = "back"        // and was made again; the run goes on
+	HostLost        EventType = "lost"        // the connection broke, and did not come back
+	HostGuard       EventType = "guard"       // Guard is where it stands, Hint
 	HostLocked      EventType = "locked"      // Holder has the lease
 	HostWaiting     EventType = "waiting"     // for Holder's lease
 	HostTookOver    EventType = "took_over"   // the lease of Holder, a dead run

@@ -152,6 +152,14 @@ func (f *fleet) Connect(ctx context.Context, h *language.Host, first []wire.Requ
 	return c, nil
 }
 
+// ConnectAnew is the same: nothing is shared here.
+func (f *fleet) ConnectAnew(ctx context.Context, h *language.Host, first []wire.Request) (Conn, error) {
+	return f.Connect(ctx, h, first)
+}
+
+// hasty are times that a test can wait for.
+var hasty = times{pause: time.Millisecond, pauseMax: 10 * time.Millisecond, absence: 300 * time.Millisecond, grace: 300 * time.Millisecond}
+
 type pipe struct {
 	fleet *fleet
 	host  string
@@ -214,7 +222,7 @@ func (f *fleet) program(playbook string) *language.Program {
 }
 
 func (f *fleet) options() Options {
-	return Options{ID: NewID(time.Now()), Owner: "tester", Table: f.table, Observer: f}
+	return Options{ID: NewID(time.Now()), Owner: "tester", Table: f.table, Observer: f, times: hasty}
 }
 
 // apply plans and applies, as the verb does.

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"weft/engine/language"
 	"weft/engine/wire"
@@ -29,9 +30,17 @@ type member struct {
 	planned []Planned              // in order, over all plays
 	skipped map[*language.Play]int // steps that are left out
 	pending bool                   // a step waits for the needs of the play
-	dirty   bool                   // something was changed in the play under way
-	wrote   bool                   // something was changed in this run
+	dirty   bool                   // this run changed something in the play under way
+	touched bool                   // it did so now, or may have
+	wrote   bool                   // this run changed something
+	did     map[string]bool        // the plays in which it did, and that were not taken back
+	changed map[wire.Place]bool    // what earlier sessions of this run changed
 	counted map[string]*int        // the counter of each step that was applied or proved
+
+	guard  *guard           // that stands on the host for this run; nil for none
+	mayArm time.Duration    // of a guard that the play under way may arm
+	past   *wire.GuardEvent // of this run, that was decided before this session
+	breaks int              // of the connection, in a row
 
 	at     *language.Play // that it began last
 	fallen *atomic.Int64  // counts the hosts that fail in its batch; may be nil
@@ -81,43 +90,21 @@ func changes(p Planned) bool {
 	return !p.Probe && p.State != wire.Converged
 }
 
-// connect reaches the host and greets the runner; requests go out in the same
-// write as the greeting.
-func (m *member) connect(ctx context.Context, facts bool, requests ...wire.Request) error {
-	r := m.run
-	if ctx.Err() != nil {
-		m.out(Interrupted)
-		return context.Cause(ctx)
-	}
-	r.tell(Event{Type: HostBegan, Host: m.host.Name, Phase: Planning})
-	hello := wire.Request{Hello: &wire.Hello{
-		Run: r.opts.ID, Site: r.program.Site, Host: m.host.Name, Owner: r.opts.Owner,
-		Playbook: r.program.Playbook, Intent: m.intent, LockTimeout: r.opts.LockTimeout,
-		LeaseTime: r.opts.LeaseTime, Facts: facts, Secrets: r.program.Secrets,
-	}}
-	s, err := open(ctx, r.connector, m.host, append([]wire.Request{hello}, requests...))
-	if err != nil {
-		m.unreachable(ctx, err)
-		return err
-	}
-	m.session = s
-	if m.intent == wire.Change {
-		go s.beat(r.opts.LeaseTime / 3) // the first requests may take long too
-	}
-	return m.hear(ctx, Planning, "", func(each func(wire.Event)) error { return s.await(ctx, each) })
-}
-
 // call speaks to the host and takes in what it answers. An error has been told
 // to the observer already.
 func (m *member) call(ctx context.Context, phase Phase, play string, requests ...wire.Request) error {
-	return m.hear(ctx, phase, play, func(each func(wire.Event)) error { return m.session.call(ctx, each, requests...) })
+	during := ctx
+	if phase == Applying {
+		during = m.run.limited // what is begun ends with it, the host's part in the run does not
+	}
+	return m.hear(ctx, phase, play, func(each func(wire.Event)) error { return m.session.call(during, each, requests...) })
 }
 
 // hear takes in what a conversation brings, and what became of it.
 func (m *member) hear(ctx context.Context, phase Phase, play string, converse func(each func(wire.Event)) error) error {
 	var broken error
 	err := converse(func(e wire.Event) {
-		if err := m.take(phase, play, e); err != nil && broken == nil {
+		if err := m.take(ctx, phase, play, e); err != nil && broken == nil {
 			broken = err
 		}
 	})
@@ -130,7 +117,7 @@ func (m *member) hear(ctx context.Context, phase Phase, play string, converse fu
 	case errors.As(err, &refused):
 		m.fail(phase, err)
 	case err != nil:
-		m.lose(phase, err)
+		return m.broke(ctx, phase, err)
 	case broken != nil:
 		m.fail(phase, broken)
 		return broken
@@ -142,7 +129,7 @@ var errLocked = errors.New("another run has the host's lease")
 
 // take takes in one event of the runner. The error is that of an answer which
 // contradicts what the run already built on.
-func (m *member) take(phase Phase, play string, e wire.Event) error {
+func (m *member) take(ctx context.Context, phase Phase, play string, e wire.Event) error {
 	r := m.run
 	out := Event{Host: m.host.Name, Phase: phase, Play: play}
 	if m.listen != nil {
@@ -150,7 +137,9 @@ func (m *member) take(phase Phase, play string, e wire.Event) error {
 	}
 	switch {
 	case e.Hello != nil:
-		m.greeted(out, e.Hello)
+		m.greeted(ctx, out, e.Hello)
+	case e.Guard != nil:
+		m.guarded(ctx, out, e.Guard)
 	case e.Wait != nil:
 		out.Type, out.Holder = HostWaiting, &e.Wait.Holder
 		r.tell(out)
@@ -175,7 +164,8 @@ func (m *member) needFailed(phase Phase) {
 	m.stuck = m.stuck || phase == Undoing
 }
 
-func (m *member) greeted(out Event, h *wire.HelloEvent) {
+func (m *member) greeted(ctx context.Context, out Event, h *wire.HelloEvent) {
+	m.before(h)
 	if h.Facts != nil {
 		m.run.known.setFacts(m.host.Name, h.Facts)
 	}
@@ -190,6 +180,12 @@ func (m *member) greeted(out Event, h *wire.HelloEvent) {
 		m.out(Locked)
 	}
 	m.run.tell(out)
+	if h.Guard != nil {
+		if m.mine(h.Guard) && h.Guard.State != wire.GuardArmed {
+			m.past = h.Guard
+		}
+		m.guarded(ctx, Event{Host: m.host.Name, Phase: out.Phase, Play: h.Guard.Play}, h.Guard)
+	}
 }
 
 func (m *member) moved(out Event, u *wire.UnitEvent) error {
@@ -200,7 +196,7 @@ func (m *member) moved(out Event, u *wire.UnitEvent) error {
 		c.answer = *u
 		m.checked[u.Address] = c
 	} else {
-		m.tally(out.Phase, u)
+		m.tally(out.Phase, out.Play, u)
 	}
 	if u.Elapsed > 0 && (u.State == wire.Changed || u.State == wire.Proved || u.State == wire.Failed) {
 		r.timings = append(r.timings, Timing{m.host.Name, u.Address, u.Elapsed})
@@ -216,40 +212,6 @@ func (m *member) moved(out Event, u *wire.UnitEvent) error {
 		outputs = u.Report.Outputs
 	}
 	return r.known.setOutputs(m.host.Name, u.Address, outputs)
-}
-
-// unreachable is for a host that was not had. One that was not waited for any
-// longer is not told of: nothing is known of it.
-func (m *member) unreachable(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		m.out(Interrupted)
-		return
-	}
-	m.noContact()
-	e := Event{Type: HostUnreachable, Host: m.host.Name, Phase: Planning, Error: err.Error()}
-	var u *UnreachableError
-	if errors.As(err, &u) {
-		e.Hint = u.Hint
-	}
-	m.run.tell(e)
-}
-
-func (m *member) noContact() {
-	m.out(NoContact)
-	m.run.mu.Lock()
-	defer m.run.mu.Unlock()
-	m.count.Unreachable = true
-}
-
-// lose is for a connection that broke in the middle of a run.
-func (m *member) lose(phase Phase, err error) {
-	m.noContact()
-	m.session.cut()
-	e := Event{Type: HostLost, Host: m.host.Name, Phase: phase, Error: err.Error()}
-	if m.dirty || m.wrote {
-		e.Hint = "its journal knows where it stands; the next apply goes on from there, `weft rollback` takes it back"
-	}
-	m.run.tell(e)
 }
 
 // evaluate returns the host's units of a play with all that is known now.

@@ -10,6 +10,17 @@ type Recap struct {
 	// Slowest are the steps that took longest, the slowest first.
 	Slowest []Timing      `json:"slowest,omitempty"`
 	Elapsed time.Duration `json:"elapsed"`
+	// Standing are the guards that nobody has confirmed.
+	Standing []Standing `json:"standing,omitempty"`
+}
+
+// Standing is a guard that the run left armed on a host: the host takes back
+// what stands under it by itself, unless somebody confirms it until then.
+type Standing struct {
+	Host  string    `json:"host"`
+	Play  string    `json:"play"`
+	Step  string    `json:"step"` // the first under it
+	Until time.Time `json:"until"`
 }
 
 // Count is a host's line of the recap. A step is in one of OK, Changed and

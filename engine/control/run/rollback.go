@@ -101,7 +101,7 @@ func (r *Run) refuses(ctx context.Context, p *Past) bool {
 	asked := live(r.named(hosts))
 	r.forEach(asked, func(m *member) {
 		request := wire.Request{Rollback: &wire.Rollback{Runs: p.runs[m.host.Name], Ask: true}}
-		_ = m.call(ctx, Undoing, "", request) // told already
+		_ = m.insist(ctx, Undoing, "", request) // told already
 	})
 	return len(live(asked)) < len(asked)
 }
@@ -117,7 +117,7 @@ func (r *Run) Rollback(ctx context.Context, p *Past) {
 		r.forEach(live(r.named(o.Hosts)), func(m *member) {
 			request := wire.Request{Rollback: &wire.Rollback{Runs: p.runs[m.host.Name], Run: o.Run, Play: o.Play}}
 			defer r.tellDone(m, o.Play, Undoing)
-			_ = m.call(ctx, Undoing, o.Play, request) // told already
+			_ = m.insist(ctx, Undoing, o.Play, request) // told already
 		})
 	}
 }

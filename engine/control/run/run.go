@@ -46,7 +46,38 @@ type Options struct {
 	LeaseTime time.Duration
 	// OnFailure replaces what the plays say, where it is not empty.
 	OnFailure string
-	Observer  Observer
+	// GuardTime is for how long a guard is armed that no step asks for; 60 s
+	// where zero.
+	GuardTime time.Duration
+	// ByHand leaves it to an operator to confirm guards.
+	ByHand bool
+	// TimeLimit is the longest that the apply may take: after it no further
+	// step begins, and hosts that are not done fail. Zero is no limit. It
+	// does not cut what is taken back.
+	TimeLimit time.Duration
+	// Inventories are those of the program, for the commands in hints.
+	Inventories []string
+	Observer    Observer
+
+	times times
+}
+
+// times are those that nobody chooses; tests are hasty.
+type times struct {
+	pause    time.Duration // before a host is tried again
+	pauseMax time.Duration // that it grows to
+	absence  time.Duration // for how long a host that was lost is awaited; the lease is safe for so long
+	grace    time.Duration // that a host has to take back what stood under a guard
+}
+
+func (o Options) filled() Options {
+	o.Forks = cmp.Or(max(o.Forks, 0), 64)
+	o.LeaseTime = cmp.Or(max(o.LeaseTime, 0), 30*time.Second)
+	o.GuardTime = cmp.Or(max(o.GuardTime, 0), time.Minute)
+	if o.times == (times{}) {
+		o.times = times{pause: 200 * time.Millisecond, pauseMax: 5 * time.Second, absence: o.LeaseTime, grace: 30 * time.Second}
+	}
+	return o
 }
 
 // NewID returns a run's id: sortable by time, and unique.
@@ -72,20 +103,17 @@ type Run struct {
 	reads     map[*language.Play]language.Reads // what its expressions name, on whatever host
 	began     time.Time
 
-	mu      sync.Mutex // guards the observer, and what members share
-	timings []Timing
+	limited   context.Context                   // ends with the apply's time
+
+	mu       sync.Mutex // guards the observer, and what members share
+	timings  []Timing
+	standing []Standing
 }
 
 // New prepares a run. Intent Change takes each host's lease when it is greeted.
 func New(p *language.Program, c Connector, intent wire.Intent, o Options) *Run {
-	if o.Forks <= 0 {
-		o.Forks = 64
-	}
-	if o.LeaseTime <= 0 {
-		o.LeaseTime = 30 * time.Second
-	}
 	r := &Run{
-		opts: o, program: p, connector: c, known: newKnowledge(), began: time.Now(),
+		opts: o.filled(), program: p, connector: c, known: newKnowledge(), began: time.Now(), limited: context.Background(),
 		byName: map[string]*member{}, reads: map[*language.Play]language.Reads{},
 	}
 	plays := map[string][]*language.Play{} // by host
@@ -101,6 +129,7 @@ func New(p *language.Program, c Connector, intent wire.Intent, o Options) *Run {
 		m := &member{
 			run: r, host: h, intent: intent, plays: plays[h.Name],
 			checked: map[string]checkedUnit{}, counted: map[string]*int{}, skipped: map[*language.Play]int{},
+			did: map[string]bool{}, changed: map[wire.Place]bool{},
 		}
 		switch {
 		case r.chosen[h.Name]:
@@ -151,6 +180,7 @@ func (r *Run) everyone() []*member { return slices.Concat(r.members, r.readers) 
 // Close ends all sessions and releases the leases.
 func (r *Run) Close() {
 	r.forEach(r.everyone(), func(m *member) {
+		m.dropGuard()
 		if m.session != nil {
 			m.session.bye(patience)
 		}
@@ -202,6 +232,7 @@ func (r *Run) Recap(ctx context.Context, also ...Exit) Recap {
 		return cmp.Or(cmp.Compare(b.Elapsed, a.Elapsed), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Address, b.Address))
 	})
 	out.Slowest = r.timings[:min(5, len(r.timings))]
+	out.Standing = r.standing
 	r.mu.Unlock()
 	out.Exit = Worst(codes...)
 	r.tell(Event{Type: RunEnded, Recap: &out})

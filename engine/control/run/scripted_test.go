@@ -19,7 +19,22 @@ type scripted struct {
 	// that is converged.
 	answer func(host string, r wire.Request) ([]wire.Event, error)
 	beats  chan struct{} // told of heartbeats; may be nil
+	mute   bool          // heartbeats are not answered
+	// hello is what a greeting is answered with; nil for a host that has
+	// nothing to say.
+	hello func(host string, h *wire.Hello) *wire.HelloEvent
+	// reach is asked before a connection is made; nil for a host that is
+	// always there.
+	reach func(host string, way way) error
 }
+
+// way is how a host is reached.
+type way string
+
+const (
+	shared way = "shared"
+	anew   way = "anew"
+)
 
 // What answer may return as well.
 var (
@@ -35,7 +50,23 @@ type scriptedConn struct {
 	cut    chan struct{}
 }
 
-func (s *scripted) Connect(_ context.Context, h *language.Host, first []wire.Request) (Conn, error) {
+func (s *scripted) Connect(ctx context.Context, h *language.Host, first []wire.Request) (Conn, error) {
+	return s.connect(ctx, h, first, shared)
+}
+
+func (s *scripted) ConnectAnew(ctx context.Context, h *language.Host, first []wire.Request) (Conn, error) {
+	return s.connect(ctx, h, first, anew)
+}
+
+func (s *scripted) connect(ctx context.Context, h *language.Host, first []wire.Request, way way) (Conn, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if s.reach != nil {
+		if err := s.reach(h.Name, way); err != nil {
+			return nil, err
+		}
+	}
 	c := &scriptedConn{host: h.Name, script: s, events: make(chan wire.Event, 100_000),
 		closed: make(chan struct{}), cut: make(chan struct{})}
 	return c, c.Write(first...)
@@ -49,15 +80,26 @@ func (c *scriptedConn) Write(requests ...wire.Request) error {
 			case c.script.beats <- struct{}{}:
 			default:
 			}
+			if !c.script.mute {
+				c.events <- wire.Event{Pulse: &wire.Pulse{}}
+			}
 			continue
 		case r.Stop != nil:
 			continue
 		case r.Hello != nil:
-			c.events <- wire.Event{ID: r.ID, Hello: &wire.HelloEvent{}}
+			hello := &wire.HelloEvent{}
+			if c.script.hello != nil {
+				hello = c.script.hello(c.host, r.Hello)
+			}
+			c.events <- wire.Event{ID: r.ID, Hello: hello}
 			c.events <- wire.Event{ID: r.ID, Done: &wire.Done{}}
 			continue
 		}
-		events, err := c.script.answer(c.host, r)
+		var events []wire.Event
+		var err error
+		if c.script.answer != nil {
+			events, err = c.script.answer(c.host, r)
+		}
 		for _, e := range events {
 			e.ID = r.ID
 			c.events <- e
@@ -210,7 +252,7 @@ func TestGoodbyeHasADeadline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{conn: conn, quit: make(chan struct{})}
+	s := newSession(conn, 0)
 	gone := make(chan struct{})
 	go func() {
 		s.bye(time.Millisecond)

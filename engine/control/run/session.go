@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"weft/engine/language"
@@ -27,17 +28,27 @@ type Connector interface {
 	// travel with the start: a host that has the runner costs one round
 	// trip. A host that cannot be had is an [*UnreachableError].
 	Connect(ctx context.Context, h *language.Host, first []wire.Request) (Conn, error)
+	// ConnectAnew does the same and shares no connection with what was
+	// connected before, those to jump hosts included: it shows that there is
+	// a way to the host now.
+	ConnectAnew(ctx context.Context, h *language.Host, first []wire.Request) (Conn, error)
 }
 
 // An UnreachableError says why there is no runner to speak to on a host, and
 // what the operator does next.
 type UnreachableError struct {
-	Says string
-	Hint string
-	Err  error
+	Address string // that was tried, "address:port"; may be empty
+	Says    string
+	Hint    string
+	Err     error
 }
 
-func (e *UnreachableError) Error() string { return e.Says }
+func (e *UnreachableError) Error() string {
+	if e.Address == "" {
+		return e.Says
+	}
+	return e.Address + ": " + e.Says
+}
 
 // Unwrap returns what the transport said.
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -64,43 +75,62 @@ func (e *RefusedError) Error() string { return e.Reason }
 // session is a conversation with one host. Calls are made one after the other;
 // Stop and the heartbeat come in between.
 type session struct {
-	conn Conn
-	quit chan struct{}
-	next int // id of the last request that has one
-	once sync.Once
+	conn   Conn
+	quit   chan struct{} // closed when the session ends
+	next   int           // id of the last request that has one
+	once   sync.Once
+	events chan wire.Event // closed when the connection is gone
+	broke  error           // why, set before events is closed
+
+	began   time.Time
+	heard   atomic.Int64 // when the runner was heard last, in nanoseconds since then
+	handing atomic.Bool  // an event waits for who listens
+	silent  atomic.Int64 // for how long nothing was heard, where that ended it
 }
 
 // open connects to a host with the first requests; await hears the answers.
-func open(ctx context.Context, c Connector, h *language.Host, first []wire.Request) (*session, error) {
-	s := &session{quit: make(chan struct{})}
-	s.number(first)
-	var err error
-	s.conn, err = c.Connect(ctx, h, first)
-	return s, err
-}
-
-// number gives requests their ids and returns the last.
-func (s *session) number(requests []wire.Request) int {
-	for i := range requests {
-		s.next++
-		requests[i].ID = s.next
+func open(ctx context.Context, connect connectFunc, h *language.Host, first []wire.Request) (*session, error) {
+	number(first, 0)
+	conn, err := connect(ctx, h, first)
+	if err != nil {
+		return nil, err
 	}
-	return s.next
+	return newSession(conn, len(first)), nil
 }
 
-// beat sends heartbeats until the session is closed or the connection breaks.
-func (s *session) beat(every time.Duration) {
-	t := time.NewTicker(every)
-	defer t.Stop()
+// connectFunc is one of a Connector's two ways.
+type connectFunc func(context.Context, *language.Host, []wire.Request) (Conn, error)
+
+// newSession listens to a connection over which so many requests went.
+func newSession(conn Conn, sent int) *session {
+	s := &session{conn: conn, next: sent, quit: make(chan struct{}), events: make(chan wire.Event), began: time.Now()}
+	go s.listen()
+	return s
+}
+
+// listen reads all the time, so that a sign of life is seen while nothing is
+// asked too.
+func (s *session) listen() {
+	defer close(s.events)
 	for {
-		select {
-		case <-s.quit:
+		e, err := s.conn.Read()
+		if err != nil {
+			s.broke = err
 			return
-		case <-t.C:
-			if s.conn.Write(wire.Request{Heartbeat: &wire.Heartbeat{}}) != nil {
-				return
-			}
 		}
+		if e.Pulse == nil {
+			s.handing.Store(true)
+			s.events <- e
+			s.handing.Store(false)
+		}
+		s.heard.Store(int64(time.Since(s.began)))
+	}
+}
+
+// number gives requests the ids after last.
+func number(requests []wire.Request, last int) {
+	for i := range requests {
+		requests[i].ID = last + i + 1
 	}
 }
 
@@ -109,7 +139,8 @@ func (s *session) beat(every time.Duration) {
 // [*RefusedError], after all have been answered. When ctx ends, the runner is
 // told to stop after the effect in flight, and the answers are still awaited.
 func (s *session) call(ctx context.Context, each func(wire.Event), requests ...wire.Request) error {
-	s.number(requests)
+	number(requests, s.next)
+	s.next += len(requests)
 	if err := s.conn.Write(requests...); err != nil {
 		return s.lost(err)
 	}
@@ -122,11 +153,7 @@ func (s *session) await(ctx context.Context, each func(wire.Event)) error {
 		_ = s.conn.Write(wire.Request{Stop: &wire.Stop{}})
 	})()
 	var refused error
-	for {
-		e, err := s.conn.Read()
-		if err != nil {
-			return s.lost(err)
-		}
+	for e := range s.events {
 		each(e)
 		if e.Done == nil {
 			continue
@@ -138,11 +165,15 @@ func (s *session) await(ctx context.Context, each func(wire.Event)) error {
 			return refused
 		}
 	}
+	return s.lost(s.broke)
 }
 
 // lost looks for the reason that the connection itself may know better: the
 // runner's stderr, the noise that came instead of the protocol.
 func (s *session) lost(err error) error {
+	if silent := time.Duration(s.silent.Load()); silent > 0 {
+		return &LostError{fmt.Errorf("nothing was heard from the runner for %s", silent)}
+	}
 	c, ok := s.conn.(interface{ Reason() error })
 	if !ok {
 		return &LostError{err}
@@ -172,13 +203,8 @@ func (s *session) bye(patience time.Duration) {
 		gone := make(chan struct{})
 		go func() {
 			defer close(gone)
-			if s.conn.Write(wire.Request{Bye: &wire.Bye{}}) != nil {
-				return
-			}
-			for {
-				if _, err := s.conn.Read(); err != nil {
-					return
-				}
+			if s.conn.Write(wire.Request{Bye: &wire.Bye{}}) == nil {
+				s.drain()
 			}
 		}()
 		select {
@@ -186,6 +212,7 @@ func (s *session) bye(patience time.Duration) {
 		case <-time.After(patience):
 		}
 		_ = s.conn.Close()
+		go s.drain()
 	})
 }
 
@@ -194,5 +221,22 @@ func (s *session) cut() {
 	s.once.Do(func() {
 		close(s.quit)
 		_ = s.conn.Close()
+		go s.drain()
 	})
+}
+
+// alive says whether the session was not ended from this side.
+func (s *session) alive() bool {
+	select {
+	case <-s.quit:
+		return false
+	default:
+		return true
+	}
+}
+
+// drain hears the rest, which nobody waits for.
+func (s *session) drain() {
+	for range s.events { //nolint:revive // to its end is all that is wanted
+	}
 }
