@@ -29,5 +29,9 @@
 // after a crash of any process at any moment, and after the inventory was edited.
 //
 // What a lab is not: there is one kernel for all, that of the machine. Kernel modules, hugepages, kernel arguments and
-// sysctls outside net.* are the machine's; a power cycle ends processes but loses no written page.
+// sysctls outside net.* are the machine's; a power cycle ends processes but loses no written page; and the clock is the
+// machine's, so no host's can jump.
+//
+// Hosts can be hurt: Reboot, PowerCycle, ColdBoot; Cut and Mend; Fill and Free, of disks with a size (Options.Disk);
+// Reinstall.
 package testlab

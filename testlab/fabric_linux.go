@@ -123,6 +123,9 @@ func addAddress(link netlink.Link, a netip.Prefix) error {
 	return nil
 }
 
+// portName is the fabric's end of a host's cable.
+func portName(host, nic string) string { return fitted(host + "." + nic) }
+
 // plugEnd is the far end of a veth pair whose near end is a port of the fabric.
 type plugEnd struct {
 	name  string

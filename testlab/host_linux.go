@@ -154,17 +154,26 @@ func (h host) consoleEnd() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// signalInit sends a signal to the host's own init.
-func (h host) signalInit(signal syscall.Signal) error {
+// initPid is the process of the host's own init.
+func (h host) initPid() (int, error) {
 	path := filepath.Join(string(h.group), "nspawn", "payload", "init.scope", "cgroup.procs")
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("find the init of host %s: %w", h.name, err)
+		return 0, fmt.Errorf("find the init of host %s: %w", h.name, err)
 	}
 	first, _, _ := strings.Cut(string(data), "\n")
 	pid, err := strconv.Atoi(first)
 	if err != nil {
-		return fmt.Errorf("host %s has no init", h.name)
+		return 0, fmt.Errorf("host %s has no init", h.name)
+	}
+	return pid, nil
+}
+
+// signalInit sends a signal to the host's own init.
+func (h host) signalInit(signal syscall.Signal) error {
+	pid, err := h.initPid()
+	if err != nil {
+		return err
 	}
 	if err := syscall.Kill(pid, signal); err != nil {
 		return fmt.Errorf("signal the init of host %s: %w", h.name, err)

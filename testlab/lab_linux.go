@@ -155,7 +155,9 @@ func (l *Lab) prepare(r record, login keyPair) (map[string]string, error) {
 		if _, err := os.Stat(path); err == nil {
 			continue
 		}
-		if err := writeJSON(path, newMachine(l.spec, h, r, key, login.Public), 0o600); err != nil {
+		m := newMachine(l.spec, h, r, key, login.Public)
+		m.Disk = l.options.Disk
+		if err := writeJSON(path, m, 0o600); err != nil {
 			return nil, err
 		}
 	}

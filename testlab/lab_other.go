@@ -36,5 +36,20 @@ func (l *Lab) Reboot(context.Context, string) error { return ErrNoLinux }
 // PowerCycle cuts a host's power and boots it.
 func (l *Lab) PowerCycle(context.Context, string) error { return ErrNoLinux }
 
+// Cut pulls a host's cables.
+func (l *Lab) Cut(context.Context, string, string) error { return ErrNoLinux }
+
+// Mend plugs them in again.
+func (l *Lab) Mend(context.Context, string) error { return ErrNoLinux }
+
+// Fill leaves no byte free on a host's disk.
+func (l *Lab) Fill(context.Context, string) error { return ErrNoLinux }
+
+// Free takes away what Fill put there.
+func (l *Lab) Free(context.Context, string) error { return ErrNoLinux }
+
+// Reinstall makes a host anew.
+func (l *Lab) Reinstall(context.Context, string) error { return ErrNoLinux }
+
 // ColdBoot cuts the power of all hosts at once and boots them.
 func (l *Lab) ColdBoot(context.Context) error { return ErrNoLinux }

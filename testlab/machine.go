@@ -14,6 +14,7 @@ type machine struct {
 	Lab, Name  string
 	Image      string // directory of the image's root
 	Repository string // directory of the repository, empty for none
+	Disk       int64  // bytes; 0: as much as the machine has
 	Links      []machineLink
 	Files      []machineFile
 }

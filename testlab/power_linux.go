@@ -26,10 +26,14 @@ func (l *Lab) PowerCycle(ctx context.Context, name string) error {
 	})
 }
 
+func (l *Lab) noHost(name string) error {
+	return fmt.Errorf("lab %s has no host %q", l.spec.Name, name)
+}
+
 func (l *Lab) withHost(ctx context.Context, name string, f func(h host, boots int) error) error {
 	described, ok := l.spec.host(name)
 	if !ok {
-		return fmt.Errorf("lab %s has no host %q", l.spec.Name, name)
+		return l.noHost(name)
 	}
 	groups, err := openCgroups()
 	if err != nil {

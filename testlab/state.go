@@ -22,6 +22,9 @@ type Options struct {
 	Supervisor []string
 	// Owner is the user id that may read the lab's private key, beside root: the one who called sudo.
 	Owner int
+	// Disk is the size in bytes of the disks of hosts that Up makes: what they can write before it is full. Zero leaves
+	// them as much as the machine has. Hosts that are there keep theirs.
+	Disk int64
 	// Log receives a line for each stage that takes time. Nil means silence. It is called by several goroutines.
 	Log func(line string)
 }

@@ -99,7 +99,7 @@ func (s supervisor) plugIn() error {
 	}
 	for _, l := range s.machine.Links {
 		end := plugEnd{name: l.Name, mac: l.MAC, mtu: l.MTU, netns: ns}
-		if err := plug(s.machine.Lab, l.Network, s.machine.Name+"."+l.Name, end); err != nil {
+		if err := plug(s.machine.Lab, l.Network, portName(s.machine.Name, l.Name), end); err != nil {
 			return err
 		}
 	}
@@ -125,23 +125,30 @@ func (s supervisor) mount(boot int) (string, error) {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return "", fmt.Errorf("make a mount namespace: %w", err)
 	}
-	root, upper := filepath.Join(s.dir, "root"), filepath.Join(s.dir, "upper")
+	// What is mounted from here on is nobody else's.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return "", fmt.Errorf("keep mounts to itself: %w", err)
+	}
+	disk, err := s.disk()
+	if err != nil {
+		return "", fmt.Errorf("make the host's disk: %w", err)
+	}
+	root, upper := filepath.Join(s.dir, "root"), filepath.Join(disk, "upper")
 	// A work directory belongs to one mount: that of the last boot may not have ended in the kernel yet.
-	work := filepath.Join(s.dir, fmt.Sprintf("work.%d", boot))
+	work := filepath.Join(disk, fmt.Sprintf("work.%d", boot))
 	for _, dir := range []string{root, upper, work} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return "", fmt.Errorf("make the host's disk: %w", err)
 		}
 	}
 	// Nobody wants the lab's disks after a crash of the machine, so they need not wait for the machine's (volatile).
-	disk := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile", s.machine.Image, upper, work)
+	layers := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s,volatile", s.machine.Image, upper, work)
 	mounts := []struct {
 		what, where, kind string
 		flags             uintptr
 		data              string
 	}{
-		{"", "/", "", unix.MS_REC | unix.MS_SLAVE, ""},
-		{"overlay", root, "overlay", 0, disk},
+		{"overlay", root, "overlay", 0, layers},
 		{"proc", "/proc", "proc", 0, ""},                  // that of this PID namespace
 		{"tmpfs", "/run/systemd", "tmpfs", 0, "mode=755"}, // the machine's own systemd, if it has one, is not asked
 		{"cgroup2", cgroupDir, "cgroup2", 0, ""},

@@ -31,7 +31,7 @@ root; what else is missing it says.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(
-		labVerb(s, "up", "Boot what does not run yet", labUp),
+		labUpCommand(s),
 		labVerb(s, "down", "End everything and leave no trace", func(ctx context.Context, _ streams, l *testlab.Lab) error { return l.Down(ctx) }),
 		labVerb(s, "status", "Show how far each host is", labStatus),
 		labVerb(s, "ssh-config", "Print the ssh_config(5) that reaches the hosts", func(_ context.Context, s streams, l *testlab.Lab) error {
@@ -43,6 +43,13 @@ root; what else is missing it says.`,
 			return err
 		}),
 		labVerb(s, "cold-boot", "Cut the power of all hosts and boot them together", func(ctx context.Context, _ streams, l *testlab.Lab) error { return l.ColdBoot(ctx) }),
+		hostVerb(s, "reboot", "Reboot a host, as systemctl reboot does", (*testlab.Lab).Reboot),
+		hostVerb(s, "power-cycle", "Cut the power of a host and boot it", (*testlab.Lab).PowerCycle),
+		labCut(s),
+		hostVerb(s, "mend", "Plug all cables of a host in again", (*testlab.Lab).Mend),
+		hostVerb(s, "fill", "Leave no byte free on a host's disk; see up --disk", (*testlab.Lab).Fill),
+		hostVerb(s, "free", "Take away what fill put there", (*testlab.Lab).Free),
+		hostVerb(s, "reinstall", "Make a host anew, with another host key, and let nobody know it", (*testlab.Lab).Reinstall),
 		labSSH(s), labSupervise(),
 	)
 	return cmd
@@ -56,7 +63,7 @@ func labVerb(s streams, name, short string, do func(context.Context, streams, *t
 		Short: short,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			l, err := openLab(cmd.Context(), s, &f)
+			l, err := openLab(cmd.Context(), s, &f, 0)
 			if err != nil {
 				return err
 			}
@@ -67,7 +74,55 @@ func labVerb(s streams, name, short string, do func(context.Context, streams, *t
 	return cmd
 }
 
-func openLab(ctx context.Context, s streams, f *flags) (*testlab.Lab, error) {
+func labUpCommand(s streams) *cobra.Command {
+	var f flags
+	var disk int64
+	cmd := &cobra.Command{
+		Use:   "up -i INVENTORY",
+		Short: "Boot what does not run yet",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := openLab(cmd.Context(), s, &f, disk<<20)
+			if err != nil {
+				return err
+			}
+			return labUp(cmd.Context(), s, l)
+		},
+	}
+	f.source(cmd.Flags())
+	cmd.Flags().Int64Var(&disk, "disk", 0, "give hosts that are new disks of so many MiB, which can be filled; 0: as much as this machine has")
+	return cmd
+}
+
+// hostVerb does something to one host of a lab.
+func hostVerb(s streams, name, short string, do func(*testlab.Lab, context.Context, string) error) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   name + " -i INVENTORY HOST",
+		Short: short,
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, err := openLab(cmd.Context(), s, &f, 0)
+			if err != nil {
+				return err
+			}
+			return do(l, cmd.Context(), args[0])
+		},
+	}
+	f.source(cmd.Flags())
+	return cmd
+}
+
+func labCut(s streams) *cobra.Command {
+	var network string
+	cmd := hostVerb(s, "cut", "Pull a host's cables out of a network", func(l *testlab.Lab, ctx context.Context, host string) error {
+		return l.Cut(ctx, host, network)
+	})
+	cmd.Flags().StringVar(&network, "network", "", "out of this one; where empty, out of those that this machine is on")
+	return cmd
+}
+
+func openLab(ctx context.Context, s streams, f *flags, disk int64) (*testlab.Lab, error) {
 	p, err := load(ctx, s, f, "", s.inputs(ctx))
 	if err != nil {
 		return nil, err
@@ -91,6 +146,7 @@ func openLab(ctx context.Context, s streams, f *flags) (*testlab.Lab, error) {
 	return testlab.Open(spec, testlab.Options{
 		Owner:      uid,
 		Supervisor: []string{self, "lab", "supervise"},
+		Disk:       disk,
 		Log:        func(line string) { fmt.Fprintln(s.err, line) },
 	})
 }
@@ -157,7 +213,7 @@ func labSSH(s streams) *cobra.Command {
 		Short: "Log in to a host of the lab with OpenSSH",
 		Args:  cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			l, err := openLab(cmd.Context(), s, &f)
+			l, err := openLab(cmd.Context(), s, &f, 0)
 			if err != nil {
 				return err
 			}
