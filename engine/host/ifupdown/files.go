@@ -1,0 +1,174 @@
+package ifupdown
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+
+	"weft/engine/host"
+)
+
+// The file that ifup reads, and the directory that Debian's has sourced.
+const (
+	MainFile  = "/etc/network/interfaces"
+	Directory = "/etc/network/interfaces.d"
+)
+
+// Path is the file below [Directory] of one object: prefix says what it is, and
+// so in which order ifup reads the files. The name is spelt in the characters
+// that source-directory takes.
+func Path(prefix, name string) string {
+	var b strings.Builder
+	for _, c := range []byte(name) {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "_%02x", c)
+		}
+	}
+	return Directory + "/" + prefix + "-" + b.String()
+}
+
+// Own says whether a file is one that weft writes.
+func Own(file string) bool { return strings.HasPrefix(file, Directory+"/weft-") }
+
+// File is a file that ifup reads.
+type File struct {
+	Name string
+	Text Text
+}
+
+// deepest is how many files may source one another.
+const deepest = 8
+
+// Read returns the files that ifup reads, the main one first, those that it
+// sources in their order; none where there is no main file.
+func Read(ctx context.Context, r host.FileReader) ([]File, error) {
+	all, _, err := read(ctx, r)
+	return all, err
+}
+
+// read returns the patterns of sourced files, too.
+func read(ctx context.Context, r host.FileReader) (all []File, patterns []string, err error) {
+	var walk func(name string, depth int) error
+	walk = func(name string, depth int) error {
+		if depth > deepest || slices.ContainsFunc(all, func(f File) bool { return f.Name == name }) {
+			return nil
+		}
+		info, err := r.Stat(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Type == host.Directory {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		b, err := r.Read(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		text := Parse(b)
+		all = append(all, File{name, text})
+		for _, p := range sourced(text, path.Dir(name)) {
+			patterns = append(patterns, p)
+			names, err := expand(ctx, r, p)
+			if err != nil {
+				return err
+			}
+			for _, n := range names {
+				if err := walk(n, depth+1); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	err = walk(MainFile, 0)
+	return all, patterns, err
+}
+
+// sourced are the patterns of the files that a text takes in. A relative one
+// starts at the directory of its file.
+func sourced(t Text, dir string) []string {
+	var out []string
+	add := func(pattern string) {
+		if !path.IsAbs(pattern) {
+			pattern = path.Join(dir, pattern)
+		}
+		out = append(out, path.Clean(pattern))
+	}
+	for _, l := range t.lines {
+		if len(l.words) == 0 {
+			continue
+		}
+		for _, pattern := range l.words[1:] {
+			switch l.words[0] {
+			case "source":
+				add(pattern)
+			case "source-directory":
+				add(pattern + "/" + anyPlain)
+			}
+		}
+	}
+	return out
+}
+
+// anyPlain stands for the names that source-directory takes.
+const anyPlain = "*[plain]"
+
+var plain = regexp.MustCompile(`^[a-zA-Z0-9_-]+$`)
+
+func matches(pattern, file string) bool {
+	if dir, ok := strings.CutSuffix(pattern, "/"+anyPlain); ok {
+		return path.Dir(file) == dir && plain.MatchString(path.Base(file))
+	}
+	ok, err := path.Match(pattern, file)
+	return ok && err == nil && !strings.HasPrefix(path.Base(file), ".")
+}
+
+// expand lists the files that match. Wildcards stand in the last part of a path
+// alone; others are rare, and say nothing to us.
+func expand(ctx context.Context, r host.FileReader, pattern string) ([]string, error) {
+	dir := path.Dir(pattern)
+	names, err := r.List(ctx, dir)
+	if errors.Is(err, fs.ErrNotExist) || strings.ContainsAny(dir, "*?[") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, n := range slices.Sorted(slices.Values(names)) {
+		if file := path.Join(dir, n); matches(pattern, file) {
+			out = append(out, file)
+		}
+	}
+	return out, nil
+}
+
+// CanPersist says why a file would not be read at boot; nil where it would. An
+// earlier step may bring ifupdown: the error then wraps [host.ErrNotReady].
+func CanPersist(ctx context.Context, r host.FileReader, file string) error {
+	if _, err := r.Stat(ctx, "/sbin/ifup"); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("persist needs ifupdown, and /sbin/ifup is not there: put a step package \"ifupdown\" before it: %w", host.ErrNotReady)
+	} else if err != nil {
+		return err
+	}
+	_, patterns, err := read(ctx, r)
+	if err != nil {
+		return err
+	}
+	for _, p := range patterns {
+		if matches(p, file) {
+			return nil
+		}
+	}
+	return fmt.Errorf("persist writes %s, and %s does not read it: add the line \"source %s/*\" there", file, MainFile, Directory)
+}
