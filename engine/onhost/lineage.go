@@ -1,6 +1,9 @@
 package onhost
 
 import (
+	"slices"
+
+	"weft/engine/host"
 	"weft/engine/onhost/journal"
 	"weft/engine/step"
 )
@@ -9,7 +12,10 @@ import (
 // objects. Going back one by one would restore what only stood in between (a
 // drift that a run repaired) and then find that it is not what the run before
 // had written. So the object's change of the oldest run is taken back alone,
-// from what the newest wanted, and the others with it.
+// from what the newest wanted, and the others with it: each effect is announced
+// in the journals of all of them, and the heirs are noted as undone before the
+// oldest is. So wherever the undo is killed, what is left is begun by itself,
+// and another undo writes what the oldest run found and asks no more.
 type lineage struct {
 	heirs    map[*journal.Record][]heir // in the order of the runs
 	absorbed map[*journal.Record]bool
@@ -31,10 +37,14 @@ func newLineage(runs []*journal.Journal, digest string) lineage {
 			continue
 		}
 		for _, rec := range j.Records {
-			if !rec.InForce() || rec.State == journal.Final {
+			object := rec.Unit.Kind + " " + rec.Finding.Object
+			if !rec.InForce() {
 				continue
 			}
-			object := rec.Unit.Kind + " " + rec.Finding.Object
+			if rec.State == journal.Final || rec.Finding.Cost.Irreversible != "" {
+				delete(oldest, object) // no way leads past it
+				continue
+			}
 			first, there := oldest[object]
 			if !there || first.journal == j {
 				oldest[object] = heir{j, rec} // of one run's changes the last is nearest to the heirs
@@ -52,23 +62,52 @@ func newLineage(runs []*journal.Journal, digest string) lineage {
 func (l lineage) finding(rec *journal.Record) step.Finding {
 	f := rec.Finding
 	f.Settled = rec.Settled()
+	begun := rec.UndoBegan
 	for _, h := range l.heirs[rec] {
 		f.Before = overlay(h.record.Finding.Before, f.Before)
 		f.Want = overlay(f.Want, h.record.Finding.Want)
-		f.Settled = h.record.Settled()
+		begun = begun || h.record.UndoBegan
+		f.Settled = h.record.Settled() && !begun
 	}
 	return f
 }
 
-// close notes that the heirs of a record went with it.
-func (l lineage) close(rec *journal.Record, at journal.Moment) error {
+// begin notes that the undo of a record and its heirs begins.
+func (l lineage) begin(j *journal.Journal, rec *journal.Record) error {
 	for _, h := range l.heirs[rec] {
 		if err := h.journal.Undoing(h.record); err != nil {
 			return err
 		}
+	}
+	return j.Undoing(rec)
+}
+
+// announce puts an effect of the undo into the journals of all, so that each
+// raises its needs again and knows that its undo began.
+func (l lineage) announce(j *journal.Journal, rec *journal.Record, e host.Effect) error {
+	for _, h := range l.heirs[rec] {
+		if err := h.journal.FollowUp(h.record, e); err != nil {
+			return err
+		}
+	}
+	return j.FollowUp(rec, e)
+}
+
+// close notes that the heirs of a record went with it, the newest first.
+func (l lineage) close(rec *journal.Record, at journal.Moment) error {
+	for _, h := range slices.Backward(l.heirs[rec]) {
 		if err := h.journal.Undone(h.record, at); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// all are a record and its heirs.
+func (l lineage) all(rec *journal.Record) []*journal.Record {
+	all := []*journal.Record{rec}
+	for _, h := range l.heirs[rec] {
+		all = append(all, h.record)
+	}
+	return all
 }

@@ -38,7 +38,7 @@ func (s *session) takeBack(ctx context.Context, j *journal.Journal, wanted func(
 			s.tell(rec, wire.UnitEvent{State: wire.Stopped})
 			continue
 		}
-		undone = append(undone, rec)
+		undone = append(undone, s.lineage.all(rec)...)
 		u := s.undoOne(ctx, j, rec)
 		if u.failed() && len(rec.Finding.Needs) > 0 {
 			late = append(late, rec)
@@ -92,7 +92,7 @@ func (s *session) undoOne(ctx context.Context, j *journal.Journal, rec *journal.
 	a := attempt{began: time.Now()}
 	s.Host.Memo.Forget()
 	f := s.lineage.finding(rec)
-	if a.err = j.Undoing(rec); a.err == nil {
+	if a.err = s.lineage.begin(j, rec); a.err == nil {
 		a.err = s.undoStep(ctx, j, rec, f)
 	}
 	return a
@@ -106,7 +106,11 @@ func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) e
 		e.State = wire.Stuck
 	}
 	var noted error
+	if a.err == nil || onlyConflict(a.err) && s.gate.shut() == nil {
+		noted = s.lineage.close(rec, s.moment())
+	}
 	switch {
+	case noted != nil:
 	case a.err == nil:
 		noted = j.Undone(rec, s.moment())
 	case s.gate.shut() != nil:
@@ -122,9 +126,6 @@ func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) e
 		noted = j.Stuck(rec, e.Error)
 	}
 	s.tell(rec, e)
-	if noted == nil && !rec.InForce() {
-		noted = s.lineage.close(rec, s.moment())
-	}
 	return noted
 }
 
@@ -137,7 +138,7 @@ func (s *session) undoStep(ctx context.Context, j *journal.Journal, rec *journal
 	if x.step == nil {
 		return fmt.Errorf("%s is a probe, and changed nothing", rec.Unit.Kind)
 	}
-	h := s.hostFor("undo", rec.Unit.Kind, func(e host.Effect) error { return j.FollowUp(rec, e) })
+	h := s.hostFor("undo", rec.Unit.Kind, func(e host.Effect) error { return s.lineage.announce(j, rec, e) })
 	s.changed = true
 	ctx, cancel := limited(ctx, rec.Unit)
 	defer cancel()
