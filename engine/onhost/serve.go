@@ -327,7 +327,11 @@ func (s *session) readLeft() error {
 		}
 		j, err := s.store.Load(run)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // cut before its first line
+		case errors.Is(err, fs.ErrNotExist) && s.held == nil: // cut before its first line
+		case errors.Is(err, fs.ErrNotExist):
+			if err := s.store.Drop(run); err != nil {
+				return err
+			}
 		case err != nil && s.held == nil:
 			s.logf("%v", err)
 		case err != nil:

@@ -140,6 +140,12 @@ func (s Store) unmark(run string) error {
 	return err
 }
 
+// Drop forgets a run that was cut before its first line: its marker, and the
+// folder that holds nothing.
+func (s Store) Drop(run string) error {
+	return errors.Join(s.unmark(run), os.RemoveAll(filepath.Join(s.runs(), run)))
+}
+
 // reserve takes the space that an undo may need on a full disk. Zeros are
 // written, for not every file system can promise blocks it was not given.
 func (s Store) reserve() error {
@@ -197,7 +203,10 @@ func (s Store) Prune(now time.Time) (runners map[string]bool, err error) {
 	runners = map[string]bool{}
 	for i, run := range names {
 		info, err := os.Stat(s.path(run))
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) { // cut before it was marked
+			if err := s.Drop(run); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if err != nil {
