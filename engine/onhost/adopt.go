@@ -1,6 +1,7 @@
 package onhost
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,21 +71,59 @@ func (c *change) handOver() error {
 	return nil
 }
 
-// overlay returns the state now, with all that an older finding knew of it as
-// it was then. The two may manage different attributes of the object.
-func overlay(now, before json.RawMessage) json.RawMessage {
-	var n, b map[string]json.RawMessage
-	if json.Unmarshal(now, &n) != nil || json.Unmarshal(before, &b) != nil || n == nil || b == nil {
-		return before
+// overlay returns what was found before an older change and a newer one to the
+// same object: what the older found, and of what it did not manage, what the
+// newer did. What the newer found of the rest is the older's own work, also
+// where the older found nothing.
+func overlay(newer, older step.Finding) json.RawMessage {
+	n, b := fields(newer.Before), fields(older.Before)
+	if n == nil || b == nil || string(b["state"]) == `"absent"` || bytes.Equal(newer.Want, older.Want) {
+		return older.Before
 	}
-	merged := maps.Clone(n)
-	for k, v := range b {
-		if inner, both := n[k]; both {
-			v = overlay(inner, v)
+	delete(n, "state")
+	return encode(beneath(n, b, fields(older.Want)))
+}
+
+// beneath returns b with those fields of n that b does not have and that are
+// not managed.
+func beneath(n, b, managed map[string]json.RawMessage) map[string]json.RawMessage {
+	merged := maps.Clone(b)
+	for k, v := range n {
+		wanted, isManaged := managed[k]
+		x, y, inner := fields(v), fields(b[k]), fields(wanted)
+		_, there := b[k]
+		switch {
+		case x != nil && y != nil && inner != nil:
+			merged[k] = encode(beneath(x, y, inner))
+		case !there && !isManaged:
+			merged[k] = v
 		}
-		merged[k] = v
 	}
-	out, err := json.Marshal(merged)
+	return merged
+}
+
+// wanted returns what holds after two changes to an object: what the newer
+// wanted, and of what it did not manage, what the older did.
+func wanted(newer, older json.RawMessage) json.RawMessage {
+	n, o := fields(newer), fields(older)
+	if n == nil || o == nil || string(n["state"]) == `"absent"` {
+		return newer
+	}
+	delete(o, "state")
+	return encode(beneath(o, n, n))
+}
+
+// fields are those of an object; nil for what is none.
+func fields(raw json.RawMessage) map[string]json.RawMessage {
+	var f map[string]json.RawMessage
+	if json.Unmarshal(raw, &f) != nil {
+		return nil
+	}
+	return f
+}
+
+func encode(f map[string]json.RawMessage) json.RawMessage {
+	out, err := json.Marshal(f)
 	if err != nil {
 		panic("onhost: a merged state that is no JSON: " + err.Error())
 	}

@@ -219,7 +219,7 @@ func (c *change) putOnRecord(needs []step.Need) error {
 	f := c.found
 	var adopts []journal.Ref
 	for _, h := range slices.Backward(c.half) { // the oldest last: what it found wins
-		f.Before = overlay(f.Before, h.record.Finding.Before)
+		f.Before = overlay(f, h.record.Finding)
 		adopts = append(adopts, journal.Ref{Run: h.journal.Header.Run, Record: h.record.N})
 	}
 	rec, err := c.s.own.Record(journal.Change{

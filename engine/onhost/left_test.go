@@ -153,16 +153,41 @@ func TestOldRunnersAreForgotten(t *testing.T) {
 }
 
 func TestOverlay(t *testing.T) {
-	for _, c := range []struct{ now, before, want string }{
-		{`{"a":1,"b":2}`, `{"a":0}`, `{"a":0,"b":2}`},
-		{`{"m":{"x":1,"y":2}}`, `{"m":{"x":0},"n":null}`, `{"m":{"x":0,"y":2},"n":null}`},
-		{`{"a":[1]}`, `{"a":[2]}`, `{"a":[2]}`},
-		{`[1]`, `{"a":1}`, `{"a":1}`},
-		{`null`, `{"a":1}`, `{"a":1}`},
-		{`{"a":1}`, ``, ``},
+	for _, c := range []struct{ newer, older, wantedBefore, want string }{
+		{`{"a":1,"b":2}`, `{"a":0}`, `{"a":1}`, `{"a":0,"b":2}`},
+		{`{"m":{"x":1,"y":2}}`, `{"m":{"x":0},"n":null}`, `{"m":{"x":1}}`, `{"m":{"x":0,"y":2},"n":null}`},
+		{`{"a":[1]}`, `{"a":[2]}`, `{"a":[3]}`, `{"a":[2]}`},
+		{`[1]`, `{"a":1}`, `{"a":1}`, `{"a":1}`},
+		{`null`, `{"a":1}`, `{"a":1}`, `{"a":1}`},
+		{`{"a":1}`, ``, `{"a":1}`, ``},
+		// What the older wanted and did not find, it made.
+		{`{"a":1,"bridge":"br-int"}`, `{"a":0}`, `{"a":1,"bridge":"br-int"}`, `{"a":0}`},
+		{`{"found":{"row":1}}`, `{"found":{}}`, `{"a":1}`, `{"found":{}}`},
+		// Whether the object was there is the older one's to say.
+		{`{"a":1,"b":2,"state":"present"}`, `{"state":"absent"}`, `{"a":1}`, `{"state":"absent"}`},
+		{`{"state":"absent"}`, `{"a":1}`, `{"state":"absent"}`, `{"a":1}`},
 	} {
-		if got := string(overlay([]byte(c.now), []byte(c.before))); got != c.want {
-			t.Errorf("%s before %s: %s", c.before, c.now, got)
+		newer := step.Finding{Before: []byte(c.newer), Want: []byte(`{"another":"spec"}`)}
+		older := step.Finding{Before: []byte(c.older), Want: []byte(c.wantedBefore)}
+		if got := string(overlay(newer, older)); got != c.want {
+			t.Errorf("%s before %s: %s", c.older, c.newer, got)
+		}
+		newer.Want = older.Want
+		if got := string(overlay(newer, older)); got != c.older {
+			t.Errorf("%s before %s, of one spec: %s", c.older, c.newer, got)
+		}
+	}
+}
+
+func TestWanted(t *testing.T) {
+	for _, c := range []struct{ newer, older, want string }{
+		{`{"a":1}`, `{"a":0,"b":2}`, `{"a":1,"b":2}`},
+		{`{"m":{"x":1}}`, `{"m":{"x":0,"y":2}}`, `{"m":{"x":1,"y":2}}`},
+		{`{"state":"absent"}`, `{"a":0}`, `{"state":"absent"}`},
+		{`{"a":1}`, `{"state":"absent"}`, `{"a":1}`},
+	} {
+		if got := string(wanted([]byte(c.newer), []byte(c.older))); got != c.want {
+			t.Errorf("%s after %s: %s", c.newer, c.older, got)
 		}
 	}
 }

@@ -64,8 +64,8 @@ func (l lineage) finding(rec *journal.Record) step.Finding {
 	f.Settled = rec.Settled()
 	begun := rec.UndoBegan
 	for _, h := range l.heirs[rec] {
-		f.Before = overlay(h.record.Finding.Before, f.Before)
-		f.Want = overlay(f.Want, h.record.Finding.Want)
+		f.Before = overlay(h.record.Finding, f)
+		f.Want = wanted(h.record.Finding.Want, f.Want)
 		begun = begun || h.record.UndoBegan
 		f.Settled = h.record.Settled() && !begun
 	}
