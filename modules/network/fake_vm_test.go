@@ -174,4 +174,4 @@ func vmSubject() steptest.Subject {
 	}
 }
 
-func TestLawsFakeVM(t *testing.T) { steptest.Laws(t, vmSubject()) }
+func TestLawsFakeVM(t *testing.T) { laws(t, vmSubject()) }

@@ -145,7 +145,7 @@ func chassisSubject() steptest.Subject {
 	}
 }
 
-func TestLawsChassis(t *testing.T) { steptest.Laws(t, chassisSubject()) }
+func TestLawsChassis(t *testing.T) { laws(t, chassisSubject()) }
 
 // TestChassisIsRenamedWithoutALeftover is the endless "OVNSB commit failed" of
 // a name that changes under a running ovn-controller.

@@ -57,7 +57,7 @@ func TestLawsConnection(t *testing.T) {
 	})
 	byHandCommands := steptest.Run(sbctl, "--id=@c", "create", "Connection", `target="`+lawsTarget+`"`, "inactivity_probe=9000", "role=ovn-controller", "other_config:dscp=48", "external_ids:note=kept",
 		"--", "add", "SB_Global", ".", "connections", "@c")
-	steptest.Laws(t, steptest.Subject{
+	laws(t, steptest.Subject{
 		Kind: connectionKind(), Machine: central, Borrows: "a target holds no name",
 		Found: []steptest.Hand{
 			{Name: "absent", Fake: other, Host: steptest.Run("true")},

@@ -161,7 +161,7 @@ func portSubject() steptest.Subject {
 	}
 }
 
-func TestLawsSwitchPort(t *testing.T) { steptest.Laws(t, portSubject()) }
+func TestLawsSwitchPort(t *testing.T) { laws(t, portSubject()) }
 
 func TestPortWaitsForItsSwitch(t *testing.T) {
 	m := central()

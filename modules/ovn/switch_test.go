@@ -128,7 +128,7 @@ func nbTables(table string, columns ...string) []host.Command {
 	return steptest.Run(nbctl, "--format=csv", "--no-headings", "--columns="+strings.Join(columns, ","), "find", table, "name="+steptest.Prefix)
 }
 
-func TestLawsSwitch(t *testing.T) { steptest.Laws(t, switchSubject()) }
+func TestLawsSwitch(t *testing.T) { laws(t, switchSubject()) }
 
 func TestSwitchOfAnotherOwnerIsRefused(t *testing.T) {
 	for name, ids := range map[string]map[string]string{

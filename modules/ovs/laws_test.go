@@ -32,7 +32,7 @@ func without(m map[string]step.Attr[string], name string) map[string]step.Attr[s
 }
 
 func TestConfigLaws(t *testing.T) {
-	steptest.Laws(t, steptest.Subject{
+	laws(t, steptest.Subject{
 		Kind:    kind(t, "ovs_config"),
 		Machine: machine,
 		Found: []steptest.Hand{
@@ -156,4 +156,4 @@ func smallBridge() steptest.Case {
 	}
 }
 
-func TestBridgeLaws(t *testing.T) { steptest.Laws(t, bridgeSubject(t)) }
+func TestBridgeLaws(t *testing.T) { laws(t, bridgeSubject(t)) }

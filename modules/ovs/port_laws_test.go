@@ -21,7 +21,7 @@ func withBridge() *fake.Machine {
 }
 
 func TestPortLaws(t *testing.T) {
-	steptest.Laws(t, steptest.Subject{
+	laws(t, steptest.Subject{
 		Kind:    kind(t, "ovs_port"),
 		Machine: withBridge,
 		Found: []steptest.Hand{

@@ -44,7 +44,7 @@ func TestCommandLaws(t *testing.T) {
 		s.Argv, s.Undo, s.Stdin = []string{"tee", lawMarker}, undo, step.Is("done")
 		return s
 	}
-	steptest.Laws(t, steptest.Subject{
+	laws(t, steptest.Subject{
 		Kind:    commandKind(),
 		Machine: toolMachine,
 		Policy:  []string{"check", "creates", "undo", "stdin", "environment", "dir", "timeout", "exit"},

@@ -26,7 +26,7 @@ func full(m *fake.Machine) {
 
 func TestDirectoryLaws(t *testing.T) {
 	made := steptest.Run("mkdir", "-p", lawDirectory)
-	steptest.Laws(t, steptest.Subject{
+	laws(t, steptest.Subject{
 		Kind:    directoryKind(),
 		Machine: accounts,
 		Policy:  []string{"recursive"},
@@ -72,7 +72,7 @@ func TestDirectoryLawsOfATree(t *testing.T) {
 		{Argv: []string{"chmod", "0700", lawDirectory + "/sub"}},
 		{Argv: []string{"chown", "daemon:adm", lawDirectory + "/sub/b"}},
 	}
-	steptest.Laws(t, steptest.Subject{
+	laws(t, steptest.Subject{
 		Kind:    directoryKind(),
 		Machine: accounts,
 		Policy:  []string{"recursive", "owner", "group", "mode"},

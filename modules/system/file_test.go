@@ -47,7 +47,7 @@ func TestFileLaws(t *testing.T) {
 		Owner: step.Is("daemon"), Group: step.Is("1"), Mode: step.Is("640"),
 	}
 	gone := steptest.Hand{Name: "state", Fake: func(m *fake.Machine) { m.Remove(lawFile) }, Host: steptest.Run("rm", lawFile)}
-	steptest.Laws(t, steptest.Subject{
+	laws(t, steptest.Subject{
 		Kind:    fileKind(),
 		Machine: accounts,
 		Found: []steptest.Hand{

@@ -26,7 +26,7 @@ func together(hands ...func(m *fake.Machine)) func(m *fake.Machine) {
 
 func TestPackageLaws(t *testing.T) {
 	const pony, cart = steptest.Prefix + "-pony", steptest.Prefix + "-cart"
-	steptest.Laws(t, steptest.Subject{
+	laws(t, steptest.Subject{
 		Kind:    packageKind(),
 		Machine: debianMachine,
 		Policy:  []string{"names", "versions", "purge", "recommends", "data", "lists_age"},

@@ -44,7 +44,7 @@ func ctl(name string, verbs ...host.UnitVerb) steptest.Hand {
 }
 
 func TestServiceLaws(t *testing.T) {
-	steptest.Laws(t, steptest.Subject{
+	laws(t, steptest.Subject{
 		Kind:    serviceKind(),
 		Machine: unitMachine,
 		Policy:  []string{"steady"},
@@ -76,7 +76,7 @@ func TestServiceLaws(t *testing.T) {
 
 // TestServiceLawsOfAMaskedUnit: masking hides whether it is enabled.
 func TestServiceLawsOfAMaskedUnit(t *testing.T) {
-	steptest.Laws(t, steptest.Subject{
+	laws(t, steptest.Subject{
 		Kind:    serviceKind(),
 		Machine: unitMachine,
 		Policy:  []string{"steady"},

@@ -36,7 +36,7 @@ func TestSysctlLaws(t *testing.T) {
 	original, _ := inForce("4096 131072 6291456")
 	other, otherFake := inForce("4096\t87380\t4194304")
 	const shared = "# by hand\nnet/ipv4/tcp_rmem=1 2 3\nnet.core.somaxconn = 4096"
-	steptest.Laws(t, steptest.Subject{
+	laws(t, steptest.Subject{
 		Kind:    sysctlKind(),
 		Machine: kernelMachine,
 		Policy:  []string{"file", "state"},

@@ -123,7 +123,7 @@ func leaves(spec any) map[string]bool {
 // managedBy are the paths that a case sets. What is left out, or is an empty
 // string, list or map, is not managed by it.
 func (s Subject) managedBy(c Case) (map[string]bool, error) {
-	u, err := s.unit(c)
+	u, err := s.Unit(c)
 	if err != nil {
 		return nil, err
 	}

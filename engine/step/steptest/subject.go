@@ -87,8 +87,8 @@ type Touches struct {
 	Queries []host.Command // read-only programs, by what they print
 }
 
-// unit is the case as the engine would hand it to the kind.
-func (s Subject) unit(c Case) (step.Unit, error) {
+// Unit is the case as the engine would hand it to the kind.
+func (s Subject) Unit(c Case) (step.Unit, error) {
 	spec := map[string]any{}
 	b, err := json.Marshal(c.Spec)
 	if err == nil {

@@ -42,7 +42,7 @@ func (tr *trial) guard(walk func() error) []Violation {
 
 // step makes the step anew, as every process would.
 func (tr *trial) step() (step.Step, error) {
-	u, err := tr.subject.unit(tr.c)
+	u, err := tr.subject.Unit(tr.c)
 	if err != nil {
 		return nil, err
 	}

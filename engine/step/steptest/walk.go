@@ -267,7 +267,7 @@ func (tr *trial) spelling(ctx context.Context, d Hand) []Violation {
 // absent says whether the case is a removal.
 func (tr *trial) absent() bool {
 	var s struct{ State step.State }
-	u, err := tr.subject.unit(tr.c)
+	u, err := tr.subject.Unit(tr.c)
 	return err == nil && json.Unmarshal(u.Spec, &s) == nil && !s.State.There()
 }
 

@@ -1,0 +1,36 @@
+package fake
+
+import (
+	"maps"
+	"slices"
+
+	"weft/engine/host"
+)
+
+// Reboot is a power cut and what comes after it where all that was at work
+// comes back: the boot has a new id, the clock begins anew, and every unit that
+// was active is started from its files as they are now. Links, kernel values
+// and databases stay, as if their files said what they are.
+func (m *Machine) Reboot(bootID string) {
+	m.SetKernel("/proc/sys/kernel/random/boot_id", bootID)
+	m.mu.Lock()
+	m.clock = 0
+	var active []string
+	for _, name := range slices.Sorted(maps.Keys(m.units)) {
+		if m.units[name].active == "active" {
+			active = append(active, name)
+		}
+	}
+	m.mu.Unlock()
+	for _, name := range active {
+		m.mu.Lock()
+		d := m.files.define(name)
+		m.mu.Unlock()
+		if m.callHook(name, host.Start) != nil || d.load != "loaded" {
+			m.settle(d, "failed", "failed")
+			continue
+		}
+		state, sub := upState(d)
+		m.settle(d, state, sub)
+	}
+}
