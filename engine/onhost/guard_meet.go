@@ -99,6 +99,9 @@ func (s *session) meetGuard(ctx context.Context, answer *wire.HelloEvent) error 
 	}
 	answer.Guard, err = g.Reported()
 	s.toTell = s.held != nil && answer.Guard != nil
+	if expired, none := g.Expired(); answer.Guard == nil && none == nil {
+		answer.Guard = expired.Event(wire.GuardExpired) // its change is being taken back just now
+	}
 	return err
 }
 
