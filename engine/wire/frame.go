@@ -15,6 +15,18 @@ import (
 // a broken or hostile peer, and ends the session.
 const MaxFrame = 64 << 20
 
+// What one request may be answered with. More is a broken or hostile runner,
+// and ends the session: the controller keeps findings, outputs and what it
+// tells the operator, so without an end a host could fill its memory.
+const (
+	MaxEvents = 1 << 17   // events
+	MaxAnswer = 256 << 20 // bytes of frames
+)
+
+// MaxValues is how many JSON values one frame may hold. A value of two bytes
+// can become a struct of a hundred, so the length alone bounds no memory.
+const MaxValues = 1 << 20
+
 // MaxNoise is how many bytes before the magic are skipped.
 const MaxNoise = 1 << 20
 
@@ -84,6 +96,8 @@ func (w *Writer[M]) Write(messages ...M) error {
 type Reader[M Message] struct {
 	r      *bufio.Reader
 	opened bool
+
+	events, bytes int // since the last Done
 }
 
 // NewReader returns a Reader from r.
@@ -115,10 +129,49 @@ func (r *Reader[M]) Read() (M, error) {
 	if len(body) < int(n) {
 		return m, io.ErrUnexpectedEOF
 	}
+	if values(body) > MaxValues {
+		return m, fmt.Errorf("a frame of more than %d values came, which are not accepted", MaxValues)
+	}
 	if err := json.Unmarshal(body, &m); err != nil {
 		return m, fmt.Errorf("decode a frame: %w", err)
 	}
-	return m, nil
+	return m, r.count(m, len(body))
+}
+
+// count ends an answer that does not end.
+func (r *Reader[M]) count(m M, size int) error {
+	e, ok := any(m).(Event)
+	if !ok {
+		return nil
+	}
+	r.events, r.bytes = r.events+1, r.bytes+size
+	switch {
+	case e.Done != nil:
+		r.events, r.bytes = 0, 0
+	case r.events > MaxEvents:
+		return fmt.Errorf("more than %d events came in answer to one request, which are not accepted", MaxEvents)
+	case r.bytes > MaxAnswer:
+		return fmt.Errorf("more than %d MiB came in answer to one request, which are not accepted", MaxAnswer>>20)
+	}
+	return nil
+}
+
+// values is at least how many values JSON text holds; what is no JSON is the
+// decoder's to find.
+func values(text []byte) int {
+	n := 1
+	quoted := false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			quoted = !quoted
+		case c == '\\' && quoted:
+			i++
+		case !quoted && (c == ',' || c == '{' || c == '['):
+			n++
+		}
+	}
+	return n
 }
 
 // Open reads up to and with the magic, so that whoever starts a runner knows

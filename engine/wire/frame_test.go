@@ -119,6 +119,69 @@ func TestBrokenFrames(t *testing.T) {
 	}
 }
 
+// A runner that does not stop talking is not listened to for ever.
+func TestAnswersEnd(t *testing.T) {
+	frame := func(e Event) []byte {
+		body := encode(e)
+		return append(binary.BigEndian.AppendUint32(nil, uint32(len(body))), body...)
+	}
+	small := frame(Event{ID: 1, Unit: &UnitEvent{Address: "file.a", State: Converged}})
+	large := frame(Event{ID: 1, Exec: &ExecEvent{Stdout: make([]byte, 24<<20)}})
+	done := frame(Event{ID: 1, Done: &Done{}})
+	for name, c := range map[string]struct {
+		answer []byte
+		until  string
+	}{
+		"many events": {small, "131072 events"},
+		"many bytes":  {large, "256 MiB"},
+	} {
+		r := NewReader[Event](io.MultiReader(strings.NewReader(Magic), &again{frame: c.answer}))
+		n, err := 0, error(nil)
+		for ; err == nil; n++ {
+			_, err = r.Read()
+		}
+		if !strings.Contains(err.Error(), c.until) || n*len(c.answer) > MaxAnswer+len(c.answer) || n > MaxEvents+1 {
+			t.Errorf("%s: %d events, then %v", name, n, err)
+		}
+	}
+	// Each request has its own measure.
+	r := NewReader[Event](io.MultiReader(strings.NewReader(Magic), &again{frame: append(bytes.Repeat(small, 1000), done...)}))
+	for range MaxEvents + 2000 {
+		if _, err := r.Read(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// again repeats a frame without end.
+type again struct {
+	frame []byte
+	at    int
+}
+
+func (a *again) Read(b []byte) (int, error) {
+	n := copy(b, a.frame[a.at:])
+	a.at = (a.at + n) % len(a.frame)
+	return n, nil
+}
+
+// A frame that is short but would be large in memory is not decoded.
+func TestValuesAreBounded(t *testing.T) {
+	for name, c := range map[string]struct {
+		body   string
+		refuse bool
+	}{
+		"many objects":    {`{"unit":{"finding":{"deltas":[` + strings.Repeat("{},", MaxValues) + `{}]}}}`, true},
+		"many in strings": {`{"unit":{"error":"` + strings.Repeat(`{},[\"`, MaxValues) + `"}}`, false},
+	} {
+		in := append(binary.BigEndian.AppendUint32([]byte(Magic), uint32(len(c.body))), c.body...)
+		_, err := NewReader[Event](bytes.NewReader(in)).Read()
+		if refused := err != nil && strings.Contains(err.Error(), "values"); refused != c.refuse || !refused && err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func FuzzReader(f *testing.F) {
 	f.Add(frames(f, hello, check))
 	f.Add([]byte("banner\n" + Magic + "\x00\x00\x00\x02{}"))
