@@ -32,7 +32,7 @@ func (m *member) hello(intent wire.Intent, facts bool) wire.Request {
 	r := m.run
 	return wire.Request{Hello: &wire.Hello{
 		Run: r.opts.ID, Site: r.program.Site, Host: m.host.Name, Owner: r.opts.Owner,
-		Playbook: r.program.Playbook, Intent: intent, LockTimeout: r.opts.LockTimeout,
+		Playbook: r.program.Playbook, Intent: intent, Controller: r.name, TakesBack: r.leaving, LockTimeout: r.opts.LockTimeout,
 		LeaseTime: r.opts.LeaseTime, Facts: facts, Secrets: r.program.Secrets,
 	}}
 }
@@ -98,7 +98,7 @@ func (m *member) anew(ctx context.Context, requests ...wire.Request) (*wire.Guar
 			guard = e.Guard
 		}
 	})
-	s.bye(m.run.opts.times.pauseMax)
+	s.bye(m.run.opts.times.goodbye)
 	return guard, err
 }
 

@@ -37,6 +37,7 @@ type PastPlay struct {
 func (r *Run) Find(ctx context.Context, ids ...string) (*Past, error) {
 	past := &Past{runs: map[string][]string{}}
 	known := map[string]bool{}
+	r.leaving = ids
 	for host, runs := range r.Runs(ctx) {
 		for _, e := range runs {
 			if slices.Contains(ids, e.Run) {

@@ -68,6 +68,7 @@ type times struct {
 	pauseMax time.Duration // that it grows to
 	absence  time.Duration // for how long a host that was lost is awaited; the lease is safe for so long
 	grace    time.Duration // that a host has to take back what stood under a guard
+	goodbye  time.Duration // that a runner has to end its session
 }
 
 func (o Options) filled() Options {
@@ -75,18 +76,21 @@ func (o Options) filled() Options {
 	o.LeaseTime = cmp.Or(max(o.LeaseTime, 0), 30*time.Second)
 	o.GuardTime = cmp.Or(max(o.GuardTime, 0), time.Minute)
 	if o.times == (times{}) {
-		o.times = times{pause: 200 * time.Millisecond, pauseMax: 5 * time.Second, absence: o.LeaseTime, grace: 30 * time.Second}
+		o.times = times{pause: 200 * time.Millisecond, pauseMax: 5 * time.Second, absence: o.LeaseTime, grace: 30 * time.Second, goodbye: patience}
 	}
 	return o
 }
 
 // NewID returns a run's id: sortable by time, and unique.
 func NewID(now time.Time) string {
-	var tail [3]byte
-	if _, err := rand.Read(tail[:]); err != nil {
-		panic("run: no randomness: " + err.Error())
-	}
-	return now.UTC().Format("20060102T150405.000Z") + "-" + hex.EncodeToString(tail[:])
+	return now.UTC().Format("20060102T150405.000Z") + "-" + random(3)
+}
+
+// random is so many random bytes in hexadecimal.
+func random(n int) string {
+	b := make([]byte, n)
+	_, _ = rand.Read(b) // never fails, see crypto/rand
+	return hex.EncodeToString(b)
 }
 
 // A Run is one program on its way to its hosts. Its methods are called in
@@ -103,7 +107,9 @@ type Run struct {
 	reads     map[*language.Play]language.Reads // what its expressions name, on whatever host
 	began     time.Time
 
-	limited   context.Context                   // ends with the apply's time
+	limited context.Context // ends with the apply's time
+	name    string          // of this process among those that speak for the run
+	leaving []string        // the runs that are taken back
 
 	mu       sync.Mutex // guards the observer, and what members share
 	timings  []Timing
@@ -113,7 +119,7 @@ type Run struct {
 // New prepares a run. Intent Change takes each host's lease when it is greeted.
 func New(p *language.Program, c Connector, intent wire.Intent, o Options) *Run {
 	r := &Run{
-		opts: o.filled(), program: p, connector: c, known: newKnowledge(), began: time.Now(), limited: context.Background(),
+		opts: o.filled(), program: p, connector: c, known: newKnowledge(), began: time.Now(), limited: context.Background(), name: random(8),
 		byName: map[string]*member{}, reads: map[*language.Play]language.Reads{},
 	}
 	plays := map[string][]*language.Play{} // by host
@@ -144,6 +150,9 @@ func New(p *language.Program, c Connector, intent wire.Intent, o Options) *Run {
 	}
 	return r
 }
+
+// ID is the run's.
+func (r *Run) ID() string { return r.opts.ID }
 
 // scope are the hosts that some play is for, within the limit; a program
 // without plays is for all of them.
@@ -182,7 +191,7 @@ func (r *Run) Close() {
 	r.forEach(r.everyone(), func(m *member) {
 		m.dropGuard()
 		if m.session != nil {
-			m.session.bye(patience)
+			m.session.bye(r.opts.times.goodbye)
 		}
 	})
 }

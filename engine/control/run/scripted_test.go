@@ -44,6 +44,7 @@ var (
 
 type scriptedConn struct {
 	host   string
+	way    way
 	script *scripted
 	events chan wire.Event
 	closed chan struct{}
@@ -67,7 +68,7 @@ func (s *scripted) connect(ctx context.Context, h *language.Host, first []wire.R
 			return nil, err
 		}
 	}
-	c := &scriptedConn{host: h.Name, script: s, events: make(chan wire.Event, 100_000),
+	c := &scriptedConn{host: h.Name, way: way, script: s, events: make(chan wire.Event, 100_000),
 		closed: make(chan struct{}), cut: make(chan struct{})}
 	return c, c.Write(first...)
 }
@@ -105,6 +106,9 @@ func (c *scriptedConn) Write(requests ...wire.Request) error {
 			c.events <- e
 		}
 		var refused *RefusedError
+		if c.way != anew && (r.Commit != nil || r.Extend != nil) {
+			err = &RefusedError{"this connection is older than the guard"}
+		}
 		switch {
 		case errors.Is(err, errHang):
 			return nil
