@@ -32,6 +32,8 @@ type chaosOrder struct {
 	Nth    int    `json:"nth,omitempty"`    // of the matching effects of this process; the first where zero
 	When   string `json:"when,omitempty"`   // "before" (where empty) or "after" it happened
 	Record bool   `json:"record,omitempty"` // stop nowhere: add a line of JSON for every effect to chaos.effects
+
+	At int64 `json:"at,omitempty"` // of a line there: Unix time in nanoseconds
 }
 
 func (c *chaos) around(dir, stage, kind string, e host.Effect, act func() error) error {
@@ -82,7 +84,7 @@ func readChaosOrder(path string) (*chaosOrder, error) {
 
 // recordChaos notes one effect.
 func recordChaos(path, stage, kind string, e host.Effect) error {
-	line, err := json.Marshal(chaosOrder{Stage: stage, Kind: kind, Door: e.Door, Verb: e.Verb, Object: e.Object})
+	line, err := json.Marshal(chaosOrder{Stage: stage, Kind: kind, Door: e.Door, Verb: e.Verb, Object: e.Object, At: time.Now().UnixNano()})
 	if err != nil {
 		return err
 	}
