@@ -3,6 +3,7 @@ module weft
 go 1.26.0
 
 require (
+	filippo.io/age v1.2.1
 	github.com/godbus/dbus/v5 v5.2.4
 	github.com/google/go-cmp v0.7.0
 	github.com/hashicorp/hcl/v2 v2.25.0

@@ -18,6 +18,7 @@ type flags struct {
 	skipTags    []string
 	vars        []string
 	varFiles    []string
+	identities  []string
 
 	forks          int
 	lockTimeout    time.Duration
@@ -43,8 +44,9 @@ type flags struct {
 
 func (f *flags) source(fs *pflag.FlagSet) {
 	fs.StringArrayVarP(&f.inventories, "inventory", "i", nil, "inventory `file`, or a list of hosts: a,b or a, (repeatable)")
-	fs.StringArrayVarP(&f.vars, "var", "e", nil, "set a variable: `name=value` (repeatable)")
-	fs.StringArrayVar(&f.varFiles, "var-file", nil, "`file` of variables: name = value in HCL (repeatable)")
+	fs.StringArrayVarP(&f.vars, "var", "e", nil, "set a variable: `name=value`, or name=@file that holds the value (repeatable)")
+	fs.StringArrayVar(&f.varFiles, "var-file", nil, "`file` of variables: name = value in HCL, perhaps encrypted with age (repeatable)")
+	fs.StringArrayVar(&f.identities, "identity", nil, "`file` with an age identity that opens encrypted files of variables (~/.config/weft/identity where not given; repeatable)")
 }
 
 func (f *flags) scope(fs *pflag.FlagSet) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
+	"weft/engine/control/sealed"
 	"weft/engine/control/view"
 	"weft/engine/language"
 	"weft/modules"
@@ -34,7 +36,7 @@ func load(ctx context.Context, s streams, f *flags, playbook string, in inputs) 
 	}
 	program, diags := config.Bind(language.Inputs{
 		Flags: f.vars, Files: f.varFiles, Environment: in.environment,
-		Ask: in.ask, Tags: f.tags, SkipTags: f.skipTags,
+		Ask: in.ask, Decrypt: s.opener(ctx, f).Open, Tags: f.tags, SkipTags: f.skipTags,
 	})
 	if ctx.Err() != nil { // at a question
 		return nil, context.Cause(ctx)
@@ -43,6 +45,19 @@ func load(ctx context.Context, s streams, f *flags, playbook string, in inputs) 
 		diags = append(diags, program.Validate()...)
 	}
 	return program, report(s, diags)
+}
+
+// opener opens encrypted files of variables.
+func (s streams) opener(ctx context.Context, f *flags) *sealed.Opener {
+	folder, ok := s.environment("XDG_CONFIG_HOME")
+	if !ok || !filepath.IsAbs(folder) { // as the XDG base directory specification has it
+		home, _ := s.environment("HOME")
+		folder = filepath.Join(home, ".config")
+	}
+	return &sealed.Opener{
+		Identities: f.identities, Default: filepath.Join(folder, "weft", "identity"),
+		Ask: func(prompt string) (string, error) { return s.askSecret(ctx, prompt) },
+	}
 }
 
 // report prints diagnostics; the error is set where one of them is an error.

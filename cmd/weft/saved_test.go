@@ -3,12 +3,18 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"filippo.io/age"
+
 	"weft/engine/control/run"
+	"weft/engine/language"
 )
 
 const savedPlaybook = `
@@ -27,9 +33,15 @@ variable "password" {
   type      = string
   sensitive = true
 }
+variable "phrase" {
+  type      = string
+  sensitive = true
+}
+variable "sealed" { type = string }
+variable "note" { type = string }
 play "p" {
   hosts = ["a"]
-  step "file" "/etc/app" { content = "${var.region} ${var.zone} ${var.site} ${var.token} ${var.key} ${var.password}" }
+  step "file" "/etc/app" { content = "${var.region} ${var.zone} ${var.site} ${var.token} ${var.key} ${var.password} ${var.phrase} ${var.sealed} ${var.note}" }
 }
 `
 
@@ -46,21 +58,33 @@ func at(environment map[string]string) (streams, *bytes.Buffer) {
 // came, and no other.
 func TestSavedPlanHoldsNoSecret(t *testing.T) {
 	dir := t.TempDir()
-	playbook, values := filepath.Join(dir, "play.hcl"), filepath.Join(dir, "values")
-	for path, text := range map[string]string{playbook: savedPlaybook, values: "zone = \"zone-1\"\nkey = \"hush-file\"\n"} {
+	in := func(name string) string { return filepath.Join(dir, name) }
+	playbook, values := in("play.hcl"), in("values")
+	key, encrypted, err := encryptedFile("sealed = \"hush-sealed\"\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{
+		playbook: savedPlaybook, values: "zone = \"zone-1\"\nkey = \"hush-file\"\n", in("values.age"): encrypted,
+		in("identity"): key, in("phrase"): "hush-phrase\n", in("note"): "note-1\n",
+	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s, errs := at(map[string]string{"WEFT_VAR_region": "region-1", "WEFT_VAR_token": "hush-environment"})
-	f := &flags{inventories: []string{"a,"}, varFiles: []string{values}, vars: []string{"password=hush-flag"}}
-	in := s.inputs(context.Background())
-	in.ask = func(name string, _ bool) (string, error) { return name + "-1", nil }
-	files := newRecorder(in)
+	f := &flags{
+		inventories: []string{"a,"}, varFiles: []string{values, in("values.age")}, identities: []string{in("identity")},
+		vars: []string{"password=hush-flag", "phrase=@" + in("phrase"), "note=@" + in("note")},
+	}
+	first := s.inputs(context.Background())
+	first.ask = func(name string, _ bool) (string, error) { return "@" + name, nil }
+	files := newRecorder(first)
 	p, err := load(context.Background(), s, f, playbook, files.inputs())
 	if err != nil {
 		t.Fatal(err, errs)
 	}
+	reviewed := content(t, p)
 	saved := &run.Saved{Build: build(), Playbook: playbook, Inventories: f.inventories, VarFiles: f.varFiles}
 	saved.Files, saved.Vars, saved.Environment = files.secretless(p, f.vars, f.varFiles)
 	for path, b := range saved.Files {
@@ -75,7 +99,8 @@ func TestSavedPlanHoldsNoSecret(t *testing.T) {
 		t.Errorf("the plan holds a secret: %s", b)
 	}
 
-	// Applied where nothing of that is set, it asks for the secrets alone.
+	// Applied where nothing of that is set, it asks for the secrets alone, and
+	// only for those of which it does not know where they stand.
 	var asked []string
 	s, errs = at(nil)
 	now := s.inputs(context.Background())
@@ -86,14 +111,48 @@ func TestSavedPlanHoldsNoSecret(t *testing.T) {
 		asked = append(asked, name)
 		return "hush", nil
 	}
-	var again flags
+	if err := os.Remove(in("note")); err != nil {
+		t.Fatal(err)
+	}
+	again := flags{identities: f.identities}
 	again.fromPlan(saved)
-	if _, err := load(context.Background(), s, &again, saved.Playbook, replay(saved, now)); err != nil {
+	p, err = load(context.Background(), s, &again, saved.Playbook, replay(saved, now))
+	if err != nil {
 		t.Fatal(err, errs)
+	}
+	if got, want := content(t, p), "region-1 zone-1 @site hush hush hush hush-phrase hush-sealed note-1"; got != want {
+		t.Errorf("applied is %s, reviewed was %s", got, reviewed)
 	}
 	if got := strings.Join(asked, " "); got != "token key password" {
 		t.Errorf("asked for %s", got)
 	}
+}
+
+// content is that of the only file in a program.
+func content(t *testing.T, p *language.Program) string {
+	t.Helper()
+	units, ds := p.Units(p.Plays[0], "a", language.Known{})
+	var spec struct{ Content string }
+	if ds.Failed() || len(units) != 1 || json.Unmarshal(units[0].Spec, &spec) != nil {
+		t.Fatalf("units are %v, %v", units, ds)
+	}
+	return spec.Content
+}
+
+// encryptedFile encrypts a text for a new identity.
+func encryptedFile(text string) (identity, encrypted string, err error) {
+	key, err := age.GenerateX25519Identity()
+	if err != nil {
+		return "", "", err
+	}
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, key.Recipient())
+	if err != nil {
+		return "", "", err
+	}
+	_, err = io.WriteString(w, text)
+	err = errors.Join(err, w.Close())
+	return key.String() + "\n", out.String(), err
 }
 
 func TestFlagsThatASavedPlanHolds(t *testing.T) {

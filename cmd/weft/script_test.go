@@ -23,7 +23,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		UpdateScripts:       os.Getenv("UPDATE_SCRIPTS") != "",
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "seal": seal},
 		Condition: func(name string) (bool, error) {
 			if name != "built" {
 				return false, fmt.Errorf("there is no condition %q", name)
@@ -32,6 +32,14 @@ func TestScripts(t *testing.T) {
 			return err == nil, nil
 		},
 	})
+}
+
+// seal is `seal FILE IDENTITY`: writes FILE.age, encrypted for a new identity.
+func seal(ts *testscript.TestScript, _ bool, args []string) {
+	identity, encrypted, err := encryptedFile(ts.ReadFile(args[0]))
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+".age"), []byte(encrypted), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(identity), 0o600))
 }
 
 // exits is `exits STATUS PROGRAM...`: exec, and with which status it must end.

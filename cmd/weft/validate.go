@@ -15,13 +15,14 @@ func validateCommand(s streams) *cobra.Command {
 		Use:   "validate PLAYBOOK",
 		Short: "Find every mistake in a playbook without touching a host",
 		Args:  cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			config, diags := language.Load(modules.Kinds(), language.Sources{Playbook: args[0], Inventories: f.inventories})
 			if config == nil {
 				return report(s, diags)
 			}
 			program, more := config.Bind(language.Inputs{
 				Flags: f.vars, Files: f.varFiles, Environment: s.environment, Ask: language.LeaveUnknown,
+				Decrypt: s.opener(cmd.Context(), &f).Open,
 			})
 			diags = append(diags, more...)
 			if program != nil {

@@ -32,6 +32,7 @@ func (c *Config) Bind(in Inputs) (*Program, Diagnostics) {
 		Site:     "default",
 		config:   c,
 		memo:     make([]memoSlot, c.slots),
+		sealed:   map[string]bool{},
 		values: &values{
 			roots:     map[string]cty.Value{rootAbsent: absentValue()},
 			hostAttrs: map[string]map[string]cty.Value{},

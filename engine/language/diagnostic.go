@@ -56,6 +56,8 @@ type Diagnostic struct {
 	// MoreHosts how many others there are. Empty where it is the same for all.
 	Hosts     []string `json:"hosts,omitempty"`
 	MoreHosts int      `json:"more_hosts,omitempty"`
+
+	hidden bool // the source is not shown, for it holds a sensitive value
 }
 
 // Diagnostics are in the order of file, line and column.
@@ -121,6 +123,11 @@ func hint(format string, args ...any) note {
 	return func(d *Diagnostic) { d.Hint = fmt.Sprintf(format, args...) }
 }
 
+// unseen leaves out the source and the reason: both may hold a sensitive value.
+func unseen(d *Diagnostic) {
+	d.Detail, d.hidden = "It may hold a sensitive value, so it is not shown.", true
+}
+
 // meant is the hint for a misspelt name; where nothing is near, it lists the
 // names if they are few.
 func meant(name string, known []string) note {
@@ -162,7 +169,9 @@ func (m *mistakes) finish(files *fileSet, secrets []string) Diagnostics {
 	joined := joinRepeats(m.list)
 	sortPlaces(joined)
 	for i := range joined {
-		joined[i].Snippet = files.snippet(joined[i])
+		if !joined[i].hidden {
+			joined[i].Snippet = files.snippet(joined[i])
+		}
 		scrub(&joined[i], secrets)
 	}
 	return joined

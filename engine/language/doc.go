@@ -158,9 +158,16 @@
 // siblings by their plain names, and nothing outside: what it needs comes by its
 // params.
 //
+// # Values of variables
+//
+// A value comes from WEFT_VAR_name in the environment, from a file of variables
+// (name = value in HCL), or from a flag, name=value or name=@path of a file that
+// holds the value alone; else it is asked for. A file of variables may be
+// encrypted with age ([Inputs].Decrypt).
+//
 // # Sensitive values
 //
-// What is made of a sensitive variable is sensitive: the paths of such
-// attributes are in Unit.Secret, and no diagnostic shows them. The reason of a
-// mistake is left out where such a value takes part.
+// What is made of a sensitive variable, or of a value of an encrypted file, is
+// sensitive: the paths of such attributes are in Unit.Secret, and no diagnostic
+// shows them. The reason of a mistake is left out where such a value takes part.
 package language

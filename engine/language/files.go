@@ -56,7 +56,7 @@ func (s *fileSet) snippet(d Diagnostic) []Line {
 	s.mu.Lock()
 	text := s.files[d.File].bytes
 	s.mu.Unlock()
-	if d.File == "" || d.Range.Start.Line < 1 || len(text) == 0 {
+	if d.File == "" || d.Range.Start.Line < 1 || len(text) == 0 || Encrypted(d.File, text) {
 		return nil
 	}
 	last := max(d.Range.End.Line, d.Range.Start.Line)

@@ -90,11 +90,16 @@ func (l *loader) file(path string, from hcl.Range, as place) {
 	}
 	l.seen[clean] = true
 	src, err := l.c.files.get(path)
+	if from.Filename == path {
+		from = hcl.Range{} // it is not named in any file
+	}
 	if err != nil {
-		if from.Filename == path {
-			from = hcl.Range{} // there is no source to show
-		}
 		l.error(from, fmt.Sprintf("cannot read %s: %v", as, err))
+		return
+	}
+	if Encrypted(path, src) {
+		l.error(from, fmt.Sprintf("%s is encrypted, and only a file of variables can be", path),
+			hint("keep the secrets in a file of name = value, and give that with --var-file"))
 		return
 	}
 	rule := blockRule{

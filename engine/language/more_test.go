@@ -142,6 +142,9 @@ func TestKindsThatDoNotFit(t *testing.T) {
 		struct {
 			F int `json:"f" default:"many"`
 		}{},
+		struct {
+			F string `json:"time_limit"` // every step has one
+		}{},
 	} {
 		func() {
 			defer func() {

@@ -21,8 +21,12 @@ type Sources struct {
 // Inputs are the values of variables, the last one winning in this order:
 // default, environment, files, flags; then Ask for those that have none.
 type Inputs struct {
-	Flags []string // "name=value"
+	Flags []string // "name=value", or "name=@path" of a file that holds the value and perhaps a newline
 	Files []string // paths of files with `name = value` in HCL
+	// Decrypt opens a file of variables that is [Encrypted]; nil makes such
+	// files mistakes. What comes from one is sensitive, whatever the variable
+	// says.
+	Decrypt func(path string, src []byte) ([]byte, error)
 	// Environment is asked for WEFT_VAR_name; [os.LookupEnv], or nil.
 	Environment func(string) (string, bool)
 	// Ask is asked for variables without a value; nil makes them mistakes,
@@ -47,6 +51,7 @@ type Program struct {
 
 	config *Config
 	values *values
+	sealed map[string]bool // variables with values of encrypted files
 	memo   []memoSlot
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -14,10 +15,11 @@ import (
 
 // given is a value of a variable that came from outside the playbook.
 type given struct {
-	from  string // "WEFT_VAR_x", for messages
-	text  string // to be read by the variable's type
-	value cty.Value
-	at    hcl.Range
+	from   string // "WEFT_VAR_x", for messages
+	text   string // to be read by the variable's type
+	value  cty.Value
+	at     hcl.Range
+	sealed bool // it comes from an encrypted file
 }
 
 func (b *binder) variables(in Inputs) {
@@ -29,6 +31,12 @@ func (b *binder) variables(in Inputs) {
 	}
 	outside := b.outside(in)
 	for _, v := range b.c.variables {
+		if g := outside[v.name]; g != nil && g.sealed {
+			b.sealed[v.name] = true
+			hidden := *v
+			hidden.sensitive = true
+			v = &hidden
+		}
 		value := compact(b.variable(v, outside[v.name], in))
 		if v.sensitive {
 			b.secretsIn(value)
@@ -60,7 +68,7 @@ func (b *binder) outside(in Inputs) map[string]*given {
 		}
 	}
 	for _, path := range in.Files {
-		b.variableFile(path, known, names, out)
+		b.variableFile(path, in, known, names, out)
 	}
 	for _, flag := range in.Flags {
 		name, text, ok := strings.Cut(flag, "=")
@@ -69,6 +77,8 @@ func (b *binder) outside(in Inputs) map[string]*given {
 			b.error(hcl.Range{}, fmt.Sprintf("a variable is given as NAME=VALUE, not as %q", name))
 		case !known[name]:
 			b.error(hcl.Range{}, fmt.Sprintf("there is no variable %q", name), meant(name, names))
+		case strings.HasPrefix(text, "@"):
+			out[name] = b.valueFile(name, text[1:])
 		default:
 			out[name] = &given{from: "the command line", text: text}
 		}
@@ -76,15 +86,34 @@ func (b *binder) outside(in Inputs) map[string]*given {
 	return out
 }
 
-func (b *binder) variableFile(path string, known map[string]bool, names []string, out map[string]*given) {
+// valueFile reads a file that holds one value, and perhaps a newline.
+func (b *binder) valueFile(name, path string) *given {
+	src, err := b.c.files.get(path)
+	if err != nil {
+		b.error(hcl.Range{}, fmt.Sprintf("cannot read the value of variable %q: %v", name, err))
+		return &given{value: cty.DynamicVal}
+	}
+	return &given{from: path, text: strings.TrimSuffix(strings.TrimSuffix(string(src), "\n"), "\r")}
+}
+
+func (b *binder) variableFile(path string, in Inputs, known map[string]bool, names []string, out map[string]*given) {
 	src, err := b.c.files.get(path)
 	if err != nil {
 		b.error(hcl.Range{}, fmt.Sprintf("cannot read the file of variables: %v", err))
 		return
 	}
+	sealed := Encrypted(path, src)
+	if sealed {
+		if src, err = in.decrypt(path, src); err != nil {
+			b.error(hcl.Range{}, fmt.Sprintf("cannot read the file of variables: %v", err))
+			return
+		}
+	}
 	f, diags := hclsyntax.ParseConfig(src, path, hcl.InitialPos)
 	if diags.HasErrors() {
-		syntaxMistake(diags[0], &b.mistakes)
+		// Whose value it is cannot be told.
+		b.mayHide(sealed || slices.ContainsFunc(b.c.variables, func(v *variable) bool { return v.sensitive }),
+			func(m *mistakes) { syntaxMistake(diags[0], m) })
 		return
 	}
 	body := f.Body.(*hclsyntax.Body)
@@ -100,11 +129,30 @@ func (b *binder) variableFile(path string, known map[string]bool, names []string
 			b.error(a.Expr.Range(), "a file of variables holds values, not names")
 			continue
 		}
-		v, ok := evaluate(a.Expr, b.c.functions.of(path), &b.mistakes)
-		if !ok {
-			v = cty.DynamicVal
-		}
-		out[a.Name] = &given{from: path, value: v, at: a.Expr.Range()}
+		b.mayHide(sealed || b.Sensitive(a.Name), func(m *mistakes) {
+			v, ok := evaluate(a.Expr, b.c.functions.of(path), m)
+			if !ok {
+				v = cty.DynamicVal
+			}
+			out[a.Name] = &given{from: path, value: v, at: a.Expr.Range(), sealed: sealed}
+		})
+	}
+}
+
+func (in Inputs) decrypt(path string, src []byte) ([]byte, error) {
+	if in.Decrypt == nil {
+		return nil, fmt.Errorf("%s is encrypted", path)
+	}
+	return in.Decrypt(path, src)
+}
+
+// mayHide hides the source and the reason of the mistakes that are found where
+// a sensitive value may stand.
+func (b *binder) mayHide(hide bool, find func(*mistakes)) {
+	before := len(b.list)
+	find(&b.mistakes)
+	for i := before; hide && i < len(b.list); i++ {
+		unseen(&b.list[i])
 	}
 }
 
@@ -141,7 +189,15 @@ func (b *binder) variable(v *variable, g *given, in Inputs) cty.Value {
 
 func (b *binder) noValue(v *variable, why string) {
 	b.error(v.at, fmt.Sprintf("variable %q has no value", v.name), detail("%s", why),
-		hint("give it with --var %s=VALUE, in a file with --var-file, or as WEFT_VAR_%s", v.name, v.name))
+		hint("give it with --var %s=%s, in a file with --var-file, or as WEFT_VAR_%s", v.name, v.example(), v.name))
+}
+
+// example is how a flag gives the value; who lists processes sees flags.
+func (v *variable) example() string {
+	if v.sensitive {
+		return "@FILE"
+	}
+	return "VALUE"
 }
 
 func (b *binder) fallback(v *variable) (cty.Value, bool) {
@@ -164,10 +220,13 @@ func (v *variable) convert(value cty.Value) (cty.Value, error) {
 	return convert.Convert(value, v.typ)
 }
 
-// why shows the reason unless it could show a sensitive value.
+// why shows the reason unless it could show a sensitive value, and then the
+// source neither.
 func (v *variable) why(err error) note {
 	if v.sensitive {
-		return detail("It wants %s.", wantedType(v.typ))
+		return func(d *Diagnostic) {
+			d.Detail, d.hidden = fmt.Sprintf("It wants %s.", wantedType(v.typ)), true
+		}
 	}
 	return detail("It wants %s: %v.", wantedType(v.typ), err)
 }
