@@ -1,0 +1,30 @@
+package ovs
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"weft/engine/host"
+	"weft/engine/host/fake"
+)
+
+// FuzzLog reads the end of a log that anybody who sends packets can fill: a few
+// lines of it are shown, and only those that name the device.
+func FuzzLog(f *testing.F) {
+	f.Add("2026|bridge|WARN|could not open network device eth9 (No such device)\n", "eth9")
+	f.Fuzz(func(t *testing.T, content, name string) {
+		m := fake.New()
+		m.Program("tail", func(*fake.Machine, host.Command) host.Result { return host.Result{Stdout: []byte(content)} })
+		said := logLines(context.Background(), m.Host(), name)
+		_, shown, _ := strings.Cut(said, "\n")
+		for i, line := range strings.Split(shown, "\n") {
+			if i >= logShown {
+				t.Fatalf("more than %d lines of %q", logShown, content)
+			}
+			if !strings.Contains(line, strings.TrimSpace(name)) || !strings.Contains(content, line) {
+				t.Errorf("%q is said of %q in %q", line, name, content)
+			}
+		}
+	})
+}
