@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,7 +11,6 @@ import (
 
 	"weft/engine/control/run"
 	"weft/engine/language"
-	"weft/engine/wire"
 )
 
 func applyCommand(s streams) *cobra.Command {
@@ -38,7 +36,7 @@ hosts are not as they were.`,
 					return err
 				}
 			}
-			return apply(cmd.Context(), s, &f, args[0], saved)
+			return apply(cmd, s, &f, args[0], saved)
 		},
 	}
 	f.source(cmd.Flags())
@@ -80,86 +78,39 @@ func (f *flags) fromPlan(saved *run.Saved) {
 	f.vars = append(slices.Clone(saved.Vars), f.vars...)
 }
 
-func apply(ctx context.Context, s streams, f *flags, path string, saved *run.Saved) error {
+func apply(cmd *cobra.Command, s streams, f *flags, path string, saved *run.Saved) error {
+	ctx := cmd.Context()
 	playbook, in, again := path, s.inputs(ctx), f.vars
 	if saved != nil {
 		playbook, in = saved.Playbook, replay(saved, in)
 		f.fromPlan(saved)
 	}
-	p, err := load(ctx, s, f, playbook, in)
+	t, err := newTask(cmd, s, f, playbook, in, "weft apply "+path)
 	if err != nil {
 		return err
 	}
-	for _, v := range again {
-		if name, _, _ := strings.Cut(v, "="); saved != nil && !p.Sensitive(name) {
-			return fmt.Errorf("variable %q is in the saved plan, only sensitive ones are given again: plan again", name)
+	defer t.close()
+	if saved != nil {
+		if err := onlySensitive(t.program, again, "the saved plan", "plan again"); err != nil {
+			return err
 		}
 	}
-	screen, err := newScreen(s, f)
-	if err != nil {
-		return err
-	}
-	defer screen.close()
-	r, err := newRun(s, f, p, wire.Change, screen, "weft apply "+path)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	r.Plan(ctx)
+	t.run.Plan(ctx)
 	if saved != nil && ctx.Err() == nil {
-		if stale := saved.Stale(r.Planned()); len(stale) > 0 {
-			return refused(ctx, s, r, fmt.Errorf("the plan is stale, nothing was changed:\n  %s\nplan again", strings.Join(stale, "\n  ")))
+		if stale := saved.Stale(t.run.Planned()); len(stale) > 0 {
+			return refused(ctx, s, t.run, fmt.Errorf("the plan is stale, nothing was changed:\n  %s\nplan again", strings.Join(stale, "\n  ")))
 		}
 	}
-	return carryOut(ctx, s, f, p, r, screen, saved != nil)
+	return t.carryOut(ctx, saved != nil)
 }
 
-// refused ends a run that does not begin: as what its hosts came to, and with
-// status 1 where that is nothing.
-func refused(ctx context.Context, s streams, r *run.Run, why error) error {
-	code := r.Recap(ctx, run.Usage).Exit
-	if ctx.Err() == nil {
-		fmt.Fprintf(s.err, "weft: %v\n", why)
-	}
-	return exitWith(code)
-}
-
-// carryOut shows what is to change, asks unless it was reviewed, and does it.
-func carryOut(ctx context.Context, s streams, f *flags, p *language.Program, r *run.Run, screen *screen, reviewed bool) error {
-	switch {
-	case ctx.Err() != nil:
-	case !r.Changes():
-		r.Prove(ctx)
-	default:
-		if !f.yes && !reviewed { // else what changes is shown as it does
-			screen.plan(p, r.Planned())
-			ok, err := approved(ctx, s, "change it?")
-			if err != nil {
-				return refused(ctx, s, r, err)
-			}
-			if !ok {
-				break
-			}
+// onlySensitive refuses variables that are given again though their values are
+// known.
+func onlySensitive(p *language.Program, vars []string, where, cure string) error {
+	for _, v := range vars {
+		if name, _, _ := strings.Cut(v, "="); !p.Sensitive(name) {
+			return fmt.Errorf("variable %q is in %s, only sensitive ones are given again: %s", name, where, cure)
 		}
-		r.Apply(ctx)
 	}
-	return exitWith(r.Recap(ctx).Exit)
-}
-
-// approved asks whether to go on.
-func approved(ctx context.Context, s streams, question string) (bool, error) {
-	if !s.interactive() {
-		return false, errors.New("there is nobody to ask: say --yes, or apply a saved plan")
-	}
-	fmt.Fprintf(s.err, "\n%s [y/N] ", question)
-	answer, err := s.line(ctx)
-	if err != nil {
-		return false, err
-	}
-	switch strings.ToLower(strings.TrimSpace(answer)) {
-	case "y", "yes":
-		return true, nil
-	}
-	fmt.Fprintln(s.err, "nothing was changed")
-	return false, nil
+	return nil
 }

@@ -24,8 +24,14 @@ type flags struct {
 	lockTimeout    time.Duration
 	connectTimeout time.Duration
 	noRollback     bool
+	guardTime      time.Duration
+	byHand         bool
+	timeLimit      time.Duration
+	failedFile     string
 	yes            bool
 	detailedExit   bool
+	resumed        string   // the run that goes on; a new one where empty
+	within         []string // the hosts that --limit leaves of its own; all where nil
 
 	user         string
 	become       bool
@@ -73,6 +79,10 @@ func (f *flags) change(fs *pflag.FlagSet) {
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask before changing anything")
 	f.lock(fs)
 	fs.BoolVar(&f.noRollback, "no-rollback", false, "leave a failed play as it is, as on_failure = \"stop\" does")
+	fs.DurationVar(&f.guardTime, "guard-time", time.Minute, "how long a host waits for a confirmation of a change that may cut the way to it")
+	fs.BoolVar(&f.byHand, "commit-by-hand", false, "leave it to you to confirm guarded changes, with weft commit")
+	fs.DurationVar(&f.timeLimit, "time-limit", 0, "the longest that the changes may take; what is not done then fails (0 for no limit)")
+	fs.StringVar(&f.failedFile, "failed-file", "", "write the names of the hosts that failed to `file`, for --limit @FILE")
 }
 
 func (f *flags) lock(fs *pflag.FlagSet) {

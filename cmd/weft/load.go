@@ -89,17 +89,34 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// selected are the hosts of --limit; nil for all.
+// selected are the hosts of --limit; nil for all. Of a run that is resumed they
+// are among those that it was for.
 func selected(p *language.Program, f *flags) ([]string, error) {
-	if len(f.limit) == 0 {
+	hosts, err := selectHosts(p, f.limit)
+	if err != nil || len(f.within) == 0 {
+		return hosts, err
+	}
+	own, err := selectHosts(p, f.within)
+	if err != nil || hosts == nil {
+		return own, err
+	}
+	own = slices.DeleteFunc(own, func(h string) bool { return !slices.Contains(hosts, h) })
+	if len(own) == 0 {
+		return nil, fmt.Errorf("--limit %s leaves no host of the run", strings.Join(f.within, ","))
+	}
+	return own, nil
+}
+
+func selectHosts(p *language.Program, limit []string) ([]string, error) {
+	if len(limit) == 0 {
 		return nil, nil
 	}
-	hosts, err := p.Select(strings.Join(f.limit, ","))
+	hosts, err := p.Select(strings.Join(limit, ","))
 	if err != nil {
 		return nil, fmt.Errorf("--limit: %w", err)
 	}
 	if len(hosts) == 0 {
-		return nil, fmt.Errorf("--limit %s leaves no host", strings.Join(f.limit, ","))
+		return nil, fmt.Errorf("--limit %s leaves no host", strings.Join(limit, ","))
 	}
 	return hosts, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -73,11 +74,7 @@ func plan(ctx context.Context, s streams, f *flags, playbook, out string) error 
 }
 
 func savePlan(f *flags, p *language.Program, r *run.Run, files *recorder, out string) error {
-	saved := run.Saved{
-		Build: build(), Playbook: p.Playbook, Inventories: f.inventories,
-		VarFiles: f.varFiles, Limit: f.limit, Tags: f.tags, SkipTags: f.skipTags,
-	}
-	saved.Files, saved.Vars, saved.Environment = files.secretless(p, f.vars, f.varFiles)
+	saved := f.sources(p, files)
 	if err := saved.Save(r.Planned(), r.Failures()); err != nil {
 		return err
 	}
@@ -107,8 +104,9 @@ func newRun(s streams, f *flags, p *language.Program, intent wire.Intent, o run.
 		return nil, err
 	}
 	options := run.Options{
-		ID: run.NewID(time.Now()), Owner: owner() + " (" + what + ")", Table: modules.Kinds(),
-		Limit: limit, Forks: f.forks, LockTimeout: f.lockTimeout, Observer: o,
+		ID: cmp.Or(f.resumed, run.NewID(time.Now())), Owner: owner() + " (" + what + ")", Table: modules.Kinds(),
+		Limit: limit, Forks: f.forks, LockTimeout: f.lockTimeout, GuardTime: f.guardTime, ByHand: f.byHand,
+		TimeLimit: f.timeLimit, Inventories: f.inventories, Observer: o,
 	}
 	if intent == wire.Change {
 		// Who reads the output may go; what was begun on the hosts goes on.

@@ -34,6 +34,7 @@ another run, 7 a probe failed, 130 interrupted.`,
 	root.AddCommand(
 		validateCommand(s), fmtCommand(s),
 		planCommand(s), applyCommand(s),
+		resumeCommand(s), commitCommand(s),
 		rollbackCommand(s), runsCommand(s),
 		factsCommand(s), execCommand(s),
 		modulesCommand(s), labCommand(s), versionCommand(s),

@@ -28,22 +28,24 @@ func (f *flags) visitor(fs *pflag.FlagSet) {
 // quiet shows only what went wrong, on stderr, so that stdout is the answer.
 type quiet struct {
 	text *view.Text
+	but  run.EventType // that the answer tells of
 }
 
 // Observe implements [run.Observer].
-func (q quiet) Observe(e run.Event) {
+func (q *quiet) Observe(e run.Event) {
 	switch e.Type {
-	case run.HostUnreachable, run.HostLost, run.HostFailed, run.HostLocked:
+	case q.but:
+	case run.RunBegan, run.HostUnreachable, run.HostLost, run.HostFailed, run.HostLocked, run.HostGuard:
 		q.text.Observe(e)
 	}
 }
 
 // recap is the exit status as an error.
-func (q quiet) recap(r run.Recap) error { return exitWith(r.Exit) }
+func (q *quiet) recap(r run.Recap) error { return exitWith(r.Exit) }
 
 // visit prepares a run that only looks at the hosts of the inventories.
-func visit(ctx context.Context, s streams, f *flags, what string) (*run.Run, quiet, error) {
-	q := quiet{view.NewText(s.err, s.environment, view.Verbosity(min(f.verbose, int(view.Everything))))}
+func visit(ctx context.Context, s streams, f *flags, what string) (*run.Run, *quiet, error) {
+	q := &quiet{text: view.NewText(s.err, s.environment, view.Verbosity(min(f.verbose, int(view.Everything))))}
 	if f.output != "text" && f.output != "json" {
 		return nil, q, fmt.Errorf("--output is text or json, not %q", f.output)
 	}

@@ -223,11 +223,8 @@ func (m *member) leaveGuard(p *language.Play) {
 	m.run.mu.Lock()
 	m.run.standing = append(m.run.standing, Standing{Host: m.host.Name, Play: p.Name, Step: left.Step, Until: g.until()})
 	m.run.mu.Unlock()
-	m.tellGuard(Applying, &left, m.run.keepHint())
+	m.tellGuard(Applying, &left, "`"+m.run.command("commit", m.host.Name)+"` keeps it")
 }
-
-// keepHint says how an operator keeps what stands under a guard.
-func (r *Run) keepHint() string { return "`" + r.command("commit", "") + "` keeps it" }
 
 // command is a command line that is about this run, for hints.
 func (r *Run) command(verb, host string) string {

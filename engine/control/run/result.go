@@ -12,6 +12,8 @@ type Recap struct {
 	Elapsed time.Duration `json:"elapsed"`
 	// Standing are the guards that nobody has confirmed.
 	Standing []Standing `json:"standing,omitempty"`
+	// Confirm is the command that confirms those.
+	Confirm string `json:"confirm,omitempty"`
 }
 
 // Standing is a guard that the run left armed on a host: the host takes back

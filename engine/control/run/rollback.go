@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 // the order in which it is taken back.
 type Past struct {
 	Plays []PastPlay
+	only  string              // the one play that goes back; all where empty
 	runs  map[string][]string // by the host that knows them
 }
 
@@ -32,10 +34,12 @@ type PastPlay struct {
 
 // Find asks every host in scope what runs did, and whether it would refuse to
 // take them back because a later run, which stays, built on them. It changes
-// nothing. The error says that no host that was reached knows one of the runs,
-// or that a host refuses.
-func (r *Run) Find(ctx context.Context, ids ...string) (*Past, error) {
-	past := &Past{runs: map[string][]string{}}
+// nothing. Where a play is named it is about that alone. The error says that no
+// host that was reached knows one of the runs or the play, or that a host
+// refuses.
+func (r *Run) Find(ctx context.Context, play string, ids ...string) (*Past, error) {
+	past := &Past{only: play, runs: map[string][]string{}}
+	plays := map[string]bool{}
 	known := map[string]bool{}
 	r.leaving = ids
 	for host, runs := range r.Runs(ctx) {
@@ -43,6 +47,9 @@ func (r *Run) Find(ctx context.Context, ids ...string) (*Past, error) {
 			if slices.Contains(ids, e.Run) {
 				known[e.Run] = true
 				past.add(host, e)
+				for _, p := range e.Plays {
+					plays[p.Name] = true
+				}
 			}
 		}
 	}
@@ -50,6 +57,9 @@ func (r *Run) Find(ctx context.Context, ids ...string) (*Past, error) {
 		if !known[id] {
 			return nil, fmt.Errorf("no host that was reached knows the run %s; `weft runs` lists what they know", id)
 		}
+	}
+	if play != "" && !plays[play] {
+		return nil, fmt.Errorf("nothing was changed in a play %q there; the plays are %s", play, strings.Join(slices.Sorted(maps.Keys(plays)), ", "))
 	}
 	past.sort()
 	if r.refuses(ctx, past) {
@@ -62,7 +72,7 @@ func (r *Run) Find(ctx context.Context, ids ...string) (*Past, error) {
 func (p *Past) add(host string, e wire.RunEvent) {
 	p.runs[host] = append(p.runs[host], e.Run)
 	for _, play := range e.Plays {
-		if play.Changed == 0 {
+		if play.Changed == 0 || p.only != "" && p.only != play.Name {
 			continue
 		}
 		i := slices.IndexFunc(p.Plays, func(o PastPlay) bool { return o.Run == e.Run && o.Play == play.Name })
@@ -101,7 +111,7 @@ func (r *Run) refuses(ctx context.Context, p *Past) bool {
 	slices.Sort(hosts)
 	asked := live(r.named(hosts))
 	r.forEach(asked, func(m *member) {
-		request := wire.Request{Rollback: &wire.Rollback{Runs: p.runs[m.host.Name], Ask: true}}
+		request := wire.Request{Rollback: &wire.Rollback{Runs: p.runs[m.host.Name], Play: p.only, Ask: true}}
 		_ = m.insist(ctx, Undoing, "", request) // told already
 	})
 	return len(live(asked)) < len(asked)

@@ -241,7 +241,9 @@ func (r *Run) Recap(ctx context.Context, also ...Exit) Recap {
 		return cmp.Or(cmp.Compare(b.Elapsed, a.Elapsed), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Address, b.Address))
 	})
 	out.Slowest = r.timings[:min(5, len(r.timings))]
-	out.Standing = r.standing
+	if out.Standing = r.standing; len(out.Standing) > 0 {
+		out.Confirm = r.command("commit", "")
+	}
 	r.mu.Unlock()
 	out.Exit = Worst(codes...)
 	r.tell(Event{Type: RunEnded, Recap: &out})
@@ -262,6 +264,12 @@ func (r *Run) Failures() int {
 		}
 	}
 	return n
+}
+
+// Failed are the names of the hosts that failed, were not reached or are
+// another run's, in the program's order.
+func (r *Run) Failed() []string {
+	return names(slices.DeleteFunc(slices.Clone(r.members), func(m *member) bool { return !m.isOut() }))
 }
 
 // Planned returns what the plan pass found on each host, in order. A host that

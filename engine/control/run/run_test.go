@@ -231,7 +231,7 @@ func TestRollbackGoesBackwards(t *testing.T) {
 	r := New(f.program(""), f, wire.Change, back)
 	defer r.Close()
 	f.events = nil
-	past, err := r.Find(context.Background(), o.ID)
+	past, err := r.Find(context.Background(), "", o.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +253,7 @@ func TestRollbackGoesBackwards(t *testing.T) {
 	if len(order) != 4 || !strings.HasPrefix(order[3], "a ") || !strings.HasPrefix(order[2], "a ") {
 		t.Errorf("order of undo: %v", order)
 	}
-	if _, err := r.Find(context.Background(), "20260101T000000Z-000000"); err == nil {
+	if _, err := r.Find(context.Background(), "", "20260101T000000Z-000000"); err == nil {
 		t.Error("a run that nobody knows was found")
 	}
 }
@@ -401,7 +401,7 @@ func TestRollbackIsRefusedAsAWhole(t *testing.T) {
 	r := New(f.program(""), f, wire.Change, f.options())
 	defer r.Close()
 	f.events = nil
-	if _, err := r.Find(context.Background(), first.ID); err == nil {
+	if _, err := r.Find(context.Background(), "", first.ID); err == nil {
 		t.Error("a run that a later one built on may be taken back")
 	}
 	if recap := r.Recap(context.Background()); recap.Exit != HostFailure {
@@ -428,7 +428,7 @@ func TestRunsGoBackTogether(t *testing.T) {
 
 	r := New(f.program(""), f, wire.Change, f.options())
 	defer r.Close()
-	past, err := r.Find(context.Background(), build.ID, repair.ID)
+	past, err := r.Find(context.Background(), "", build.ID, repair.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

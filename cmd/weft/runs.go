@@ -1,0 +1,94 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"weft/engine/wire"
+)
+
+func runsCommand(s streams) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:   "runs -i INVENTORY",
+		Short: "List the runs that the hosts' journals know",
+		Long: `Runs lists what the hosts' journals know, the newest first, and below it the runs
+that did not come to their end and can be resumed from here.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, quiet, err := visit(cmd.Context(), s, &f, "weft runs")
+			if err != nil {
+				return err
+			}
+			defer r.Close()
+			runs := r.Runs(cmd.Context())
+			code := quiet.recap(r.Recap(cmd.Context()))
+			if f.output == "json" {
+				return cmp.Or(printJSON(s, runs), code)
+			}
+			return cmp.Or(printRuns(s, runs), printResumable(s, runs), code)
+		},
+	}
+	f.visitor(cmd.Flags())
+	return cmd
+}
+
+// printRuns is a line a run, the newest first. Its state is the first that it
+// has on any host.
+func printRuns(s streams, byHost map[string][]wire.RunEvent) error {
+	states := []string{"open", "done", "conflict", "undone"}
+	type row struct {
+		wire.RunEvent
+		hosts []string
+	}
+	rows := map[string]*row{}
+	for host, runs := range byHost {
+		for _, e := range runs {
+			if rows[e.Run] == nil {
+				rows[e.Run] = &row{RunEvent: wire.RunEvent{Run: e.Run, Owner: e.Owner, Began: e.Began, State: e.State}}
+			}
+			r := rows[e.Run]
+			r.Changed, r.Undone = r.Changed+e.Changed, r.Undone+e.Undone
+			if slices.Index(states, e.State) < slices.Index(states, r.State) {
+				r.State = e.State
+			}
+			r.hosts = append(r.hosts, host)
+		}
+	}
+	ids := make([]string, 0, len(rows))
+	for id := range rows {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	slices.Reverse(ids)
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "RUN\tBEGAN\tSTATE\tCHANGED\tUNDONE\tHOSTS\tBY")
+	for _, id := range ids {
+		r := rows[id]
+		slices.Sort(r.hosts)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", wire.Neutralise(id), r.Began.Local().Format("2006-01-02 15:04"),
+			wire.Neutralise(r.State), r.Changed, r.Undone, strings.Join(r.hosts, ","), wire.Neutralise(r.Owner))
+	}
+	return w.Flush()
+}
+
+// printResumable says which of the runs can be gone on with from here.
+func printResumable(s streams, byHost map[string][]wire.RunEvent) error {
+	known := map[string]bool{}
+	for _, runs := range byHost {
+		for _, e := range runs {
+			known[e.Run] = true
+		}
+	}
+	for _, r := range goOn(s, known) {
+		if _, err := fmt.Fprintf(s.out, "run %s is not finished (%s): `weft resume %s` goes on with it\n", r.ID, came(r), r.ID); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"weft/engine/control/run"
+	"weft/engine/language"
+	"weft/engine/wire"
+)
+
+// task is a run that changes hosts, with all that it is shown on and kept by.
+type task struct {
+	s       streams
+	f       *flags
+	program *language.Program
+	run     *run.Run
+	screen  *screen
+	keeper  *keeper
+}
+
+// newTask loads a playbook and prepares its run.
+func newTask(cmd *cobra.Command, s streams, f *flags, playbook string, in inputs, what string) (*task, error) {
+	files := newRecorder(in)
+	p, err := load(cmd.Context(), s, f, playbook, files.inputs())
+	if err != nil {
+		return nil, err
+	}
+	screen, err := newScreen(s, f)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRun(s, f, p, wire.Change, screen, what)
+	if err != nil {
+		screen.close()
+		return nil, err
+	}
+	return &task{s, f, p, r, screen, newKeeper(s, f, cmd.Flags(), r.ID(), p, files)}, nil
+}
+
+func (t *task) close() {
+	t.run.Close()
+	t.screen.close()
+}
+
+// carryOut shows what is to change, asks unless it was reviewed, and does it.
+func (t *task) carryOut(ctx context.Context, reviewed bool) error {
+	switch {
+	case ctx.Err() != nil:
+	case !t.run.Changes():
+		t.run.Prove(ctx)
+	default:
+		if !t.f.yes && !reviewed { // else what changes is shown as it does
+			t.screen.plan(t.program, t.run.Planned())
+			ok, err := approved(ctx, t.s, "change it?")
+			if err != nil {
+				return refused(ctx, t.s, t.run, err)
+			}
+			if !ok {
+				break
+			}
+		}
+		return t.change(ctx)
+	}
+	return t.end(ctx)
+}
+
+// change keeps what it takes to go on, and begins.
+func (t *task) change(ctx context.Context) error {
+	t.keeper.begin()
+	t.run.Apply(ctx)
+	recap := t.run.Recap(ctx)
+	t.keeper.end(recap.Exit)
+	t.writeFailed()
+	return exitWith(recap.Exit)
+}
+
+// end ends a run that changed nothing.
+func (t *task) end(ctx context.Context) error {
+	recap := t.run.Recap(ctx)
+	t.writeFailed()
+	return exitWith(recap.Exit)
+}
+
+// writeFailed writes the names of the hosts that failed, for --limit @FILE.
+func (t *task) writeFailed() {
+	if t.f.failedFile == "" {
+		return
+	}
+	var b strings.Builder
+	for _, h := range t.run.Failed() {
+		b.WriteString(h + "\n")
+	}
+	if err := os.WriteFile(t.f.failedFile, []byte(b.String()), 0o644); err != nil { //nolint:gosec // names of hosts are no secret
+		fmt.Fprintf(t.s.err, "weft: warning: --failed-file: %v\n", err)
+	}
+}
+
+// refused ends a run that does not begin: as what its hosts came to, and with
+// status 1 where that is nothing.
+func refused(ctx context.Context, s streams, r *run.Run, why error) error {
+	code := r.Recap(ctx, run.Usage).Exit
+	if ctx.Err() == nil {
+		fmt.Fprintf(s.err, "weft: %v\n", why)
+	}
+	return exitWith(code)
+}
+
+// approved asks whether to go on.
+func approved(ctx context.Context, s streams, question string) (bool, error) {
+	if !s.interactive() {
+		return false, errors.New("there is nobody to ask: say --yes, or apply a saved plan")
+	}
+	fmt.Fprintf(s.err, "\n%s [y/N] ", question)
+	answer, err := s.line(ctx)
+	if err != nil {
+		return false, err
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return true, nil
+	}
+	fmt.Fprintln(s.err, "nothing was changed")
+	return false, nil
+}
