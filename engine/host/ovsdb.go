@@ -42,9 +42,10 @@ type OVSDB interface {
 	OVSDBWriter
 }
 
-// ErrOutcomeUnknown says that a transaction was sent and no answer came: it
-// may have happened. Read again before deciding anything.
-var ErrOutcomeUnknown = errors.New("the connection was lost before the answer: the transaction may or may not have happened")
+// ErrOutcomeUnknown says that a transaction was sent and no answer came, or
+// none that can be read: it may have happened. Read again before deciding
+// anything.
+var ErrOutcomeUnknown = errors.New("the transaction may or may not have happened")
 
 // OperationError is a database's refusal of a transaction. Nothing of it was
 // done.

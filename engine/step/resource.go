@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"weft/engine/host"
 )
@@ -24,7 +25,8 @@ type Resource[S any] interface {
 	// Diff is pure; [Compare] does for most.
 	Diff(have, want S) []Delta
 	// Write makes want of have. It copes with a state that a killed Write
-	// left half made.
+	// left half made. Where its error wraps [host.ErrOutcomeUnknown] it is
+	// called once more, with what Read finds then.
 	Write(ctx context.Context, h host.Host, have, want S) error
 }
 
@@ -70,10 +72,36 @@ func (s resourceStep[S]) Apply(ctx context.Context, h host.Host, f Finding) erro
 	if err != nil {
 		return err
 	}
-	if err := s.resource.Write(ctx, h, have, s.want); err != nil {
+	if err := s.write(ctx, h, have, s.want); err != nil {
 		return fmt.Errorf("write %s: %w", s.object, err)
 	}
 	return nil
+}
+
+// absence is how long a database may be away that was lost in the middle of a
+// transaction.
+const absence = 10 * time.Second
+
+// write writes. Where nobody can say whether that happened, what is there now
+// decides, and what is left of it is written once more.
+func (s resourceStep[S]) write(ctx context.Context, h host.Host, have, want S) error {
+	unknown := s.resource.Write(ctx, h, have, want)
+	if !errors.Is(unknown, host.ErrOutcomeUnknown) {
+		return unknown
+	}
+	var now S
+	err := Await(ctx, absence, func() (err error) {
+		h.Memo.Forget()
+		now, err = s.resource.Read(ctx, h.View(), want)
+		return err
+	})
+	if err != nil {
+		return errors.Join(unknown, fmt.Errorf("read it again: %w", err))
+	}
+	if len(s.resource.Diff(now, want)) == 0 {
+		return nil
+	}
+	return s.resource.Write(ctx, h, now, want)
 }
 
 // Undo writes the state that was found, but for the attributes that another
@@ -100,7 +128,7 @@ func (s resourceStep[S]) Undo(ctx context.Context, h host.Host, f Finding) error
 	if len(s.resource.Diff(now, target)) == 0 {
 		return conflict
 	}
-	if err := s.resource.Write(ctx, h, now, target); err != nil {
+	if err := s.write(ctx, h, now, target); err != nil {
 		return errors.Join(conflict, fmt.Errorf("write back %s: %w", f.Object, err))
 	}
 	now, err = s.resource.Read(ctx, h.View(), target)

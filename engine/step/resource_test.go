@@ -193,3 +193,61 @@ func TestUndoReadsAgain(t *testing.T) {
 		t.Error("no error for a record that is none")
 	}
 }
+
+// lossy is a house whose answers get lost.
+type lossy struct {
+	house
+	lose    int  // so many writes
+	happens bool // whether a lost write happens
+	away    int  // so many reads after it
+}
+
+func (l *lossy) Read(ctx context.Context, v host.View, want lamp) (lamp, error) {
+	if l.writes > 0 && l.away > 0 {
+		l.away--
+		return lamp{}, host.ErrNotReady
+	}
+	return l.house.Read(ctx, v, want)
+}
+
+func (l *lossy) Write(ctx context.Context, h host.Host, have, want lamp) error {
+	if l.lose == 0 {
+		return l.house.Write(ctx, h, have, want)
+	}
+	l.lose--
+	l.writes++
+	if l.happens {
+		l.writes--
+		_ = l.house.Write(ctx, h, have, want)
+	}
+	return host.ErrOutcomeUnknown
+}
+
+// What is there decides whether a write happened that nobody can tell of.
+func TestUnknownOutcome(t *testing.T) {
+	want := lamp{Room: "hall", Colour: step.Is("red")}
+	for name, c := range map[string]struct {
+		lossy  lossy
+		writes int
+		failed bool
+	}{
+		"it happened":          {lossy{lose: 1, happens: true}, 1, false},
+		"it did not":           {lossy{lose: 1}, 2, false},
+		"away for a moment":    {lossy{lose: 1, happens: true, away: 1}, 1, false},
+		"it is lost each time": {lossy{lose: 2}, 2, true},
+	} {
+		r := &c.lossy
+		s := step.Of("lamp hall", r, want)
+		f, err := s.Check(t.Context(), host.View{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = s.Apply(t.Context(), host.Host{}, f)
+		if errors.Is(err, host.ErrOutcomeUnknown) != c.failed || r.writes != c.writes {
+			t.Errorf("%s: %v after %d writes", name, err, r.writes)
+		}
+		if v, _ := r.lamp.Colour.Get(); (v == "red") == c.failed {
+			t.Errorf("%s: the lamp is %q", name, v)
+		}
+	}
+}

@@ -24,12 +24,15 @@ type OVSDB struct {
 	sockets map[host.Database][]string
 
 	mu          sync.Mutex
-	connections map[host.Database]*connection
+	connections map[host.Database]*connection // the latest of each, dead ones too
 }
 
 // callTime bounds a call whose context has no deadline: a server that hangs
 // must not hang a run.
 const callTime = 30 * time.Second
+
+// restartTime is how long a server that answered before may be away.
+const restartTime = 5 * time.Second
 
 // Sockets are the places where a database listens: ovsdb-server(1) and
 // ovn-ctl(8), and ovn-ctl of an OVN that was still a part of Open vSwitch.
@@ -75,7 +78,7 @@ func (d *OVSDB) Select(ctx context.Context, db host.Database, ops ...ovsdb.Opera
 // Transact implements [host.OVSDBWriter].
 func (d *OVSDB) Transact(ctx context.Context, db host.Database, ops ...ovsdb.Operation) ([]ovsdb.OperationResult, error) {
 	results, err := d.transact(ctx, db, ops)
-	if errors.Is(err, errNoAnswer) || errors.Is(err, errLost) {
+	if errors.Is(err, errNoAnswer) || errors.Is(err, errLost) || errors.Is(err, errUnreadable) {
 		err = fmt.Errorf("%w (%w)", err, host.ErrOutcomeUnknown)
 	}
 	return results, err
@@ -102,7 +105,7 @@ func (d *OVSDB) transact(ctx context.Context, db host.Database, ops []ovsdb.Oper
 	}
 	results, err := row.Decode(answer.Result)
 	if err != nil {
-		return nil, fmt.Errorf("ask the database %s: %w", db, err)
+		return nil, fmt.Errorf("ask the database %s: %w: %w", db, errUnreadable, err)
 	}
 	if err := row.Check(db, ops, results); err != nil {
 		return nil, err
@@ -110,16 +113,42 @@ func (d *OVSDB) transact(ctx context.Context, db host.Database, ops []ovsdb.Oper
 	return results, nil
 }
 
-// connect returns the kept connection, or a new one.
+// connect returns the kept connection, or a new one. A server that was there a
+// moment ago is being restarted: it is waited for, once.
 func (d *OVSDB) connect(ctx context.Context, db host.Database) (*connection, error) {
+	c, known, err := d.dial(ctx, db)
+	if !known || !errors.Is(err, host.ErrNotReady) {
+		return c, err
+	}
+	over := time.NewTimer(restartTime)
+	defer over.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for errors.Is(err, host.ErrNotReady) {
+		select {
+		case <-tick.C:
+			c, _, err = d.dial(ctx, db)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
+		case <-over.C:
+			return nil, err
+		}
+	}
+	return c, err
+}
+
+// dial returns the kept connection, or a new one. Known says whether there was
+// one before; it is forgotten where there is no new one.
+func (d *OVSDB) dial(ctx context.Context, db host.Database) (c *connection, known bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if c := d.connections[db]; c != nil && c.alive() {
-		return c, nil
+	if c, known = d.connections[db]; known && c.alive() {
+		return c, true, nil
 	}
+	delete(d.connections, db)
 	sockets := d.sockets[db]
 	if len(sockets) == 0 {
-		return nil, errors.New("no socket of it is known")
+		return nil, known, errors.New("no socket of it is known")
 	}
 	var reasons []error
 	for _, socket := range sockets {
@@ -127,12 +156,12 @@ func (d *OVSDB) connect(ctx context.Context, db host.Database) (*connection, err
 		if err == nil {
 			c := newConnection(conn)
 			d.connections[db] = c
-			return c, nil
+			return c, known, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
-			return nil, err
+			return nil, known, err
 		}
 		reasons = append(reasons, err)
 	}
-	return nil, fmt.Errorf("%w: is its server installed and running? (%w)", host.ErrNotReady, reasons[0])
+	return nil, known, fmt.Errorf("%w: is its server installed and running? (%w)", host.ErrNotReady, reasons[0])
 }

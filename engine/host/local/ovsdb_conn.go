@@ -12,8 +12,9 @@ import (
 )
 
 var (
-	errLost     = errors.New("the connection was lost")
-	errNoAnswer = errors.New("no answer in time")
+	errLost       = errors.New("the connection was lost")
+	errNoAnswer   = errors.New("no answer in time")
+	errUnreadable = errors.New("its answer cannot be read")
 )
 
 // connection is one connection to ovsdb-server. A goroutine reads it to its

@@ -139,7 +139,7 @@ func TestRefusals(t *testing.T) {
 		`[{"count":1},{"error":"constraint violation","details":"no"},null]`: "Open_vSwitch: delete Port: constraint violation: no",
 		`[{},{},{},{"error":"referential integrity violation"}]`:             "Open_vSwitch: referential integrity violation",
 		`[{}]`: "Open_vSwitch answered 1 of 3 operations",
-		`7`:    "ask the database Open_vSwitch: decode an OVSDB result: json: cannot unmarshal number",
+		`7`:    "ask the database Open_vSwitch: its answer cannot be read: decode an OVSDB result: json: cannot unmarshal number",
 	} {
 		d := scripted(t, serve(answer))
 		_, err := d.Transact(t.Context(), host.OpenVSwitch, ovsdb.Operation{Op: "delete", Table: "Bridge"},
@@ -193,4 +193,50 @@ func FuzzOVSDBMessages(f *testing.F) {
 			}
 		}
 	})
+}
+
+// A server that is restarted is waited for; one that was never there, or does
+// not come back, is not waited for again.
+func TestRestart(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "sock")
+	listen := func() net.Listener {
+		l, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	once := func(l net.Listener) {
+		conn, err := l.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		answer(t, conn, next(t, newMessageReader(conn, maxMessage)), `[{"rows":[]}]`)
+		_, _ = l.Close(), conn.Close()
+	}
+	d := NewOVSDB(map[host.Database][]string{host.Northbound: {socket}})
+	defer func() { _ = d.Close() }()
+	ask := func() error {
+		_, err := d.Select(t.Context(), host.Northbound, row.Select("NB_Global", nil))
+		return err
+	}
+	first := listen()
+	go once(first)
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(100*time.Millisecond, func() { once(listen()) })
+	if err := ask(); err != nil {
+		t.Fatalf("while it is restarted: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := d.Select(ctx, host.Northbound, row.Select("NB_Global", nil)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("it is away: %v", err)
+	}
+	began := time.Now()
+	if err := ask(); !errors.Is(err, host.ErrNotReady) || time.Since(began) > restartTime/2 {
+		t.Errorf("it stays away: %v after %v", err, time.Since(began))
+	}
 }
