@@ -237,6 +237,6 @@ func (s *session) alive() bool {
 
 // drain hears the rest, which nobody waits for.
 func (s *session) drain() {
-	for range s.events { //nolint:revive // to its end is all that is wanted
+	for range s.events {
 	}
 }

@@ -13,6 +13,7 @@ import (
 // is changed afterwards is then told in a line each. Hosts that were not reached
 // are not among the planned ones, and nothing is said of them.
 func (t *Text) Plan(order []string, planned map[string][]run.Planned) {
+	t.flush()
 	var b strings.Builder
 	totals := map[wire.UnitState]int{}
 	hosts, same := 0, 0

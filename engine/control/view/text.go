@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
 	"golang.org/x/term"
@@ -32,6 +31,8 @@ type Text struct {
 	live      *live
 	verbosity Verbosity
 	width     int // of the longest host's name
+	hosts     int // in scope
+	away      []away
 	// reviewed says that the deltas were shown in a plan just before.
 	reviewed bool
 }
@@ -65,14 +66,17 @@ func (t *Text) Close() { t.live.stop() }
 func (t *Text) Observe(e run.Event) {
 	switch e.Type {
 	case run.RunBegan:
+		t.hosts = len(e.Hosts)
 		for _, h := range e.Hosts {
 			t.width = max(t.width, columns(h))
 		}
 	case run.HostBegan:
 		t.live.work(e.Host, "connecting")
 	case run.PlayBegan:
+		t.flush()
 		t.live.keep(t.p.bold("play "+e.Play) + t.p.faint(" on "+some(e.Hosts)) + "\n")
 	case run.PlayHeld:
+		t.flush()
 		t.live.keep(t.p.bold("play "+e.Play) + " " + t.p.red("does not begin") + t.p.faint(" on "+some(e.Hosts)) + ": " + e.Error + "\n")
 	case run.HostConnected:
 		t.connected(e)
@@ -83,8 +87,11 @@ func (t *Text) Observe(e run.Event) {
 	case run.NeedSettled:
 		t.need(e)
 	case run.RunEnded:
+		t.flush()
 		t.live.stop()
 		t.live.keep(t.recap(e.Recap))
+	case run.HostGuard:
+		t.guard(e)
 	default:
 		t.host(e)
 	}
@@ -114,30 +121,32 @@ func (t *Text) connected(e run.Event) {
 // host is an event of a host as a whole.
 func (t *Text) host(e run.Event) {
 	word, text := t.p.red(strings.ReplaceAll(string(e.Type), "_", " ")), wire.Neutralise(e.Error)
+	work := ""
 	switch e.Type {
+	case run.HostUnreachable:
+		if t.hosts > crowd {
+			t.missing(e)
+			return
+		}
 	case run.HostLocked:
 		text = "run " + holder(e.Holder) + " has the lease; wait for it, or ask for --lock-timeout"
 	case run.HostWaiting:
 		word, text = t.p.yellow("waiting"), "for the lease of run "+holder(e.Holder)
-		t.live.work(e.Host, "waiting for the lease of "+wire.Neutralise(e.Holder.Owner))
+		work = "waiting for the lease of " + wire.Neutralise(e.Holder.Owner)
 	case run.HostTookOver:
 		word, text = t.p.yellow("took over"), "the lease of run "+holder(e.Holder)+", which is dead"
+		work = "checking"
+	case run.HostCut:
+		word, work = t.p.yellow("cut"), "connecting again"
+	case run.HostBack:
+		word, text, work = t.p.green("back"), "connected again; the run goes on there", "going on"
 	case run.HostFailed:
 		word = t.p.red("failed")
 	}
-	if e.Type != run.HostWaiting && e.Type != run.HostTookOver {
-		t.live.work(e.Host, "")
+	t.live.work(e.Host, work)
+	if passing := e.Type == run.HostCut || e.Type == run.HostBack; !passing || t.hosts <= crowd || t.verbosity >= Steps {
+		t.say(e, word, text)
 	}
-	head, rest, _ := strings.Cut(text, "\n")
-	line := t.name(e.Host) + "  " + word + "  " + head + "\n"
-	if rest != "" {
-		line += indent(strings.Repeat(" ", t.width+2), rest) + "\n"
-	}
-	if e.Hint != "" {
-		margin := strings.Repeat(" ", t.width+2)
-		line += margin + t.p.faint("→ "+strings.ReplaceAll(wire.Neutralise(e.Hint), "\n", "\n"+margin+"  ")) + "\n"
-	}
-	t.live.keep(line)
 }
 
 func holder(l *wire.Lease) string {
@@ -223,7 +232,7 @@ func (t *Text) need(e run.Event) {
 	}
 }
 
-// recap is a line a host, and the slowest steps last. Where nothing happened,
+// recap is a line a host, the slowest steps, and what is left to do. Where nothing happened,
 // as in a plan, there is none.
 func (t *Text) recap(r *run.Recap) string {
 	idle := true
@@ -235,28 +244,14 @@ func (t *Text) recap(r *run.Recap) string {
 	}
 	var b strings.Builder
 	b.WriteString("\n" + t.p.bold("recap") + t.p.faint(fmt.Sprintf("  run %s  %s", r.Run, short(r.Elapsed))) + "\n")
-	hosts := make([]string, 0, len(r.Hosts))
-	for h := range r.Hosts {
-		hosts = append(hosts, h)
-		t.width = max(t.width, columns(h))
-	}
-	slices.Sort(hosts)
-	for _, h := range hosts {
-		c := r.Hosts[h]
-		fmt.Fprintf(&b, "%s : %s %s %s %s %s", t.name(h),
-			t.number("ok=%-3d", c.OK, t.p.green), t.number("changed=%-3d", c.Changed, t.p.yellow), t.number("failed=%-3d", c.Failed, t.p.red),
-			t.number("skipped=%-3d", c.Skipped, t.p.cyan), t.number("rolled_back=%d", c.RolledBack, t.p.cyan))
-		if c.Unreachable {
-			b.WriteString(" " + t.p.red("unreachable"))
-		}
-		b.WriteString("\n")
-	}
+	b.WriteString(t.counts(r))
 	if len(r.Slowest) > 0 && r.Slowest[0].Elapsed.Seconds() >= 1 {
 		b.WriteString(t.p.faint("slowest steps") + "\n")
 		for _, s := range r.Slowest {
 			fmt.Fprintf(&b, "%8s  %s  %s\n", short(s.Elapsed), t.name(s.Host), wire.Neutralise(s.Address))
 		}
 	}
+	b.WriteString(t.standing(r))
 	return b.String()
 }
 
