@@ -223,7 +223,8 @@ func (c *change) putOnRecord(needs []step.Need) error {
 		adopts = append(adopts, journal.Ref{Run: h.journal.Header.Run, Record: h.record.N})
 	}
 	rec, err := c.s.own.Record(journal.Change{
-		Play: c.play, Index: c.index, Unit: c.x.Unit, Finding: f, Needs: needs, Adopts: adopts, At: c.s.moment(),
+		Play: c.play, Index: c.index, Unit: c.x.Unit, Finding: f, Needs: needs, Adopts: adopts,
+		Secrets: within(c.s.hello.Secrets, secretValues(c.x.Unit)), At: c.s.moment(),
 	})
 	if err != nil {
 		return err

@@ -63,6 +63,41 @@ func TestNoSecretLeavesTheHost(t *testing.T) {
 	}
 }
 
+// Who takes a change back another day does not know the variables: what was
+// made of one is in the journal, and what it was made of too.
+func TestNoSecretLeavesTheHostAnotherDay(t *testing.T) {
+	const canary = "c4nary-value"
+	s := newSite(t)
+	s.machine.Program("tells", func(*fake.Machine, host.Command) host.Result {
+		return host.Result{Exit: 1, Stderr: []byte("bad password " + canary)}
+	})
+	secret := file("/etc/url", "https://user:"+canary+"@host/")
+	secret.Secret = []string{"content"}
+	c := s.open()
+	c.do(wire.Request{Hello: &wire.Hello{Run: "r1", Intent: wire.Change, Secrets: []string{"", "another", canary}}})
+	want(t, c.apply(secret), "file.etc/url applying, file.etc/url changed")
+	c.bye()
+
+	c = s.open()
+	c.hello("r2")
+	want(t, c.do(rollback("r1")), "file.etc/url undone, run r1 undone 0/1")
+	c.do(wire.Request{Exec: &wire.Exec{Argv: []string{"tells"}}})
+	c.bye()
+	told := 0
+	for _, e := range c.events {
+		if e.Exec == nil {
+			continue
+		}
+		told++
+		if strings.Contains(string(e.Exec.Stderr), canary) {
+			t.Errorf("it was said: %s", e.Exec.Stderr)
+		}
+	}
+	if told != 1 {
+		t.Errorf("%d results of the program", told)
+	}
+}
+
 // What was shown had no secrets in it, and is compared so.
 func TestASecretWithinAValueIsNotStale(t *testing.T) {
 	s := newSite(t)

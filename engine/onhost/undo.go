@@ -130,7 +130,7 @@ func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) e
 }
 
 func (s *session) undoStep(ctx context.Context, j *journal.Journal, rec *journal.Record, f step.Finding) error {
-	s.out.scrub.Add(secretValues(rec.Unit)...)
+	s.out.scrub.Add(append(secretValues(rec.Unit), rec.Secrets...)...)
 	x := &unit{Unit: rec.Unit}
 	if err := s.construct(x); err != nil {
 		return err

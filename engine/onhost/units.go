@@ -149,6 +149,18 @@ func secretValues(u step.Unit) []string {
 	return all
 }
 
+// within are the secrets that are parts of values. Who undoes the change another
+// day knows the values, and not what they were made of.
+func within(secrets, values []string) []string {
+	var parts []string
+	for _, secret := range secrets {
+		if secret != "" && slices.ContainsFunc(values, func(v string) bool { return v != secret && strings.Contains(v, secret) }) {
+			parts = append(parts, secret)
+		}
+	}
+	return parts
+}
+
 // below follows a path; keys may hold dots, so every split is tried.
 func below(value any, path string) any {
 	if path == "" {

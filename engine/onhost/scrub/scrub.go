@@ -1,15 +1,17 @@
 // Package scrub takes the values of secrets out of what a runner says.
 //
 // A tool may print the password it was given, and print it in its own way. So
-// a value is looked for as it is, line by line where it has several, as JSON
-// and as shell quoting spell it, and within base64 at each of the three
-// places where it can begin.
+// a value is looked for as it is, line by line where it has several, as JSON,
+// shell quoting and a URL spell it, in hexadecimal, and within base64 at each of
+// the three places where it can begin.
 package scrub
 
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -76,9 +78,11 @@ func forms(v string) []string {
 	all := slices.Clone(plain)
 	for _, p := range plain {
 		all = append(all, quoted(p)...)
-		all = append(all, strings.ReplaceAll(p, `'`, `'\''`))
+		all = append(all, strings.ReplaceAll(p, `'`, `'\''`), url.QueryEscape(p), url.PathEscape(p))
 	}
 	if len(v) >= 6 {
+		digits := hex.EncodeToString([]byte(v))
+		all = append(all, digits, strings.ToUpper(digits))
 		all = append(all, encoded(base64.RawStdEncoding, v)...)
 		all = append(all, encoded(base64.RawURLEncoding, v)...)
 	}

@@ -12,11 +12,14 @@ func TestText(t *testing.T) {
 	if got := s.Text("as it is"); got != "as it is" {
 		t.Errorf("without secrets: %q", got)
 	}
-	s.Add("", "ab", "hunter2", "hunter2-long", "two\nlines-of-it\nx")
+	s.Add("", "ab", "hunter2", "hunter2-long", "two\nlines-of-it\nx", "p&w /1")
 	for in, want := range map[string]string{
 		"ab is too short to be looked for": "ab is too short to be looked for",
 		"pw=hunter2;":                      "pw=(sensitive);",
 		"hunter2-longer":                   "(sensitive)er",
+		"http://u:p%26w+%2F1@h":            "http://u:(sensitive)@h",
+		"http://u:p&w%20%2F1@h":            "http://u:(sensitive)@h",
+		"68756e74657232 68756E74657232":    "(sensitive) (sensitive)",
 		"before lines-of-it after":         "before (sensitive) after",
 		`"two\nlines-of-it\nx"`:            `"(sensitive)"`,
 	} {
