@@ -49,10 +49,6 @@ type Route struct {
 	OnLink   bool // the gateway is taken to be on the link, whatever the addresses say
 }
 
-// RouterAdvertised is the Protocol of routes that the kernel made of a router's
-// advertisement (RTPROT_RA).
-const RouterAdvertised = 9
-
 // LinkReader reads the network of one namespace: the host's own where
 // namespace is empty, else one by its name below /run/netns. The error wraps
 // [fs.ErrNotExist] where there is no such namespace.

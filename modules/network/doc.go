@@ -11,5 +11,5 @@ import "weft/engine/step"
 
 // Kinds are the kinds of this family.
 func Kinds() []step.Kind {
-	return []step.Kind{fakeVMKind(), probePingKind(), probeTCPKind()}
+	return []step.Kind{fakeVMKind(), netAddressKind(), netLinkKind(), probePingKind(), probeTCPKind()}
 }

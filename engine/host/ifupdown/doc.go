@@ -1,7 +1,7 @@
 // Package ifupdown reads and edits what interfaces(5) describes: the files by
 // which Debian's ifup configures the network at boot. Kinds that keep a change
 // over a reboot write files of their own below /etc/network/interfaces.d
-// ([Path], [CanPersist]); what the operator's files say of the same device must
+// ([Purpose], [CanPersist]); what the operator's files say of the same device must
 // then not fight with them.
 //
 // A [Text] is a file, kept byte for byte. [Text.Release] takes from a device

@@ -19,10 +19,22 @@ const (
 	Directory = "/etc/network/interfaces.d"
 )
 
-// Path is the file below [Directory] of one object: prefix says what it is, and
-// so in which order ifup reads the files. The name is spelt in the characters
-// that source-directory takes.
-func Path(prefix, name string) string {
+// Purpose is what one of weft's own files says of an object. ifup reads the
+// files in the order of their names: what makes a device comes before what gives
+// it addresses.
+type Purpose string
+
+// The purposes, in the order in which they are read.
+const (
+	Bridge  Purpose = "weft-bridge"
+	Port    Purpose = "weft-port"
+	Link    Purpose = "weft-set-link"
+	Address Purpose = "weft-then-address"
+)
+
+// Path is the file below [Directory] of one object. The name is spelt in the
+// characters that source-directory takes.
+func (p Purpose) Path(name string) string {
 	var b strings.Builder
 	for _, c := range []byte(name) {
 		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' {
@@ -31,11 +43,20 @@ func Path(prefix, name string) string {
 			fmt.Fprintf(&b, "_%02x", c)
 		}
 	}
-	return Directory + "/" + prefix + "-" + b.String()
+	return p.prefix() + b.String()
 }
 
-// Own says whether a file is one that weft writes.
-func Own(file string) bool { return strings.HasPrefix(file, Directory+"/weft-") }
+func (p Purpose) prefix() string { return Directory + "/" + string(p) + "-" }
+
+// PurposeOf is the purpose of a file that weft writes; empty of another.
+func PurposeOf(file string) Purpose {
+	for _, p := range []Purpose{Bridge, Port, Link, Address} {
+		if strings.HasPrefix(file, p.prefix()) {
+			return p
+		}
+	}
+	return ""
+}
 
 // File is a file that ifup reads.
 type File struct {

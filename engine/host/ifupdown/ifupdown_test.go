@@ -113,8 +113,12 @@ func TestRead(t *testing.T) {
 }
 
 func TestPath(t *testing.T) {
-	if got := ifupdown.Path("weft-port", "vlan.3/x"); got != "/etc/network/interfaces.d/weft-port-vlan_2e3_2fx" || !ifupdown.Own(got) {
+	got := ifupdown.Port.Path("vlan.3/x")
+	if got != "/etc/network/interfaces.d/weft-port-vlan_2e3_2fx" || ifupdown.PurposeOf(got) != ifupdown.Port {
 		t.Error(got)
+	}
+	if p := ifupdown.PurposeOf("/etc/network/interfaces.d/weft-end"); p != "" {
+		t.Errorf("an operator's file is one of %s", p)
 	}
 }
 

@@ -1,0 +1,290 @@
+package network
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"weft/engine/host"
+	"weft/engine/host/ifupdown"
+	"weft/engine/step"
+)
+
+// NetAddressSpec is the attributes of a net_address.
+type NetAddressSpec struct {
+	Name      string            `json:"name,omitzero" weft:"label" doc:"Name of the device. It must be there; it is brought up where it has addresses."`
+	Addresses []string          `json:"addresses,omitzero" weft:"whole" doc:"All its addresses with prefix lengths, IPv4 and IPv6: \"192.0.2.5/24\". Of one IPv4 subnet the first is the primary; else the order means nothing. Addresses that routers advertise are no part of it."`
+	Routes    []NetRoute        `json:"routes,omitzero" weft:"set" doc:"All its routes in the main table, but for those that come of addresses or of routers' advertisements."`
+	Gateway   step.Attr[string] `json:"gateway,omitzero" doc:"Short for one more of the routes: to default by this gateway."`
+	MTU       step.Attr[int]    `json:"mtu,omitzero" doc:"MTU of the device, bytes."`
+	From      string            `json:"from,omitzero" doc:"Device that loses all its addresses and routes in the same moment. Where addresses or routes are left out, this device gets those of that one."`
+	Persist   step.Attr[bool]   `json:"persist,omitzero" doc:"Whether ifupdown gives the device the same at boot, and nothing else: what other files of interfaces(5) give it, or give the device it was taken from, is put out of force."`
+
+	Up step.Attr[bool] `json:"up,omitzero" weft:"found"`
+	// Held is what the device that is named by From has.
+	Held *device `json:"from.holds,omitzero" weft:"found"`
+	// Kernel is the device as it was found, for what the attributes do not say.
+	Kernel *device `json:"kernel,omitzero" weft:"found"`
+	// Flushed says that the change may take routes along that nobody manages.
+	Flushed bool `json:"flushed,omitzero" weft:"found"`
+	// File is the content of the persisted file, Stanzas are the files that give
+	// the device or that of From something at boot, as "FILE DEVICE".
+	File    step.Attr[string] `json:"persist.file,omitzero" weft:"found"`
+	Stanzas []string          `json:"persist.stanzas,omitzero" weft:"found"`
+	Also    []string          `json:"also,omitzero" weft:"found"` // warnings
+}
+
+// NetRoute is a route of a device.
+type NetRoute struct {
+	To     string `json:"to" weft:"required" doc:"Network with its prefix length, or default."`
+	Via    string `json:"via,omitzero" doc:"Address of the gateway. Without one the network is on the link."`
+	Metric int    `json:"metric,omitzero" doc:"Of two routes to one network the one with the lesser metric wins. Left out, the kernel's own: 0, or 1024 for IPv6."`
+	Source string `json:"source,omitzero" doc:"Address of the host that its own packets bear."`
+	OnLink bool   `json:"onlink,omitzero" doc:"Whether the gateway is on the link though no address of the device says so."`
+}
+
+func addressFile(name string) string { return ifupdown.Address.Path(name) }
+
+func netAddressKind() step.Kind {
+	return step.Kind{
+		Name:    "net_address",
+		Summary: "Addresses and routes of a network device, taken from another where they move.",
+		Doc: `Addresses and routes are managed as a whole: what is not named goes. After an address came onto the device, its neighbours are
+told by an ARP announcement (RFC 5227) or an unsolicited neighbour advertisement (RFC 4861), so that they and the switches between
+learn its new place.
+
+With ` + "`from`" + ` the addresses and routes move from another device in one go, and undo moves them back: this is how a management NIC
+goes into a bridge. Put the steps in this order, behind a guard: ` + "`ovs_bridge`" + ` with the NIC's own address as ` + "`hwaddr`" + `,
+` + "`ovs_port`" + ` of the NIC, ` + "`net_address`" + ` of the bridge.
+
+With ` + "`persist`" + ` a file below /etc/network/interfaces.d gives the device the same at boot. What other files of interfaces(5) say
+is put out of force, as comments that begin with ` + "`#weft`" + `: method and addresses of the stanzas of this device and of the one
+in ` + "`from`" + `, and commands there that set addresses and routes. All other lines stay, and undo brings the files back byte for
+byte. Stanzas of ` + "`inet6 auto`" + ` stay.
+
+A change is refused where systemd-networkd or NetworkManager configures one of the devices, and where a DHCP client gave it an address: stop the
+client first, since it would put the address back.`,
+		Spec: NetAddressSpec{},
+		Example: `step "net_address" "br-mgmt" {
+  from    = "eth0"
+  persist = true
+}`,
+		Make: func(u step.Unit) (step.Step, error) {
+			want, err := step.Decode[NetAddressSpec](u)
+			if err != nil {
+				return nil, err
+			}
+			return addressStep{want.complete()}, nil
+		},
+	}
+}
+
+// complete spells what was given in one way, and fills in what follows.
+func (s NetAddressSpec) complete() NetAddressSpec {
+	if s.Addresses != nil {
+		s.Addresses = inOrder(parsed(s.Addresses))
+	}
+	if via, ok := s.Gateway.Get(); ok {
+		s.Routes = append(slices.Clone(s.Routes), NetRoute{To: "default", Via: via})
+	}
+	if s.Routes != nil {
+		routes := []NetRoute{}
+		for _, r := range s.Routes {
+			if k, err := r.route(s.Name); err == nil {
+				routes = append(routes, spell(k))
+			}
+		}
+		s.Routes = slices.Compact(sortedRoutes(routes))
+	}
+	if len(s.Addresses)+len(s.Routes) > 0 {
+		s.Up = step.Is(true)
+	}
+	if s.From != "" {
+		s.Held = &device{}
+	}
+	if s.Persist.Managed() {
+		s.File = step.None[string]()
+	}
+	if s.Persist.Or(false) {
+		s.Stanzas = []string{}
+		if len(s.Addresses)+len(s.Routes) > 0 {
+			s.File = step.Is(s.stanza())
+		}
+	}
+	return s
+}
+
+func sortedRoutes(routes []NetRoute) []NetRoute {
+	slices.SortFunc(routes, func(a, b NetRoute) int {
+		return cmp.Or(cmp.Compare(a.To, b.To), cmp.Compare(a.Via, b.Via), cmp.Compare(a.Metric, b.Metric), cmp.Compare(a.Source, b.Source))
+	})
+	return routes
+}
+
+// route is what the kernel makes of r.
+func (r NetRoute) route(link string) (host.Route, error) {
+	out := host.Route{Link: link, Metric: r.Metric, OnLink: r.OnLink}
+	var err error
+	if r.Via != "" {
+		if out.Via, err = netip.ParseAddr(r.Via); err != nil || out.Via.Zone() != "" {
+			return out, fmt.Errorf("%q is not an IP address", r.Via)
+		}
+	}
+	if r.Source != "" {
+		if out.Source, err = netip.ParseAddr(r.Source); err != nil || out.Source.Zone() != "" {
+			return out, fmt.Errorf("%q is not an IP address", r.Source)
+		}
+	}
+	switch {
+	case r.To == "default" && (out.Via.Is6() || out.Source.Is6()):
+		out.Destination = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+	case r.To == "default":
+		out.Destination = netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	default:
+		if out.Destination, err = netip.ParsePrefix(r.To); err != nil {
+			return out, fmt.Errorf("%q is neither a network with its prefix length nor default", r.To)
+		}
+		out.Destination = out.Destination.Masked()
+	}
+	four := out.Destination.Addr().Is4()
+	if out.Via.IsValid() && out.Via.Is4() != four || out.Source.IsValid() && out.Source.Is4() != four {
+		return out, fmt.Errorf("network, gateway and source are of different IP versions")
+	}
+	if !four && out.Metric == 0 {
+		out.Metric = 1024
+	}
+	return out, nil
+}
+
+// spell is a route as a playbook has it.
+func spell(r host.Route) NetRoute {
+	out := NetRoute{To: r.Destination.String(), Metric: r.Metric, OnLink: r.OnLink}
+	if !r.Destination.Addr().Is4() && r.Metric == 1024 {
+		out.Metric = 0
+	}
+	if r.Via.IsValid() {
+		out.Via = r.Via.String()
+	}
+	if r.Source.IsValid() {
+		out.Source = r.Source.String()
+	}
+	if r.Destination.Bits() == 0 && (r.Destination.Addr().Is4() || r.Via.IsValid() || r.Source.IsValid()) {
+		out.To = "default"
+	}
+	return out
+}
+
+// Validate finds what cannot be.
+func (s *NetAddressSpec) Validate() []step.Problem {
+	var problems []step.Problem
+	bad := func(path, message, hint string) {
+		problems = append(problems, step.Problem{Path: path, Message: message, Hint: hint})
+	}
+	if !linkName.MatchString(s.Name) {
+		bad("name", fmt.Sprintf("%q is no name for a link", s.Name), nameHint)
+	}
+	if s.From != "" && !linkName.MatchString(s.From) {
+		bad("from", fmt.Sprintf("%q is no name for a link", s.From), nameHint)
+	}
+	if s.From != "" && s.From == s.Name {
+		bad("from", "is the device itself", "name the device that has the addresses now")
+	}
+	for _, a := range s.Addresses {
+		if p, err := netip.ParsePrefix(a); err != nil || p.Addr().Zone() != "" {
+			bad("addresses", fmt.Sprintf("%q is not an IP address with its prefix length", a), `write "192.0.2.5/24"`)
+		} else if p.Addr().Is6() && p.Addr().IsLinkLocalUnicast() {
+			bad("addresses", fmt.Sprintf("%s is a link-local address, which the kernel gives each device", a), "leave it out")
+		}
+	}
+	if mtu, ok := s.MTU.Get(); ok && (mtu < 68 || mtu > 65535) {
+		bad("mtu", fmt.Sprintf("%d is not from 68 to 65535", mtu), "")
+	}
+	if s.MTU.Absent() {
+		bad("mtu", "cannot be absent", "leave it out")
+	}
+	if via, ok := s.Gateway.Get(); ok {
+		if _, err := (NetRoute{To: "default", Via: via}).route(s.Name); err != nil {
+			bad("gateway", err.Error(), "")
+		}
+	} else if s.Gateway.Absent() {
+		bad("gateway", "cannot be absent", "say routes = [] for no routes")
+	}
+	problems = append(problems, s.routeProblems()...)
+	if s.Persist.Or(false) && s.Addresses == nil && s.From == "" {
+		bad("persist", "keeps nothing, since addresses are left out", "name the addresses, or none by addresses = []")
+	}
+	return problems
+}
+
+func (s *NetAddressSpec) routeProblems() []step.Problem {
+	var problems []step.Problem
+	for _, r := range s.Routes {
+		if _, err := r.route(s.Name); err != nil {
+			problems = append(problems, step.Problem{Path: "routes", Message: err.Error(), Hint: `write { to = "198.51.100.0/24", via = "192.0.2.1" }`})
+		} else if r.OnLink && r.Via == "" {
+			problems = append(problems, step.Problem{Path: "routes", Message: "onlink says something of a gateway, and there is none", Hint: "without via the network is on the link"})
+		} else if r.Metric < 0 {
+			problems = append(problems, step.Problem{Path: "routes", Message: fmt.Sprintf("%d is no metric", r.Metric)})
+		}
+	}
+	return problems
+}
+
+// stanza is the persisted file. ifup reads it after those of bridges, ports and
+// links, which make the device. It is all numbers and addresses: nothing in it
+// means anything to the shell that runs the commands.
+func (s NetAddressSpec) stanza() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# The addresses of %s, written by weft, which overwrites changes.\nauto %s\n", s.Name, s.Name)
+	mtu := ""
+	if n, ok := s.MTU.Get(); ok {
+		mtu = fmt.Sprintf("    mtu %d\n", n)
+	}
+	for _, a := range parsed(s.Addresses) {
+		family, wait := "inet", ""
+		if a.Addr().Is6() {
+			family, wait = "inet6", "    dad-attempts 0\n" // a bridge's port may come later
+		}
+		fmt.Fprintf(&b, "iface %s %s static\n    address %s\n%s%s", s.Name, family, a, wait, mtu)
+		mtu = ""
+	}
+	if len(s.Addresses) == 0 {
+		fmt.Fprintf(&b, "iface %s inet manual\n%s", s.Name, mtu)
+	}
+	for _, r := range onLinkFirst(s.Routes) {
+		k, err := r.route(s.Name)
+		if err != nil {
+			continue // Validate refused it
+		}
+		version := "-4"
+		if k.Destination.Addr().Is6() {
+			version = "-6"
+		}
+		fmt.Fprintf(&b, "    up ip %s route replace %s", version, r.To)
+		for _, word := range []struct{ name, value string }{{"via", r.Via}, {"src", r.Source}} {
+			if word.value != "" {
+				fmt.Fprintf(&b, " %s %s", word.name, word.value)
+			}
+		}
+		if r.Metric != 0 {
+			fmt.Fprintf(&b, " metric %d", r.Metric)
+		}
+		b.WriteString(" dev $IFACE")
+		if r.OnLink {
+			b.WriteString(" onlink")
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// onLinkFirst puts routes without a gateway before those that may need them.
+func onLinkFirst(routes []NetRoute) []NetRoute {
+	sorted := slices.Clone(routes)
+	slices.SortStableFunc(sorted, func(a, b NetRoute) int {
+		return cmp.Compare(min(len(a.Via), 1), min(len(b.Via), 1))
+	})
+	return sorted
+}

@@ -1,0 +1,186 @@
+package network
+
+import (
+	"context"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"weft/engine/host"
+	"weft/engine/host/ifupdown"
+	"weft/engine/step"
+)
+
+// Write changes the kernel first: what it was is on record, and an operator's
+// file is written last.
+func (netAddresses) Write(ctx context.Context, h host.Host, _, want NetAddressSpec) error {
+	all, err := devices(ctx, h.View())
+	if err != nil {
+		return err
+	}
+	own, there := all[want.Name]
+	from, fromThere := all[want.From]
+	mine := host.LinkChange{}
+	if there {
+		mine = want.change(own)
+	}
+	if fromThere && want.Held != nil {
+		theirs := want.Held.change(from)
+		if len(theirs.AddAddresses)+len(theirs.AddRoutes) > 0 { // back
+			if there {
+				theirs.Release = releaseOf(want.Name, &mine)
+			}
+			if err := setIfChanged(ctx, h, want.From, from, theirs); err != nil {
+				return err
+			}
+		} else if there {
+			mine.Release = releaseOf(want.From, &theirs)
+		} else if err := setIfChanged(ctx, h, want.From, from, theirs); err != nil {
+			return err
+		}
+	}
+	if there {
+		if err := setIfChanged(ctx, h, want.Name, own, mine); err != nil {
+			return err
+		}
+	}
+	return want.writeFiles(ctx, h)
+}
+
+// releaseOf takes out of a change what its link gives up, to be done together
+// with what another gets; nil where that is nothing.
+func releaseOf(link string, c *host.LinkChange) *host.Release {
+	r := &host.Release{Link: link, Addresses: c.RemoveAddresses, Routes: c.RemoveRoutes}
+	c.RemoveAddresses, c.RemoveRoutes = nil, nil
+	if len(r.Addresses)+len(r.Routes) == 0 {
+		return nil
+	}
+	return r
+}
+
+// setIfChanged does a change, where it is one.
+func setIfChanged(ctx context.Context, h host.Host, name string, now device, c host.LinkChange) error {
+	if c.Up != nil && *c.Up == now.Up {
+		c.Up = nil
+	}
+	if c.MTU == 0 && c.Up == nil && c.Release == nil && len(c.AddAddresses)+len(c.RemoveAddresses)+len(c.AddRoutes)+len(c.RemoveRoutes) == 0 {
+		return nil
+	}
+	return h.Links.Set(ctx, "", name, c)
+}
+
+// change is what makes of a device what want says.
+func (want NetAddressSpec) change(now device) host.LinkChange {
+	shall := device{Addresses: now.Addresses, Special: now.Special, Routes: now.Routes}
+	found := want.Kernel
+	if found == nil {
+		found = &device{}
+	}
+	if want.Addresses != nil {
+		shall.Addresses = parsed(want.Addresses)
+		if slices.Equal(inOrder(found.Addresses), want.Addresses) {
+			shall.Addresses = found.Addresses
+		}
+		shall.Special = found.Special
+	}
+	shall.Routes = want.routes(now, *found, shall.Addresses)
+	c := shall.change(now)
+	if n, ok := want.MTU.Get(); ok && n != now.link.MTU {
+		c.MTU = n
+	}
+	if up, ok := want.Up.Get(); ok {
+		c.Up = &up
+	}
+	return c
+}
+
+// routes are those that the device is to have with some addresses.
+func (want NetAddressSpec) routes(now, found device, addresses []netip.Prefix) []host.Route {
+	if want.Routes == nil {
+		kept := now.Routes
+		if want.Flushed {
+			kept = slices.Concat(kept, missing(found.Routes, kept))
+		}
+		return slices.DeleteFunc(slices.Clone(kept), func(r host.Route) bool { return !reachable(r, addresses) })
+	}
+	known := map[NetRoute]host.Route{} // with what a playbook does not say of a route
+	for _, r := range slices.Concat(found.Routes, now.Routes) {
+		known[spell(r)] = r
+	}
+	var out []host.Route
+	for _, r := range onLinkFirst(want.Routes) {
+		k, there := known[r]
+		if !there {
+			var err error
+			if k, err = r.route(want.Name); err != nil {
+				continue // Validate refused it
+			}
+		}
+		out = append(out, k)
+	}
+	return out
+}
+
+// change is what makes a device of another. A kernel that loses addresses drops
+// routes with them: then all of them are made again.
+func (d device) change(now device) host.LinkChange {
+	c := host.LinkChange{Special: maps.Clone(d.Special)}
+	c.RemoveAddresses, c.AddAddresses = addressChange(now.Addresses, d.Addresses)
+	c.RemoveRoutes, c.AddRoutes = missing(now.Routes, d.Routes), missing(d.Routes, now.Routes)
+	if len(c.RemoveAddresses) > 0 {
+		c.RemoveRoutes, c.AddRoutes = slices.Clone(now.Routes), slices.Clone(d.Routes)
+	}
+	if !now.Up {
+		c.RemoveRoutes = nil // it has none
+	}
+	slices.SortStableFunc(c.AddRoutes, func(a, b host.Route) int { return rank(a) - rank(b) })
+	slices.SortStableFunc(c.RemoveRoutes, func(a, b host.Route) int { return rank(b) - rank(a) })
+	if d.Up {
+		c.Up = new(true)
+	}
+	for _, a := range c.AddAddresses {
+		c.Announce = append(c.Announce, a.Addr())
+	}
+	return c
+}
+
+// rank puts routes that need no other route before those that may.
+func rank(r host.Route) int {
+	if r.Via.IsValid() {
+		return 1
+	}
+	return 0
+}
+
+func (want NetAddressSpec) writeFiles(ctx context.Context, h host.Host) error {
+	if err := writeOwn(ctx, h, addressFile(want.Name), want.File); err != nil || want.Stanzas == nil {
+		return err
+	}
+	files, err := ifupdown.Read(ctx, h.Files)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if f.Name == addressFile(want.Name) || ours(f.Name) {
+			continue
+		}
+		text := f.Text
+		for _, name := range want.both() {
+			switch gives := slices.Contains(want.Stanzas, f.Name+" "+name); {
+			case gives && !text.Gives(name):
+				text = text.Restore(name)
+			case !gives:
+				text = text.Release(name)
+			}
+		}
+		if text.String() == f.Text.String() {
+			continue
+		}
+		if err := h.Files.Write(ctx, f.Name, []byte(text.String()), host.Attributes{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var _ step.Adviser[NetAddressSpec] = netAddresses{}
