@@ -1,6 +1,7 @@
 package local
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 
@@ -36,12 +37,35 @@ func (s *attributes) keep(a host.Attributes, old unix.Stat_t) {
 	}
 }
 
-// apply sets the owner first: chown(2) takes setuid and setgid away.
-func (s attributes) apply(path string) error {
-	if err := os.Lchown(path, s.uid, s.gid); err != nil {
+// apply sets the owner first: chown(2) takes setuid and setgid away. It works
+// on what is open, not on a name: whoever owns the directory could put a
+// symlink there meanwhile, and chmod(2) follows it.
+func (s attributes) apply(file *os.File) error {
+	if err := file.Chown(s.uid, s.gid); err != nil {
 		return err
 	}
-	return os.Chmod(path, s.mode)
+	return file.Chmod(s.mode)
+}
+
+// applyAt is apply for a path that is there, of any type but a symlink. Nothing
+// is opened to be read: that moves some devices.
+func (s attributes) applyAt(path string) error {
+	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return err
+	}
+	if fileType(st.Mode) == host.Symlink {
+		return unix.ELOOP
+	}
+	if err := unix.Fchownat(fd, "", s.uid, s.gid, unix.AT_EMPTY_PATH); err != nil {
+		return err
+	}
+	return os.Chmod(fmt.Sprint("/proc/self/fd/", fd), s.mode) // fchmod(2) takes no such descriptor
 }
 
 func lstat(path string) (unix.Stat_t, error) {

@@ -95,7 +95,7 @@ func (f *files) List(ctx context.Context, dir string) ([]string, error) {
 // Write replaces a symlink at path by a file, and leaves alone what the link
 // pointed to.
 func (f *files) Write(ctx context.Context, path string, content []byte, a host.Attributes) error {
-	return f.change(ctx, "write", path, func(at place) error {
+	return f.change(ctx, "write", path, len(content), func(at place) error {
 		set, err := f.attributes(a, 0o644)
 		if err != nil {
 			return err
@@ -125,14 +125,14 @@ func writeSynced(path string, content []byte, set attributes) (err error) {
 	if _, err := file.Write(content); err != nil {
 		return err
 	}
-	if err := set.apply(path); err != nil {
+	if err := set.apply(file); err != nil {
 		return err
 	}
 	return file.Sync()
 }
 
 func (f *files) MakeDirectory(ctx context.Context, path string, a host.Attributes) error {
-	return f.change(ctx, "mkdir", path, func(at place) error {
+	return f.change(ctx, "mkdir", path, 0, func(at place) error {
 		if at.there {
 			return syscall.EEXIST
 		}
@@ -143,7 +143,7 @@ func (f *files) MakeDirectory(ctx context.Context, path string, a host.Attribute
 		if err := os.Mkdir(at.temporary, 0o700); err != nil {
 			return err
 		}
-		if err := set.apply(at.temporary); err != nil {
+		if err := set.applyAt(at.temporary); err != nil {
 			return err
 		}
 		return os.Rename(at.temporary, at.path)
@@ -152,7 +152,7 @@ func (f *files) MakeDirectory(ctx context.Context, path string, a host.Attribute
 
 // Link replaces a symlink or a regular file, and nothing else.
 func (f *files) Link(ctx context.Context, path, target string) error {
-	return f.change(ctx, "link", path, func(at place) error {
+	return f.change(ctx, "link", path, 0, func(at place) error {
 		if kind := fileType(at.old.Mode); at.there && kind != host.Symlink && kind != host.Regular {
 			return syscall.EEXIST
 		}
@@ -167,7 +167,7 @@ func (f *files) Link(ctx context.Context, path, target string) error {
 // and mode are two calls of the kernel's: a crash between them leaves the new
 // owner and the old permission bits.
 func (f *files) SetAttributes(ctx context.Context, path string, a host.Attributes) error {
-	return f.change(ctx, "chmod", path, func(at place) error {
+	return f.change(ctx, "chmod", path, 0, func(at place) error {
 		if !at.there {
 			return syscall.ENOENT
 		}
@@ -182,12 +182,12 @@ func (f *files) SetAttributes(ctx context.Context, path string, a host.Attribute
 			return os.Lchown(at.path, set.uid, set.gid)
 		}
 		set.keep(a, at.old)
-		return set.apply(at.path)
+		return set.applyAt(at.path)
 	})
 }
 
 func (f *files) Remove(ctx context.Context, path string) error {
-	err := f.change(ctx, "remove", path, func(at place) error {
+	err := f.change(ctx, "remove", path, 0, func(at place) error {
 		if !at.there {
 			return nil
 		}
@@ -209,7 +209,8 @@ type place struct {
 }
 
 // change runs one effect on path, and makes it last: the directory is synced.
-func (f *files) change(ctx context.Context, op, path string, act func(at place) error) error {
+// Size is how many bytes it writes.
+func (f *files) change(ctx context.Context, op, path string, size int, act func(at place) error) error {
 	if err := refuse(ctx, op, path); err != nil {
 		return err
 	}
@@ -224,11 +225,11 @@ func (f *files) change(ctx context.Context, op, path string, act func(at place) 
 	}
 	at.temporary = temporaryName(at.path)
 	if err := os.Remove(at.temporary); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
-		return pathError(op, path, err)
+		return pathError(op, path, explain(at.path, size, bare(err)))
 	}
 	if err := act(at); err != nil {
 		_ = os.Remove(at.temporary) // nothing half-written stays, and the first error is the one that matters
-		return pathError(op, path, err)
+		return pathError(op, path, explain(at.path, size, bare(err)))
 	}
 	return pathError(op, path, syncDirectory(filepath.Dir(at.path)))
 }
@@ -279,18 +280,24 @@ func pathError(op, path string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var inner *fs.PathError
-	var link *os.LinkError
-	switch {
-	case errors.As(err, &inner):
-		err = inner.Err
-	case errors.As(err, &link):
-		err = link.Err
-	}
+	err = bare(err)
 	if errors.Is(err, syscall.ENOTDIR) && op != "list" {
 		err = syscall.ENOENT
 	}
 	return &fs.PathError{Op: op, Path: path, Err: err}
+}
+
+// bare leaves out the act and the path that the library names.
+func bare(err error) error {
+	var inner *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &inner):
+		return inner.Err
+	case errors.As(err, &link):
+		return link.Err
+	}
+	return err
 }
 
 func underKernel(path string) bool {

@@ -3,6 +3,7 @@ package local
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -43,45 +44,169 @@ func namesIn(t *testing.T, dir string) string {
 }
 
 func TestFullDiskLeavesTheOldFileAlone(t *testing.T) {
-	dir := mounted(t, "size=64k")
+	dir := mounted(t, "size=64k,nr_inodes=4")
 	path := filepath.Join(dir, "a")
 	f := newFiles()
 	if err := f.Write(t.Context(), path, []byte("old"), host.Attributes{}); err != nil {
 		t.Fatal(err)
 	}
 	err := f.Write(t.Context(), path, make([]byte, 100_000), host.Attributes{})
-	if !errors.Is(err, syscall.ENOSPC) || err.Error() != "write "+path+": no space left on device" {
+	if !errors.Is(err, syscall.ENOSPC) {
 		t.Errorf("got %v", err)
 	}
+	mention(t, err, "write "+path+": no space left on device: 100000 bytes are wanted, and "+dir+" has 61440 left")
 	if got, err := f.Read(t.Context(), path); string(got) != "old" {
 		t.Errorf("the file holds %q, %v", got, err)
 	}
 	if got := namesIn(t, dir); got != "a" {
 		t.Errorf("the directory holds %q", got)
 	}
+
+	// No name is left either: nothing can be made, what is there can be removed.
+	for _, name := range []string{"b", "c"} {
+		if err := f.Write(t.Context(), filepath.Join(dir, name), nil, host.Attributes{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, err := range map[string]error{
+		"write": f.Write(t.Context(), path, []byte("new"), host.Attributes{}),
+		"mkdir": f.MakeDirectory(t.Context(), path+"d", host.Attributes{}),
+		"link":  f.Link(t.Context(), path+"l", "a"),
+	} {
+		if !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), "no inode left") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if got := namesIn(t, dir); got != "a b c" {
+		t.Errorf("the directory holds %q", got)
+	}
+	if err := f.Remove(t.Context(), path); err != nil {
+		t.Error(err)
+	}
 }
 
-func TestReadOnlyFileSystem(t *testing.T) {
-	dir := mounted(t, "")
-	path := filepath.Join(dir, "a")
-	f := newFiles()
-	if err := f.Write(t.Context(), path, []byte("old"), host.Attributes{}); err != nil {
-		t.Fatal(err)
+func mention(t *testing.T, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("%v: want %q", err, text)
 	}
-	if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		t.Fatal(err)
-	}
+}
+
+// changes are all effects on a file that is there and beside it.
+func changes(t *testing.T, f *files, path string) map[string]error {
 	mode := os.FileMode(0o600)
-	for what, err := range map[string]error{
+	return map[string]error{
 		"write":      f.Write(t.Context(), path, nil, host.Attributes{}),
 		"new file":   f.Write(t.Context(), path+"b", nil, host.Attributes{}),
 		"mkdir":      f.MakeDirectory(t.Context(), path+"d", host.Attributes{}),
 		"link":       f.Link(t.Context(), path+"l", "a"),
 		"attributes": f.SetAttributes(t.Context(), path, host.Attributes{Mode: &mode}),
 		"remove":     f.Remove(t.Context(), path),
+	}
+}
+
+// Both a file system and a bind mount of a part of it may be read-only.
+func TestReadOnlyFileSystem(t *testing.T) {
+	for what, flags := range map[string]uintptr{"file system": 0, "bind mount": unix.MS_BIND} {
+		dir := mounted(t, "")
+		path := filepath.Join(dir, "a")
+		f := newFiles()
+		if err := f.Write(t.Context(), path, []byte("old"), host.Attributes{}); err != nil {
+			t.Fatal(err)
+		}
+		if flags != 0 {
+			if err := unix.Mount(dir, dir, "", flags, ""); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+		}
+		if err := unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY|flags, ""); err != nil {
+			t.Fatal(err)
+		}
+		for act, err := range changes(t, f, path) {
+			if !errors.Is(err, syscall.EROFS) {
+				t.Errorf("%s, %s: %v", what, act, err)
+			}
+			mention(t, err, dir+" is mounted read-only")
+		}
+		if got := namesIn(t, dir); got != "a" {
+			t.Errorf("%s: it holds %q", what, got)
+		}
+	}
+}
+
+// Owner and mode are those of the file that was written, whatever its name
+// leads to by then.
+func TestAttributesFollowNoLink(t *testing.T) {
+	dir := t.TempDir()
+	victim, link := filepath.Join(dir, "victim"), filepath.Join(dir, "link")
+	if err := os.WriteFile(victim, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("victim", link); err != nil {
+		t.Fatal(err)
+	}
+	open := attributes{mode: 0o666, uid: -1, gid: -1}
+	if err := open.applyAt(link); !errors.Is(err, syscall.ELOOP) {
+		t.Errorf("a symlink was followed: %v", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "made"), os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := errors.Join(os.Remove(file.Name()), os.Symlink("victim", file.Name()), open.apply(file)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(victim); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("another file has mode %v, %v", info.Mode(), err)
+	}
+}
+
+// What chattr(1) forbids is named: even root is told no more than EPERM.
+func TestImmutable(t *testing.T) {
+	dir := mounted(t, "")
+	path := filepath.Join(dir, "a")
+	f := newFiles()
+	if err := f.Write(t.Context(), path, []byte("old"), host.Attributes{}); err != nil {
+		t.Fatal(err)
+	}
+	chattr := func(flag, path string) {
+		t.Helper()
+		if out, err := exec.Command("chattr", flag, path).CombinedOutput(); err != nil {
+			t.Skipf("chattr %s: %v: %s", flag, err, out)
+		}
+	}
+	chattr("+i", path)
+	mode := os.FileMode(0o600)
+	for what, err := range map[string]error{
+		"write":      f.Write(t.Context(), path, nil, host.Attributes{}),
+		"attributes": f.SetAttributes(t.Context(), path, host.Attributes{Mode: &mode}),
+		"remove":     f.Remove(t.Context(), path),
 	} {
-		if !errors.Is(err, syscall.EROFS) {
+		if !errors.Is(err, syscall.EPERM) {
 			t.Errorf("%s: %v", what, err)
+		}
+		mention(t, err, path+" is immutable (lsattr, chattr -i)")
+	}
+	chattr("-i", path)
+	chattr("+i", dir)
+	mention(t, f.Write(t.Context(), path, nil, host.Attributes{}), dir+" is immutable")
+	chattr("-i", dir)
+	if got := namesIn(t, dir); got != "a" {
+		t.Errorf("it holds %q", got)
+	}
+}
+
+func TestDeepestMount(t *testing.T) {
+	const table = "1 0 8:1 / / rw - ext4 /dev/a rw\n" +
+		"2 1 8:2 / /var rw - ext4 /dev/b rw\n" +
+		"3 2 8:3 / /var/my\\040disk rw - ext4 /dev/c rw\nbroken\n4 1 8:4 / /x\\04 rw\n"
+	for path, want := range map[string]string{
+		"/": "/", "/etc": "/", "/var": "/var", "/var/lib": "/var", "/various": "/", "/var/my disk/a": "/var/my disk", `/x\04/a`: `/x\04`,
+	} {
+		if got := deepest(table, path); got != want {
+			t.Errorf("%s is on %q, want %q", path, got, want)
 		}
 	}
 }
