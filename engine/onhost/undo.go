@@ -40,6 +40,10 @@ func (s *session) takeBack(ctx context.Context, j *journal.Journal, wanted func(
 		}
 		undone = append(undone, s.lineage.all(rec)...)
 		u := s.undoOne(ctx, j, rec)
+		if u.failed() && !errors.Is(u.err, step.ErrConflict) && s.gate.shut() == nil {
+			// Its outcome may be unknown: once more, before what it stands on goes.
+			u = s.undoOne(ctx, j, rec)
+		}
 		if u.failed() && len(rec.Finding.Needs) > 0 {
 			late = append(late, rec)
 			continue
@@ -105,8 +109,13 @@ func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) e
 		e = failure(a.err, time.Since(a.began))
 		e.State = wire.Stuck
 	}
+	foreign := onlyConflict(a.err) && s.gate.shut() == nil
+	if foreign && !rec.UndoBegan && s.inTheWay(rec) {
+		foreign = false
+		e.Error = "it is undone once what else could not be taken back is: " + e.Error
+	}
 	var noted error
-	if a.err == nil || onlyConflict(a.err) && s.gate.shut() == nil {
+	if a.err == nil || foreign {
 		noted = s.lineage.close(rec, s.moment())
 	}
 	switch {
@@ -117,7 +126,7 @@ func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) e
 		e.Error = "stopped half-way, undo it again: " + e.Error
 	case journalFailure(a.err) != nil:
 		noted = journalFailure(a.err)
-	case onlyConflict(a.err):
+	case foreign:
 		e.State = wire.Conflict
 		noted = j.Conflict(rec, s.moment(), e.Error)
 	case errors.Is(a.err, step.ErrIrreversible):
@@ -127,6 +136,20 @@ func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) e
 	}
 	s.tell(rec, e)
 	return noted
+}
+
+// inTheWay says whether another change could not be taken back so far: what
+// looks like another hand's work to an older change may be that one.
+func (s *session) inTheWay(rec *journal.Record) bool {
+	ours := s.lineage.all(rec)
+	for _, j := range slices.Concat(s.journals(), s.rolled) {
+		for _, other := range j.Records {
+			if other.State == journal.Stuck && !slices.Contains(ours, other) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (s *session) undoStep(ctx context.Context, j *journal.Journal, rec *journal.Record, f step.Finding) error {
