@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -33,6 +34,36 @@ type Result struct {
 	Exit   int
 }
 
+// First and Last are the first and the last line of stderr, or of stdout where
+// that is empty, for messages: without white space around them, and no more
+// than 300 bytes of each.
+func (r Result) First() string {
+	line, _, _ := strings.Cut(r.said(), "\n")
+	return short(strings.TrimSpace(line))
+}
+
+// Last is described at [Result.First].
+func (r Result) Last() string {
+	text := r.said()
+	return short(strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:]))
+}
+
+func (r Result) said() string {
+	if text := bytes.TrimSpace(r.Stderr); len(text) > 0 {
+		return string(text)
+	}
+	return string(bytes.TrimSpace(r.Stdout))
+}
+
+// short keeps both ends of a line that is too long for a message.
+func short(line string) string {
+	const kept = 150
+	if len(line) <= 2*kept {
+		return line
+	}
+	return strings.ToValidUTF8(line[:kept], "") + " … " + strings.ToValidUTF8(line[len(line)-kept:], "")
+}
+
 // ExitError says that a program ran and exited with another status than 0.
 // The whole of its stderr is kept; the message shows the end of it.
 type ExitError struct {
@@ -42,13 +73,7 @@ type ExitError struct {
 
 // Error names the program, its status and the last line it wrote to stderr.
 func (e *ExitError) Error() string {
-	text := strings.TrimSpace(string(e.Result.Stderr))
-	if text == "" {
-		text = strings.TrimSpace(string(e.Result.Stdout))
-	}
-	if i := strings.LastIndexByte(text, '\n'); i >= 0 {
-		text = text[i+1:]
-	}
+	text := e.Result.Last()
 	if text == "" {
 		return fmt.Sprintf("%s: exit status %d", e.Command, e.Result.Exit)
 	}

@@ -2,6 +2,7 @@ package local
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,8 @@ const (
 	searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 	defaultTimeout = 10 * time.Minute
-	// grace is between SIGTERM and SIGKILL.
-	grace = 5 * time.Second
+	// usualGrace is between SIGTERM and SIGKILL.
+	usualGrace = 5 * time.Second
 	// drain is how long output is still read of a program that has ended: a
 	// daemon that it left behind may hold the pipe for ever.
 	drain = time.Second
@@ -31,12 +32,14 @@ const (
 )
 
 // commands runs programs.
-type commands struct{}
+type commands struct {
+	grace time.Duration // between SIGTERM and SIGKILL; usualGrace where zero
+}
 
 // Query ends the program when ctx is done. Output that is too long to be kept
 // whole is an error, since it is there to be read.
-func (commands) Query(ctx context.Context, c host.Command) (host.Result, error) {
-	result, cut, err := execute(ctx, ctx.Done(), c)
+func (p commands) Query(ctx context.Context, c host.Command) (host.Result, error) {
+	result, cut, err := p.execute(ctx, ctx.Done(), c)
 	if err == nil && cut > 0 {
 		err = fmt.Errorf("run %s: it printed %d bytes more than the %d that are kept", c, cut, 2*keptOutput)
 	}
@@ -45,12 +48,12 @@ func (commands) Query(ctx context.Context, c host.Command) (host.Result, error) 
 
 // Run lets a program that has begun end by itself or by its time-out. The
 // deadline of ctx shortens the time-out; cancelling ctx does not.
-func (commands) Run(ctx context.Context, c host.Command) (host.Result, error) {
-	result, _, err := execute(ctx, nil, c)
+func (p commands) Run(ctx context.Context, c host.Command) (host.Result, error) {
+	result, _, err := p.execute(ctx, nil, c)
 	return result, err
 }
 
-func execute(ctx context.Context, stop <-chan struct{}, c host.Command) (result host.Result, cut int, err error) {
+func (p commands) execute(ctx context.Context, stop <-chan struct{}, c host.Command) (result host.Result, cut int, err error) {
 	if err := ctx.Err(); err != nil {
 		return result, 0, err
 	}
@@ -63,11 +66,11 @@ func execute(ctx context.Context, stop <-chan struct{}, c host.Command) (result 
 	if err := within(c.Namespace, cmd.Start); err != nil {
 		return result, 0, startError(c, err)
 	}
-	ended := wait(ctx, stop, cmd, timeout(ctx, c))
+	ended := p.wait(ctx, stop, cmd, timeout(ctx, c))
 	result = host.Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Exit: exitStatus(cmd.ProcessState)}
 	switch {
 	case ended != nil:
-		err = fmt.Errorf("run %s: %w; its last words: %q", c, ended, lastWords(result))
+		err = fmt.Errorf("run %s: %w%s", c, ended, words(result))
 	case result.Exit != 0:
 		err = &host.ExitError{Command: c.String(), Result: result}
 	}
@@ -137,7 +140,7 @@ func timeout(ctx context.Context, c host.Command) time.Duration {
 
 // wait waits for the end of a program, and brings it about where its time is
 // over or stop is closed. The error says why it was ended.
-func wait(ctx context.Context, stop <-chan struct{}, cmd *exec.Cmd, limit time.Duration) error {
+func (p commands) wait(ctx context.Context, stop <-chan struct{}, cmd *exec.Cmd, limit time.Duration) error {
 	var ended error
 	done := make(chan struct{})
 	go func() {
@@ -159,7 +162,7 @@ func wait(ctx context.Context, stop <-chan struct{}, cmd *exec.Cmd, limit time.D
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)
 	select {
 	case <-done:
-	case <-time.After(grace):
+	case <-time.After(cmp.Or(p.grace, usualGrace)):
 	}
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	<-done
@@ -184,13 +187,15 @@ func exitStatus(s *os.ProcessState) int {
 	return s.ExitCode()
 }
 
-func lastWords(r host.Result) string {
-	text := bytes.TrimSpace(r.Stderr)
-	if len(text) == 0 {
-		text = bytes.TrimSpace(r.Stdout)
+// words are how the output of a program that was ended began and how it ended,
+// for the end of a message.
+func words(r host.Result) string {
+	first, last := r.First(), r.Last()
+	switch {
+	case last == "":
+		return "; it said nothing"
+	case first == last:
+		return fmt.Sprintf("; it said %q", last)
 	}
-	if i := bytes.LastIndexByte(text, '\n'); i >= 0 {
-		text = text[i+1:]
-	}
-	return string(text)
+	return fmt.Sprintf("; it began with %q, and its last words were %q", first, last)
 }

@@ -50,7 +50,7 @@ func TestTimeoutEndsTheWholeGroup(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || r.Exit != 128+int(syscall.SIGTERM) {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	if took := time.Since(begin); took > grace {
+	if took := time.Since(begin); took > usualGrace {
 		t.Errorf("took %s", took)
 	}
 	text, err := os.ReadFile(pids)
@@ -141,6 +141,70 @@ func TestMissingInterpreterIsNotReady(t *testing.T) {
 	}
 	if _, err := (commands{}).Run(t.Context(), host.Command{Argv: []string{script}}); !errors.Is(err, host.ErrNotReady) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A program that ignores SIGTERM, forks into the background, holds the pipes
+// open and prints without end is gone when its time is over, with all its
+// children; the memory stays bounded, and the error shows how it began and how
+// it ended.
+func TestProgramThatBehavesBadly(t *testing.T) {
+	t.Parallel()
+	const grace = 100 * time.Millisecond
+	pids := filepath.Join(t.TempDir(), "pids")
+	script := "trap '' TERM; echo first words; echo first complaint >&2; " +
+		"(trap '' TERM; echo $BASHPID >> " + pids + "; while :; do echo flood; done) & " +
+		"(trap '' TERM; echo $BASHPID >> " + pids + "; exec sleep 600) & " +
+		"yes complaint >&2; echo last complaint >&2; wait"
+	for name, run := range map[string]func(context.Context, host.Command) (host.Result, error){"Run": commands{grace: grace}.Run, "Query": commands{grace: grace}.Query} {
+		t.Run(name, func(t *testing.T) {
+			begin := time.Now()
+			r, err := run(t.Context(), host.Command{Argv: []string{"bash", "-c", script}, Stdin: make([]byte, 10<<20), Timeout: 200 * time.Millisecond})
+			if !errors.Is(err, context.DeadlineExceeded) || r.Exit != 128+int(syscall.SIGKILL) {
+				t.Errorf("exit %d, %v", r.Exit, err)
+			}
+			if took := time.Since(begin); took > usualGrace {
+				t.Errorf("took %s", took)
+			}
+			if n := len(r.Stdout) + len(r.Stderr); n > 4*keptOutput+1000 {
+				t.Errorf("%d bytes were kept", n)
+			}
+			if text := err.Error(); len(text) > 2000 || !strings.Contains(text, `began with "first complaint"`) ||
+				!strings.Contains(text, `last words were "complaint`) || !strings.Contains(text, "ended by weft") {
+				t.Errorf("the error is %.3000q", text)
+			}
+			text, err := os.ReadFile(pids)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, word := range strings.Fields(string(text)) {
+				if pid, err := strconv.Atoi(word); err != nil || running(pid) {
+					waitFor(t, "the end of a child", func() bool { return !running(pid) })
+				}
+			}
+		})
+	}
+}
+
+// A program that does not read what it is given, and one that reads for ever.
+func TestStdin(t *testing.T) {
+	t.Parallel()
+	if r, err := (commands{}).Run(t.Context(), host.Command{Argv: []string{"true"}, Stdin: make([]byte, 10<<20)}); err != nil {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if r, err := (commands{}).Run(t.Context(), host.Command{Argv: []string{"wc", "-c"}, Stdin: make([]byte, 10<<20)}); err != nil || strings.TrimSpace(string(r.Stdout)) != "10485760" {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if r, err := (commands{}).Run(t.Context(), host.Command{Argv: []string{"cat"}}); err != nil || len(r.Stdout) > 0 {
+		t.Errorf("without input: %+v, %v", r, err)
+	}
+}
+
+// One endless line is no message.
+func TestLongLineIsShownShort(t *testing.T) {
+	_, err := commands{}.Run(t.Context(), sh("echo -n begin >&2; head -c 1000000 /dev/zero | tr '\\0' x >&2; echo end >&2; exit 3"))
+	if err == nil || len(err.Error()) > 600 || !strings.Contains(err.Error(), "exit status 3: beginxxx") || !strings.HasSuffix(err.Error(), "xxxend") {
+		t.Errorf("%.2000v", err)
 	}
 }
 
