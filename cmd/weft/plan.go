@@ -105,7 +105,7 @@ func newRun(s streams, f *flags, p *language.Program, intent wire.Intent, o run.
 	}
 	options := run.Options{
 		ID: cmp.Or(f.resumed, run.NewID(time.Now())), Owner: owner() + " (" + what + ")", Table: modules.Kinds(),
-		Limit: limit, Forks: f.forks, LockTimeout: f.lockTimeout, GuardTime: f.guardTime, ByHand: f.byHand,
+		Limit: limit, Forks: f.forks, Connections: connections(), LockTimeout: f.lockTimeout, GuardTime: f.guardTime, ByHand: f.byHand,
 		TimeLimit: f.timeLimit, Inventories: f.inventories, Observer: o,
 	}
 	if intent == wire.Change {

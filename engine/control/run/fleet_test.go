@@ -159,7 +159,7 @@ func (f *fleet) ConnectAnew(ctx context.Context, h *language.Host, first []wire.
 
 // hasty are times that a test can wait for.
 var hasty = times{pause: time.Millisecond, pauseMax: 10 * time.Millisecond, absence: 300 * time.Millisecond, grace: 300 * time.Millisecond,
-	goodbye: 100 * time.Millisecond}
+	goodbye: 100 * time.Millisecond, moment: 10 * time.Millisecond}
 
 type pipe struct {
 	fleet *fleet

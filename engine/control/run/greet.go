@@ -18,7 +18,9 @@ func (m *member) connect(ctx context.Context, facts bool, requests ...wire.Reque
 		return context.Cause(ctx)
 	}
 	m.run.tell(Event{Type: HostBegan, Host: m.host.Name, Phase: Planning})
+	back := m.run.aside()
 	s, err := m.reach(ctx, m.run.connector.Connect, append([]wire.Request{m.hello(m.intent, facts)}, requests...))
+	back()
 	if err != nil {
 		m.unreachable(ctx, err)
 		return err

@@ -22,6 +22,7 @@ type member struct {
 	intent  wire.Intent
 	plays   []*language.Play // that are for the host, in order
 	session *session
+	parked  bool             // the session was ended for others to have one
 	listen  func(wire.Event) // told of every event as well; may be nil
 
 	seen    int                    // the version of the knowledge it was evaluated with
@@ -93,6 +94,11 @@ func changes(p Planned) bool {
 // call speaks to the host and takes in what it answers. An error has been told
 // to the observer already.
 func (m *member) call(ctx context.Context, phase Phase, play string, requests ...wire.Request) error {
+	if m.parked {
+		if err := m.present(ctx, phase); err != nil {
+			return err
+		}
+	}
 	during := ctx
 	if phase == Applying {
 		during = m.run.limited // what is begun ends with it, the host's part in the run does not

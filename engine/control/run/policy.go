@@ -66,7 +66,7 @@ func (r *Run) takeAllBack(ctx context.Context, from int) {
 		r.forEach(changed, func(m *member) {
 			defer r.tellDone(m, p.Name, Undoing)
 			request := wire.Rollback{Runs: []string{r.opts.ID}, Run: r.opts.ID, Play: p.Name}
-			if m.present(ctx, Undoing) {
+			if m.present(ctx, Undoing) == nil {
 				m.undo(ctx, p.Name, wire.Request{Rollback: &request})
 			}
 		})

@@ -122,13 +122,14 @@ func TestTimeLimit(t *testing.T) {
 	o := f.options()
 	o.TimeLimit = 20 * time.Millisecond
 	var asked []string
-	r := New(p, &scripted{answer: func(host string, q wire.Request) ([]wire.Event, error) {
+	var r *Run
+	r = New(p, &scripted{answer: func(host string, q wire.Request) ([]wire.Event, error) {
 		switch {
 		case q.Check != nil:
 			return []wire.Event{said("note./x", wire.Planned), said("note./y", wire.Planned), said("note./z", wire.Planned)}, nil
 		case q.Apply != nil:
 			asked = append(asked, "apply "+q.Apply.Play+" "+host)
-			wait(context.Background(), 2*o.TimeLimit)
+			<-r.limited.Done()
 			return []wire.Event{said("note./x", wire.Changed), said("note./y", wire.Stopped)}, nil
 		case q.UndoPlay != nil:
 			asked = append(asked, "undo "+q.UndoPlay.Play+" "+host)
@@ -160,7 +161,9 @@ func TestShortOfDescriptors(t *testing.T) {
 	}`)
 	tries := map[string]int{}
 	r := New(p, &scripted{
-		answer: func(string, wire.Request) ([]wire.Event, error) { return []wire.Event{said("note./x", wire.Converged)}, nil },
+		answer: func(string, wire.Request) ([]wire.Event, error) {
+			return []wire.Event{said("note./x", wire.Converged)}, nil
+		},
 		reach: func(host string, _ way) error {
 			f.mu.Lock()
 			defer f.mu.Unlock()

@@ -73,7 +73,8 @@ var errAway = errors.New("the host did not come back")
 func (m *member) greetAgain(ctx context.Context, phase Phase, until time.Time) error {
 	within, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	for pause := m.run.opts.times.pause; wait(within, pause); pause = m.longer(pause) {
+	defer m.run.aside()()
+	for pause := time.Duration(0); wait(within, pause); pause = m.longer(max(pause, m.run.opts.times.pause/2)) {
 		s, err := m.reach(within, m.run.connector.Connect, []wire.Request{m.hello(m.intent, false)})
 		if err != nil {
 			continue
@@ -178,17 +179,4 @@ func (m *member) isGone() bool {
 	m.run.mu.Lock()
 	defer m.run.mu.Unlock()
 	return m.count.Unreachable
-}
-
-// present makes sure of a session: one whose host took something back by
-// itself is greeted again.
-func (m *member) present(ctx context.Context, phase Phase) bool {
-	if m.session.alive() {
-		return true
-	}
-	err := m.greetAgain(ctx, phase, m.awaited())
-	if errors.Is(err, errAway) {
-		m.gone(phase, err)
-	}
-	return err == nil
 }

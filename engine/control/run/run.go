@@ -23,8 +23,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sourcegraph/conc/pool"
-
 	"weft/engine/language"
 	"weft/engine/step"
 	"weft/engine/wire"
@@ -39,6 +37,9 @@ type Options struct {
 	// that expressions name are read, never changed.
 	Limit []string
 	Forks int // hosts worked at side by side; 64 where zero
+	// Connections is how many hosts may be connected at once, for each takes
+	// a file descriptor; no bound where zero.
+	Connections int
 	// LockTimeout is how long to wait for another run's lease.
 	LockTimeout time.Duration
 	// LeaseTime is the lease's length; 30 s where zero. A heartbeat goes out
@@ -69,14 +70,18 @@ type times struct {
 	absence  time.Duration // for how long a host that was lost is awaited; the lease is safe for so long
 	grace    time.Duration // that a host has to take back what stood under a guard
 	goodbye  time.Duration // that a runner has to end its session
+	moment   time.Duration // that a host may take to answer before another is tried meanwhile
 }
 
 func (o Options) filled() Options {
 	o.Forks = cmp.Or(max(o.Forks, 0), 64)
+	if o.Connections > 0 {
+		o.Forks = min(o.Forks, o.Connections)
+	}
 	o.LeaseTime = cmp.Or(max(o.LeaseTime, 0), 30*time.Second)
 	o.GuardTime = cmp.Or(max(o.GuardTime, 0), time.Minute)
 	if o.times == (times{}) {
-		o.times = times{pause: 200 * time.Millisecond, pauseMax: 5 * time.Second, absence: o.LeaseTime, grace: 30 * time.Second, goodbye: patience}
+		o.times = times{pause: 200 * time.Millisecond, pauseMax: 5 * time.Second, absence: o.LeaseTime, grace: 30 * time.Second, goodbye: patience, moment: 250 * time.Millisecond}
 	}
 	return o
 }
@@ -110,6 +115,8 @@ type Run struct {
 	limited context.Context // ends with the apply's time
 	name    string          // of this process among those that speak for the run
 	leaving []string        // the runs that are taken back
+	forks   chan struct{}   // one in it for each host that is worked at
+	crowded bool            // there are more hosts than may be connected
 
 	mu       sync.Mutex // guards the observer, and what members share
 	timings  []Timing
@@ -148,6 +155,8 @@ func New(p *language.Program, c Connector, intent wire.Intent, o Options) *Run {
 		}
 		r.byName[h.Name] = m
 	}
+	r.forks = make(chan struct{}, r.opts.Forks)
+	r.crowded = o.Connections > 0 && len(r.byName) > o.Connections
 	return r
 }
 
@@ -194,15 +203,6 @@ func (r *Run) Close() {
 			m.session.bye(r.opts.times.goodbye)
 		}
 	})
-}
-
-// forEach calls do for each member, as many at a time as there are forks.
-func (r *Run) forEach(members []*member, do func(*member)) {
-	p := pool.New().WithMaxGoroutines(r.opts.Forks)
-	for _, m := range members {
-		p.Go(func() { do(m) })
-	}
-	p.Wait()
 }
 
 func (r *Run) tell(e Event) {
