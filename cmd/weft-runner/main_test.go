@@ -245,6 +245,20 @@ func TestTheBuildIsGone(t *testing.T) {
 	s.bye()
 }
 
+// unverify makes a run one that was killed before it saw its change in force.
+func (m *machine) unverify(run string) {
+	m.t.Helper()
+	journal := filepath.Join(m.state, "runs", run, "journal")
+	var kept []string
+	for l := range strings.Lines(read(m.t, journal)) {
+		if !strings.Contains(l, `"line":"verified"`) && !strings.Contains(l, `"line":"closed"`) {
+			kept = append(kept, l)
+		}
+	}
+	write(m.t, journal, strings.Join(kept, ""))
+	write(m.t, filepath.Join(m.state, "open", run), "")
+}
+
 // What a dead run of another build left half made is taken back by that
 // build's runner before anything new begins on it.
 func TestHalfMadeByAnotherBuild(t *testing.T) {
@@ -256,17 +270,7 @@ func TestHalfMadeByAnotherBuild(t *testing.T) {
 	s.hello("r1")
 	s.do(apply(unit("file", "motd", map[string]any{"path": path, "content": "after"})))
 	s.bye()
-	// As if it had been killed before it saw the change in force.
-	journal := filepath.Join(m.state, "runs", "r1", "journal")
-	lines := strings.SplitAfter(read(t, journal), "\n")
-	var kept []string
-	for _, l := range lines {
-		if !strings.Contains(l, `"line":"verified"`) && !strings.Contains(l, `"line":"closed"`) {
-			kept = append(kept, l)
-		}
-	}
-	write(t, journal, strings.Join(kept, ""))
-	write(t, filepath.Join(m.state, "open", "r1"), "")
+	m.unverify("r1")
 
 	s = m.serve(b)
 	if h := s.hello("r2"); len(h.Open) != 1 {
@@ -420,14 +424,14 @@ func TestEcho(t *testing.T) {
 	}
 }
 
-func write(t *testing.T, path, content string) {
+func write(t testing.TB, path, content string) {
 	t.Helper()
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func read(t *testing.T, path string) string {
+func read(t testing.TB, path string) string {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
