@@ -44,7 +44,7 @@ type bridgeSeen struct {
 	DatapathID string   `json:"datapath_id,omitzero"`
 	MAC        string   `json:"mac,omitzero"`
 	Ports      []string `json:"ports,omitzero"`   // beside the bridge's own
-	Carries    []string `json:"carries,omitzero"` // devices with addresses
+	Carries    []string `json:"carries,omitzero"` // what its removal cuts
 	Elsewhere  []string `json:"elsewhere,omitzero"`
 	Twice      string   `json:"twice,omitzero"` // another file that describes it
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/ovn-org/libovsdb/ovsdb"
 
 	"weft/engine/host"
+	"weft/engine/host/ifupdown"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -27,7 +28,7 @@ func (bridge) Read(ctx context.Context, v host.View, want BridgeSpec) (BridgeSpe
 		return have, err
 	}
 	if want.Persist.Or(false) && want.State.There() {
-		if err := canPersist(ctx, v, bridgeFile(want.Name)); err != nil {
+		if err := ifupdown.CanPersist(ctx, v.Files, bridgeFile(want.Name)); err != nil {
 			return have, err
 		}
 		if have.Seen.Twice, err = describedTwice(ctx, v, want.Name, bridgeFile(want.Name)); err != nil {
@@ -146,14 +147,12 @@ func bridgeError(own ovsdb.Row, deviceThere bool) string {
 }
 
 func (have *BridgeSpec) see(t tables, b, own ovsdb.Row, all map[string]device) {
+	have.Seen.Carries = t.carriers(b, all)
 	have.Seen.DatapathID = row.String(b, "datapath_id")
 	have.Seen.MAC = strings.ToLower(row.String(own, "mac_in_use"))
 	for _, i := range t.interfacesOf(b) {
 		name := row.String(i, "name")
-		d, here := all[name]
-		if len(d.Addresses) > 0 {
-			have.Seen.Carries = append(have.Seen.Carries, name)
-		}
+		_, here := all[name]
 		if name == have.Name {
 			continue
 		}
@@ -163,7 +162,6 @@ func (have *BridgeSpec) see(t tables, b, own ovsdb.Row, all map[string]device) {
 		}
 	}
 	slices.Sort(have.Seen.Ports)
-	slices.Sort(have.Seen.Carries)
 	slices.Sort(have.Seen.Elsewhere)
 }
 
@@ -212,27 +210,17 @@ func (bridge) Advise(f *step.Finding, have, want BridgeSpec) {
 		f.Outputs = mustJSON(BridgeOutputs{DatapathID: have.Seen.DatapathID, MAC: have.Seen.MAC})
 	}
 	for _, d := range f.Deltas {
-		switch d.Path {
-		case "state":
-			if want.State.There() {
-				continue
-			}
-			f.Cost.Severs = have.Seen.Carries
+		severs(f, have.severedBy(d, want))
+		switch {
+		case d.Path == "state" && !want.State.There():
 			if n := len(have.Seen.Ports); n > 0 {
 				f.Cost.Disruption = fmt.Sprintf("removes %d ports: %s", n, strings.Join(have.Seen.Ports, ", "))
 			}
 			for _, name := range have.Seen.Elsewhere {
 				f.Warnings = append(f.Warnings, "the device of port "+name+" lives in a network namespace; undo brings it back in the host's own")
 			}
-		case "datapath_type":
-			if have.State.There() {
-				f.Cost.Disruption = "makes the bridge and the devices of its ports anew: a dataplane outage of seconds"
-				f.Cost.Severs = have.Seen.Carries
-			}
-		case "addresses", "up", "hwaddr":
-			if have.State.There() && slices.Contains(have.Seen.Carries, have.Name) && !slices.Contains(f.Cost.Severs, have.Name) {
-				f.Cost.Severs = append(slices.Clone(f.Cost.Severs), have.Name)
-			}
+		case d.Path == "datapath_type" && have.State.There():
+			f.Cost.Disruption = "makes the bridge and the devices of its ports anew: a dataplane outage of seconds"
 		}
 	}
 	if have.Seen.Twice != "" {

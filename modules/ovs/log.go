@@ -2,13 +2,11 @@ package ovs
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"path"
 	"regexp"
 	"strings"
 
 	"weft/engine/host"
+	"weft/engine/host/ifupdown"
 )
 
 const (
@@ -38,25 +36,16 @@ func logLines(ctx context.Context, h host.Host, name string) string {
 }
 
 // describedTwice names another file of interfaces(5) that has a stanza for an
-// interface; empty where there is none.
+// interface; empty where there is none. What net_address and net_link write adds
+// to ours, and stanzas that give nothing are no matter.
 func describedTwice(ctx context.Context, v host.View, name, ours string) (string, error) {
-	files := []string{interfacesFile}
-	list, err := v.Files.List(ctx, interfacesDir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	files, err := ifupdown.Read(ctx, v.Files)
+	if err != nil {
 		return "", err
 	}
-	for _, f := range list {
-		files = append(files, path.Join(interfacesDir, f))
-	}
 	for _, f := range files {
-		b, err := v.Files.Read(ctx, f)
-		if f == ours || err != nil { // a directory, or gone meanwhile
-			continue
-		}
-		for line := range strings.Lines(string(b)) {
-			if words := strings.Fields(line); len(words) > 1 && words[0] == "iface" && words[1] == name {
-				return f, nil
-			}
+		if f.Name != ours && ifupdown.PurposeOf(f.Name) == "" && f.Text.Gives(name) {
+			return f.Name, nil
 		}
 	}
 	return "", nil

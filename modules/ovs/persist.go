@@ -7,13 +7,13 @@ import (
 	"io/fs"
 	"maps"
 	"net/netip"
-	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 
 	"weft/engine/host"
+	"weft/engine/host/ifupdown"
 	"weft/engine/step"
 )
 
@@ -28,27 +28,8 @@ import (
 // outlives the reboot. Bridges are read before ports because of their names,
 // so a port's file stands for itself and no bridge lists its ports.
 
-const (
-	interfacesFile = "/etc/network/interfaces"
-	interfacesDir  = "/etc/network/interfaces.d"
-)
-
-func bridgeFile(name string) string { return interfacesDir + "/weft-bridge-" + fileName(name) }
-func portFile(name string) string   { return interfacesDir + "/weft-port-" + fileName(name) }
-
-// fileName spells a name in the characters that source-directory of
-// interfaces(5) takes.
-func fileName(name string) string {
-	var b strings.Builder
-	for _, c := range []byte(name) {
-		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' {
-			b.WriteByte(c)
-		} else {
-			fmt.Fprintf(&b, "_%02x", c)
-		}
-	}
-	return b.String()
-}
+func bridgeFile(name string) string { return ifupdown.Bridge.Path(name) }
+func portFile(name string) string   { return ifupdown.Port.Path(name) }
 
 // The hook hands ovs_extra to a shell and splits it at blanks, so a word has
 // only characters that mean nothing there.
@@ -208,41 +189,4 @@ func writeFile(ctx context.Context, h host.Host, name string, have, want step.At
 		return h.Files.Remove(ctx, name)
 	}
 	return h.Files.Write(ctx, name, []byte(content), host.Attributes{})
-}
-
-// canPersist says why a file below interfaces.d would not be read at boot. An
-// earlier step may bring ifupdown.
-func canPersist(ctx context.Context, v host.View, file string) error {
-	if _, err := v.Files.Stat(ctx, "/sbin/ifup"); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("persist needs ifupdown, and /sbin/ifup is not there: put a step package \"ifupdown\" before it: %w", host.ErrNotReady)
-	} else if err != nil {
-		return err
-	}
-	b, err := v.Files.Read(ctx, interfacesFile)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	for line := range strings.Lines(string(b)) {
-		words := strings.Fields(line)
-		if len(words) < 2 {
-			continue
-		}
-		for _, pattern := range words[1:] {
-			switch words[0] {
-			case "source":
-				pattern = path.Dir(pattern) + "/" + path.Base(pattern)
-			case "source-directory":
-				pattern = path.Clean(pattern) + "/*"
-			default:
-				continue
-			}
-			if !path.IsAbs(pattern) {
-				pattern = path.Join("/etc/network", pattern)
-			}
-			if ok, err := path.Match(pattern, file); ok && err == nil {
-				return nil
-			}
-		}
-	}
-	return fmt.Errorf("persist writes %s, and %s does not read it: add the line \"source %s/*\" there", file, interfacesFile, interfacesDir)
 }

@@ -48,11 +48,12 @@ type PortSpec struct {
 
 // portSeen is for outputs, costs and warnings.
 type portSeen struct {
-	OFPort  int    `json:"ofport,omitzero"`
-	MAC     string `json:"mac,omitzero"`
-	Carries bool   `json:"carries,omitzero"` // the device has addresses, or a device beside it in the bridge has
-	Peer    string `json:"peer,omitzero"`    // what is wrong with a patch's peer
-	Twice   string `json:"twice,omitzero"`
+	OFPort int      `json:"ofport,omitzero"`
+	MAC    string   `json:"mac,omitzero"`
+	Busy   bool     `json:"busy,omitzero"`   // the device is a NIC that is up, or bears addresses
+	Beside []string `json:"beside,omitzero"` // what else goes through its bridge
+	Peer   string   `json:"peer,omitzero"`   // what is wrong with a patch's peer
+	Twice  string   `json:"twice,omitzero"`
 }
 
 // PortOutputs is what ovs_port knows when it is done.
@@ -232,8 +233,8 @@ a later step may bring it.
 A port that is in another bridge is moved. Columns and keys that are not named stay as they are. ` + "`external_ids`" + ` are those of the
 interface, where OVN looks for ` + "`iface-id`" + `.
 
-A NIC that joins a bridge loses its own traffic: the plan names it as severed where it, or for a port that goes its bridge, has
-addresses. With ` + "`persist`" + ` a file below /etc/network/interfaces.d lets ifupdown make the port at boot; the bridge must be kept too.`,
+A NIC that joins a bridge loses its own traffic, and a port that goes or changes its VLANs may cut off the devices beside it: the plan
+names them. With ` + "`persist`" + ` a file below /etc/network/interfaces.d lets ifupdown make the port at boot; the bridge must be kept too.`,
 		Spec:    PortSpec{},
 		Outputs: PortOutputs{},
 		Example: `step "ovs_port" "vm1" {

@@ -9,6 +9,7 @@ import (
 	"github.com/ovn-org/libovsdb/ovsdb"
 
 	"weft/engine/host"
+	"weft/engine/host/ifupdown"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -51,7 +52,7 @@ func (port) Read(ctx context.Context, v host.View, want PortSpec) (PortSpec, err
 		return have, err
 	}
 	if want.Persist.Or(false) && want.State.There() {
-		if err := canPersist(ctx, v, portFile(want.Name)); err != nil {
+		if err := ifupdown.CanPersist(ctx, v.Files, portFile(want.Name)); err != nil {
 			return have, err
 		}
 		if have.Seen.Twice, err = describedTwice(ctx, v, want.Name, portFile(want.Name)); err != nil {
@@ -65,27 +66,24 @@ func (port) Read(ctx context.Context, v host.View, want PortSpec) (PortSpec, err
 	if err != nil {
 		return have, err
 	}
-	have.Seen.Carries = len(all[want.Name].Addresses) > 0
+	have.Seen.Busy = all[want.Name].busy()
 	have.Seen.Peer = t.peerProblem(want)
 	at, there, err := t.find(want.Name)
 	if err != nil || !there {
 		return have, err
 	}
 	have.State, have.Bridge = step.Present, row.String(at.bridge, "name")
+	if !isNIC(at.iface) {
+		have.Seen.Busy = all[want.Name].bears()
+	}
+	have.Seen.Beside = slices.DeleteFunc(t.carriers(at.bridge, all), func(name string) bool { return name == want.Name })
 	if !want.State.There() {
 		if have.Saved, err = save(ctx, v.OVSDB, "Port", row.ID(at.port)); err != nil {
 			return have, err
 		}
-		have.Seen.Carries = carries(t, at.bridge, all)
 		want = wholePort(want.Name, at)
 	}
 	return have.fill(want, at, all), nil
-}
-
-// carries says whether a device of the bridge has addresses, which a port that
-// goes may have served.
-func carries(t tables, bridge ovsdb.Row, all map[string]device) bool {
-	return slices.ContainsFunc(t.interfacesOf(bridge), func(i ovsdb.Row) bool { return len(all[row.String(i, "name")].Addresses) > 0 })
 }
 
 // wholePort manages everything, to record a port that goes.
@@ -220,10 +218,7 @@ func (port) Advise(f *step.Finding, have, want PortSpec) {
 		}
 	}
 	for _, d := range f.Deltas {
-		device := want.kind() == "system" && want.State.There() || !want.State.There() && have.kind() == "system"
-		if (d.Path == "state" || d.Path == "bridge") && have.Seen.Carries && device {
-			f.Cost.Severs = []string{want.Name}
-		}
+		severs(f, have.severedBy(d, want))
 	}
 	if have.Seen.Twice != "" {
 		f.Warnings = append(f.Warnings, have.Seen.Twice+" describes "+want.Name+" too: at boot ifupdown goes by both")
