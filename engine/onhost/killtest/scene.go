@@ -102,9 +102,9 @@ func budget(scenes int) sampling {
 	case os.Getenv("WEFT_CHAOS_WHOLE") != "":
 		return sampling{scenes: 1}
 	case testing.Short():
-		return sampling{scenes: max(1, scenes/2), points: 1}
+		return sampling{scenes: max(1, scenes), points: 1}
 	}
-	return sampling{scenes: max(1, scenes/6), points: 2}
+	return sampling{scenes: max(1, (scenes+1)/2), points: 1}
 }
 
 func (s *tally) skips(scene int) bool { return scene%s.budget.scenes != 0 }

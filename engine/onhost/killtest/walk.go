@@ -2,6 +2,7 @@ package killtest
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -21,7 +22,7 @@ type walk struct {
 }
 
 func (w *walk) all() {
-	w.disk = w.t.TempDir()
+	w.disk = scratch(w.t)
 	w.start = w.scene.Machine()
 	w.start.SetKernel("/proc/sys/kernel/random/boot_id", "boot-1")
 	film, ended, r := w.film(w.begin(), func(s *site, on stage) reply { return s.apply(on, "r1", w.scene.Units) })
@@ -42,6 +43,22 @@ func (w *walk) all() {
 	}
 	w.afterDrift(ended)
 	w.failing()
+}
+
+// scratch is a directory in memory where there is one: nothing here outlives a
+// real power cut, and journals sync a lot.
+func scratch(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "weft-killtest-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
 }
 
 // few are some points of n, where each is a walk of its own.
