@@ -26,6 +26,7 @@ const (
 	WantsTerminal  Kind = "sudo wants a tty"    // requiretty
 	Damaged        Kind = "damaged"             // what arrived is not what was sent
 	NoTool         Kind = "tool missing"        // sha256sum and the like
+	Unsafe         Kind = "not root's alone"    // others than root could choose what it runs
 	Silent         Kind = "silent"              // nothing came in time
 	Failed         Kind = "failed"              // anything else; Stderr says more
 )
@@ -121,6 +122,8 @@ var signs = []struct {
 	{NoSpace, []string{"disk quota exceeded"}},
 	{ReadOnly, []string{"read-only file system"}},
 	{Damaged, []string{"weft: the digest differs"}},
+	{Unsafe, []string{"weft:", "does not belong to root"}},
+	{Unsafe, []string{"weft:", "can be written by others than root"}},
 	{NoTool, []string{"sha256sum", "not found"}},
 	{CannotRun, []string{"exec format error"}},
 	{CannotRun, []string{"syntax error"}}, // a shell that took the binary for a script
@@ -190,6 +193,9 @@ func (s *starter) describe(name, user string, f *fault) *Error {
 	case Damaged:
 		e.Says = "what arrived of the runner is not what was sent"
 		e.Hint = "run it again; if it stays, suspect the host's disk or memory"
+	case Unsafe:
+		e.Says = "root would run what others can change" + f.said()
+		e.Hint = "find out who made it so (ls -ld /var/lib/weft " + Root + "; last); once it is empty or can be trusted: chown -R root:root /var/lib/weft && chmod -R go-w /var/lib/weft"
 	case NoTool:
 		e.Says = "a tool of coreutils is missing there" + f.said()
 		e.Hint = "install coreutils on the host"

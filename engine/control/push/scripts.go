@@ -2,6 +2,7 @@ package push
 
 import (
 	"fmt"
+	"path"
 	"strings"
 )
 
@@ -44,12 +45,32 @@ func runnerPath(digest string) string { return Root + "/" + digest + "/weft-runn
 
 func stagedName(nonce string) string { return ".push." + nonce }
 
+// ownedScript ends a script of root's where a directory of the runners is not
+// root's: whoever owns it decides what root would run. It starts no program, for
+// every session begins with it. Root is known by / being its own.
+func ownedScript(digest string) string {
+	return fmt.Sprintf("test -O / && for o in %s %s %s/%s; do "+
+		"if test -e $o; then test -O $o || { echo weft: $o does not belong to root >&2; exit 1; }; fi; done; ",
+		path.Dir(Root), Root, Root, digest)
+}
+
+// closedScript is ownedScript's sequel for an installation: nobody else may
+// write there either.
+func closedScript(digest string) string {
+	return fmt.Sprintf("w=$(find %s %s %s/%s -prune -type d -perm -020 -o -prune -type d -perm -002); "+
+		"test -z \"$w\" || { echo weft: $w can be written by others than root >&2; exit 1; }; ",
+		path.Dir(Root), Root, Root, digest)
+}
+
 // serveScript runs whichever runner is there. Which one a host can run is not
 // known before it is asked, and only one is ever pushed to it.
 func serveScript(images Images) string {
 	var b strings.Builder
 	b.WriteString("LC_ALL=C; export LC_ALL; ")
 	last := len(images) - 1
+	for _, i := range images {
+		b.WriteString(ownedScript(i.Digest))
+	}
 	for _, i := range images[:last] {
 		fmt.Fprintf(&b, "test -f %[1]s && exec %[1]s serve; ", runnerPath(i.Digest))
 	}
@@ -70,10 +91,11 @@ func probeScript(images Images) string {
 }
 
 // installPrologue sets the names: d the directory, t the temporary file, which
-// goes whatever happens, and the directory with it if it is empty. Leftovers of pushes that were cut go after an hour.
+// goes whatever happens, and the directory with it if it is empty. Leftovers of
+// pushes that were cut go after an hour.
 func installPrologue(digest, nonce string) string {
 	return fmt.Sprintf("LC_ALL=C; export LC_ALL; umask 077; d=%s/%s; t=$d/%s; trap \"rm -f $t; rmdir $d 2>/dev/null\" EXIT; "+
-		"mkdir -p $d || exit 1; find %s -name \".push.*\" -mmin +60 -exec rm -f {} + 2>/dev/null; ",
+		ownedScript(digest)+"mkdir -p $d || exit 1; "+closedScript(digest)+"find %s -name \".push.*\" -mmin +60 -exec rm -f {} + 2>/dev/null; ",
 		Root, digest, stagedName(nonce), Root)
 }
 
