@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"path"
 	"slices"
 	"strconv"
@@ -224,8 +225,8 @@ func steady(ctx context.Context, v host.View, u host.Unit, least string) (bool, 
 func uptimeSince(uptime string, started int64) (time.Duration, error) {
 	first, _, _ := strings.Cut(uptime, " ")
 	seconds, err := strconv.ParseFloat(first, 64)
-	if err != nil {
-		return 0, fmt.Errorf("read /proc/uptime: %q is no number", first)
+	if err != nil || !(seconds >= 0 && seconds < math.MaxUint32) { // NaN too
+		return 0, fmt.Errorf("read /proc/uptime: %q is no number of seconds", first)
 	}
 	since := time.Duration(seconds*float64(time.Second)) - time.Duration(started)*time.Microsecond
 	return max(since, 0), nil

@@ -98,7 +98,7 @@ func (t *Text) planned(b *strings.Builder, p run.Planned) {
 	}
 	t.p.deltas(b, "      ", p.Finding.Deltas)
 	for _, n := range p.Finding.Needs {
-		fmt.Fprintf(b, "      %s\n", t.p.yellow(fmt.Sprintf("%s %s afterwards", n.Verb, wire.Neutralise(n.Object))))
+		fmt.Fprintf(b, "      %s\n", t.p.yellow(fmt.Sprintf("%s %s afterwards", wire.Neutralise(string(n.Verb)), wire.Neutralise(n.Object))))
 	}
 	c := p.Finding.Cost
 	if c.Disruption != "" {

@@ -156,7 +156,7 @@ func holder(l *wire.Lease) string {
 // word is what a unit's state is called on the screen, in its colour, filled up
 // to the width of a column before it is painted: escapes take no room.
 func (t *Text) word(s wire.UnitState) string {
-	padded := pad(string(s), 7)
+	padded := pad(flat(wire.Neutralise(string(s))), 7)
 	switch s {
 	case wire.Converged, wire.Proved:
 		return t.p.green(padded)
@@ -165,7 +165,7 @@ func (t *Text) word(s wire.UnitState) string {
 	case wire.Waiting, wire.Stopped, wire.Undone:
 		return t.p.cyan(padded)
 	}
-	return t.p.red(string(s))
+	return t.p.red(strings.TrimRight(padded, " "))
 }
 
 func (t *Text) unit(e run.Event) {
@@ -222,7 +222,7 @@ func (t *Text) failure(e run.Event) string {
 
 func (t *Text) need(e run.Event) {
 	n := e.Need
-	what := fmt.Sprintf("%s %s, for %s", n.Need.Verb, wire.Neutralise(n.Need.Object), wire.Neutralise(n.Need.Reason))
+	what := fmt.Sprintf("%s %s, for %s", wire.Neutralise(string(n.Need.Verb)), wire.Neutralise(n.Need.Object), wire.Neutralise(n.Need.Reason))
 	switch {
 	case n.Error != "":
 		t.live.keep(fmt.Sprintf("%s  %s  %s\n%s\n", t.name(e.Host), t.p.red("failed"), what,
