@@ -3,7 +3,8 @@
 // A tool may print the password it was given, and print it in its own way. So
 // a value is looked for as it is, line by line where it has several, as JSON,
 // shell quoting and a URL spell it, in hexadecimal, and within base64 at each of
-// the three places where it can begin.
+// the three places where it can begin, over the lines that base64(1) and
+// xxd(1) break it into.
 package scrub
 
 import (
@@ -124,7 +125,53 @@ func (s *Scrubber) Text(text string) string {
 	if r == nil {
 		return text
 	}
-	return r.Replace(text)
+	text = r.Replace(text)
+	if !strings.Contains(text, "\n") {
+		return text
+	}
+	return unwrapped(text, r)
+}
+
+// codeLine is the length from which a line without blanks may be one of
+// several that encode something. The tools break theirs at 60, 64 or 76.
+const codeLine = 40
+
+// unwrapped looks once more where lines look like code that was broken up: for
+// what stands on two of them. A block that has a secret becomes one line.
+func unwrapped(text string, r *strings.Replacer) string {
+	lines := strings.Split(text, "\n")
+	out := lines[:0]
+	for i := 0; i < len(lines); {
+		end := i
+		for end < len(lines)-1 && len(lines[end]) >= codeLine && isCode(lines[end]) && isCode(lines[end+1]) {
+			end++
+		}
+		block := strings.Join(trimmed(lines[i:end+1]), "")
+		if clean := r.Replace(block); end > i && clean != block {
+			out = append(out, clean)
+		} else {
+			out = append(out, lines[i:end+1]...)
+		}
+		i = end + 1
+	}
+	return strings.Join(out, "\n")
+}
+
+func trimmed(lines []string) []string {
+	out := make([]string, len(lines))
+	for i, l := range lines {
+		out[i] = strings.TrimSpace(l)
+	}
+	return out
+}
+
+// isCode says whether a line is made of what base64 and hexadecimal are made
+// of, and of what already stands for a secret.
+func isCode(line string) bool {
+	line = strings.ReplaceAll(strings.TrimSpace(line), Shown, "")
+	return !strings.ContainsFunc(line, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("+/=-_", c)
+	})
 }
 
 // JSON returns a JSON value without the secrets: they are taken out of its

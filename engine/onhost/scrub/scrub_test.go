@@ -2,6 +2,7 @@ package scrub
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -43,6 +44,40 @@ func TestBase64AtEachPlace(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestWrapped: tools break what they encode into lines, and a secret with it.
+func TestWrapped(t *testing.T) {
+	const secret = "hunter2-long"
+	s := &Scrubber{}
+	s.Add(secret, "other-secret")
+	for before := range 120 {
+		text := strings.Repeat("?", before) + secret + strings.Repeat("!", 100) + "other-secret"
+		for name, code := range map[string]string{"base64": base64.StdEncoding.EncodeToString([]byte(text)), "xxd": hex.EncodeToString([]byte(text))} {
+			for _, width := range []int{60, 64, 76} {
+				var wrapped strings.Builder
+				for i := 0; i < len(code); i += width {
+					wrapped.WriteString(code[i:min(i+width, len(code))] + "\n")
+				}
+				got := s.Text("it says\n" + wrapped.String() + "and ends\n")
+				joined := strings.ReplaceAll(got, "\n", "")
+				for _, hidden := range []string{secret[1 : len(secret)-1], "ther-secre"} {
+					for _, form := range append(encoded(base64.StdEncoding, hidden), hex.EncodeToString([]byte(hidden))) {
+						if strings.Contains(joined, form) {
+							t.Fatalf("%s of width %d, %d before: %s", name, width, before, got)
+						}
+					}
+				}
+				if !strings.HasPrefix(got, "it says\n") || !strings.HasSuffix(got, "\nand ends\n") {
+					t.Fatalf("what stood around it is gone: %s", got)
+				}
+			}
+		}
+	}
+	harmless := strings.Repeat("c2hvcnQ", 10) + "\n" + strings.Repeat("c2hvcnQ", 10) + "\n\n  two\nwords\n"
+	if got := s.Text(harmless); got != harmless {
+		t.Errorf("became %q", got)
 	}
 }
 
