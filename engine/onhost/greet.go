@@ -9,6 +9,7 @@ import (
 
 	"weft/engine/onhost/journal"
 	"weft/engine/onhost/lease"
+	"weft/engine/onhost/private"
 	"weft/engine/wire"
 )
 
@@ -54,6 +55,9 @@ func (s *session) greet(ctx context.Context, h wire.Hello) error {
 }
 
 func (s *session) takeLease(ctx context.Context, wait time.Duration, answer *wire.HelloEvent) error {
+	if err := private.Make(s.State); err != nil { // before anything in it is believed
+		return err
+	}
 	held, over, err := lease.Take(ctx, s.Runtime, lease.Terms{
 		Run: s.hello.Run, Owner: s.hello.Owner, Controller: s.hello.Controller, Time: s.hello.LeaseTime, Wait: wait, Patience: s.chance,
 		OnWait: func(holder wire.Lease) { s.out.now(wire.Event{Wait: &wire.WaitEvent{Holder: holder}}) },

@@ -31,6 +31,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"weft/engine/onhost/private"
 	"weft/engine/wire"
 )
 
@@ -94,7 +95,7 @@ type Store struct {
 func (s Store) path(name string) string { return filepath.Join(s.Dir, name) }
 
 // Prepare makes the directory: who finds it looks what is left of a guard.
-func (s Store) Prepare() error { return os.MkdirAll(s.Dir, 0o700) }
+func (s Store) Prepare() error { return private.Make(s.Dir) }
 
 // Used says whether there may be anything of a guard.
 func (s Store) Used() bool {
@@ -281,7 +282,7 @@ func syncDir(dir string) error {
 
 func read[T any](path string) (T, error) {
 	var v T
-	body, err := os.ReadFile(path)
+	body, err := private.ReadFile(path)
 	if err != nil {
 		return v, err
 	}

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"weft/engine/onhost/private"
 )
 
 // How long a host remembers. Runs with something left open are never dropped.
@@ -119,6 +121,9 @@ func list(dir string) ([]string, error) {
 
 // mark makes a run one that later sessions look at.
 func (s Store) mark(run string) error {
+	if err := private.Make(s.Dir); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(filepath.Join(s.runs(), run), 0o700); err != nil {
 		return err
 	}
@@ -153,7 +158,7 @@ func (s Store) reserve() error {
 	if info, err := os.Stat(path); err == nil && info.Size() == reserveBytes {
 		return nil
 	}
-	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
+	if err := private.Make(s.Dir); err != nil {
 		return err
 	}
 	f, err := s.openFile(path)

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"weft/engine/onhost/private"
 	"weft/engine/wire"
 )
 
@@ -96,10 +97,10 @@ type Held struct {
 // the lease of a run that did not release its own; its processes are ended.
 // The error is a [*BusyError] where another run holds it.
 func Take(ctx context.Context, dir string, t Terms) (*Held, *wire.Lease, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := private.Make(dir); err != nil {
 		return nil, nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := private.Open(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -236,7 +237,7 @@ func (h *Held) Release() error {
 func (h *Held) read() (*record, error) { return read(h.dir) }
 
 func read(dir string) (*record, error) {
-	body, err := os.ReadFile(filepath.Join(dir, "lease"))
+	body, err := private.ReadFile(filepath.Join(dir, "lease"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
