@@ -109,21 +109,38 @@ func (r netAddresses) Read(ctx context.Context, v host.View, want NetAddressSpec
 	if r.undo || len(r.Diff(have, want)) == 0 {
 		return have, nil
 	}
-	for _, name := range []string{want.Name, want.From} {
+	return have, want.refuse(ctx, v, all)
+}
+
+// refuse says why the change cannot be made, or would not last.
+func (s NetAddressSpec) refuse(ctx context.Context, v host.View, all map[string]device) error {
+	for _, name := range s.both() {
 		d, there := all[name]
-		if !there || name == want.Name && want.Addresses == nil {
+		if !there || name == s.Name && s.Addresses == nil {
 			continue
 		}
 		if err := refuseOwned(ctx, v, d.link); err != nil {
-			return have, err
+			return err
 		}
 		for a, o := range d.Special {
 			if o.Leased {
-				return have, fmt.Errorf("%s has %s by a DHCP client, which would put it back: stop the client first (with isc-dhcp-client: dhclient -x %s), and give the address as static", name, a, name)
+				return fmt.Errorf("%s has %s by a DHCP client, which would put it back: stop the client first (with isc-dhcp-client: dhclient -x %s), and give the address as static", name, a, name)
 			}
 		}
 	}
-	return have, nil
+	for _, r := range s.Routes {
+		k, err := r.route(s.Name)
+		if err != nil {
+			return err
+		}
+		for name, d := range all {
+			taken := func(o host.Route) bool { return o.Destination == k.Destination && o.Metric == k.Metric }
+			if !slices.Contains(s.both(), name) && slices.ContainsFunc(d.Routes, taken) {
+				return fmt.Errorf("%s has a route to %s with metric %d already: take it away there, or give this one another metric", name, r.To, k.Metric)
+			}
+		}
+	}
+	return nil
 }
 
 // fill answers what want manages of the device.

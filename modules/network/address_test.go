@@ -221,7 +221,10 @@ func TestAddressRefusals(t *testing.T) {
 		"nothing to take":   {func(*fake.Machine) {}, NetAddressSpec{From: other}, "has an address to take"},
 		"a lease":           {func(m *fake.Machine) { m.SetLink("", nic, leased) }, NetAddressSpec{Addresses: []string{}}, "dhclient -x " + nic},
 		"a bridge's stanza": {func(m *fake.Machine) { m.WriteFile(handFile, "iface "+nic+" inet static\n bridge_ports eth9\n") }, NetAddressSpec{Addresses: []string{"192.0.2.1/24"}, Persist: step.Is(true)}, "bridge_ports"},
-		"not read at boot":  {func(m *fake.Machine) { m.WriteFile("/etc/network/interfaces", "auto lo\n") }, NetAddressSpec{Addresses: []string{"192.0.2.1/24"}, Persist: step.Is(true)}, "does not read it"},
+		"a route twice": {func(m *fake.Machine) {
+			m.SetLink("", other, host.LinkChange{AddRoutes: []host.Route{{Destination: netip.MustParsePrefix("203.0.113.0/24")}}})
+		}, NetAddressSpec{Routes: []NetRoute{{To: "203.0.113.0/24"}}}, other + " has a route"},
+		"not read at boot": {func(m *fake.Machine) { m.WriteFile("/etc/network/interfaces", "auto lo\n") }, NetAddressSpec{Addresses: []string{"192.0.2.1/24"}, Persist: step.Is(true)}, "does not read it"},
 	} {
 		m := nics()
 		c.arrange(m)

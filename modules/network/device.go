@@ -69,7 +69,9 @@ func compareRoutes(a, b host.Route) int {
 
 // configuredRoute says whether a route is of an administrator or of a DHCP client, by
 // its protocol in rtnetlink(7).
-func configuredRoute(r host.Route) bool { return r.Protocol == 0 || r.Protocol == 4 || r.Protocol == 16 }
+func configuredRoute(r host.Route) bool {
+	return r.Protocol == 0 || r.Protocol == 4 || r.Protocol == 16
+}
 
 // connected says whether a route is one that the kernel made of an address.
 func connected(l host.Link, r host.Route) bool {

@@ -48,8 +48,9 @@ func cleanNICs() []host.Command {
 const handFile = "/etc/network/interfaces.d/" + nic + "-hand"
 
 func seenNICs() steptest.Touches {
-	return steptest.Touches{Files: []string{"/etc/network"}, Queries: slices.Concat(
-		ip("-o", "link", "show", nic), ip("-o", "link", "show", other),
+	mtus := []string{"/sys/class/net/" + nic + "/mtu", "/sys/class/net/" + other + "/mtu"}
+	return steptest.Touches{Files: []string{"/etc/network"}, Kernel: mtus, Queries: slices.Concat(
+		ip("-br", "link", "show", nic), ip("-br", "link", "show", other), // without their indexes
 		ip("-4", "-br", "address", "show", nic), ip("-4", "-br", "address", "show", other),
 		ip("-6", "-br", "address", "show", "scope", "global"),
 		ip("-4", "route"), ip("-6", "route", "show", "dev", nic), ip("-6", "route", "show", "dev", other))}
