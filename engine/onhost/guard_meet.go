@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"weft/engine/onhost/guard"
@@ -50,22 +51,13 @@ func (s *session) takeHost(ctx context.Context, answer *wire.HelloEvent) error {
 func (s *session) guardHolder() *wire.Lease {
 	a, deadline, err := s.guards().Standing()
 	now := s.bootMoment()
-	if err != nil || deadline.Passed(now) || a.Run == s.hello.Run || contains(s.hello.TakesBack, a.Run) {
+	if err != nil || deadline.Passed(now) || a.Run == s.hello.Run || slices.Contains(s.hello.TakesBack, a.Run) || s.guards().Watcher() == 0 {
 		return nil
 	}
 	at := time.Now().UTC()
 	ago := time.Duration(now.Micros-a.At.Micros) * time.Microsecond
 	left := time.Duration(deadline.Micros-now.Micros) * time.Microsecond
 	return &wire.Lease{Run: a.Run, Owner: a.Owner + ", by a guard that nobody has confirmed yet", Since: at.Add(-ago), Expires: at.Add(left)}
-}
-
-func contains(all []string, one string) bool {
-	for _, s := range all {
-		if s == one {
-			return true
-		}
-	}
-	return false
 }
 
 // meetGuard sees what stands or is left of a guard. A session that may change
@@ -79,6 +71,14 @@ func (s *session) meetGuard(ctx context.Context, answer *wire.HelloEvent) error 
 	standing := err == nil
 	if err != nil && !errors.Is(err, guard.ErrNone) {
 		return fmt.Errorf("read the guard: %w", err)
+	}
+	if standing && s.held != nil && g.Watcher() == 0 {
+		// Who armed it was killed before the guard was seen to stand, and so
+		// before anything was changed under it.
+		standing = false
+		if err := s.standDown(ctx, stopWatcher); err != nil {
+			return err
+		}
 	}
 	now := s.bootMoment()
 	if standing && (!deadline.Passed(now) || s.held == nil) {

@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -357,6 +358,51 @@ func TestNoGuardNoChange(t *testing.T) {
 		t.Errorf("the machine is\n%s\nnot\n%s", after, before)
 	}
 	s.noGuardLeft()
+}
+
+// dieAt makes the n-th effect, and all that come after it, not happen: to the
+// host the runner is dead from there on.
+func dieAt(s *site, n int) (died func() bool) {
+	count := 0
+	s.config.Host = host.Surround(s.machine.Host(), func(_ context.Context, _ host.Effect, act func() error) error {
+		if count++; count >= n {
+			return errors.New("killed")
+		}
+		return act()
+	})
+	return func() bool { return count >= n }
+}
+
+func TestKilledWhileAGuardIsArmed(t *testing.T) {
+	for n := 1; ; n++ {
+		s := guardedSite(t)
+		before := s.machine.Snapshot()
+		died := dieAt(s, n)
+		c := s.open()
+		c.hello("r1")
+		c.apply(guarded60(file("/etc/a", "new")))
+		_ = c.cut()
+		s.config.Host = s.machine.Host()
+		if !died() {
+			if n < 5 {
+				t.Fatalf("%d effects arm a guard and change a file", n-1)
+			}
+			return
+		}
+		next := s.open()
+		r := next.do(wire.Request{Hello: &wire.Hello{Run: "r2", Intent: wire.Change, TakesBack: []string{"r1"}}})
+		if h := r.events[0].Hello; r.failure() != "" || h.Holder != nil {
+			t.Fatalf("killed at effect %d: the next was told %+v, %q", n, h, r.failure())
+		}
+		if n > 3 { // the guard stood: it goes with what is under it
+			next.do(wire.Request{Rollback: &wire.Rollback{Runs: []string{"r1"}}})
+		}
+		next.bye()
+		if after := s.machine.Snapshot(); after != before {
+			t.Errorf("killed at effect %d, the machine is\n%s\nnot\n%s", n, after, before)
+		}
+		s.noGuardLeft()
+	}
 }
 
 func TestParseWay(t *testing.T) {
