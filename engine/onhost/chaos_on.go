@@ -20,7 +20,7 @@ import (
 // is not in the runtime directory. That file is a [chaosOrder]. Where its
 // effect comes, the order is renamed to chaos.reached, and the runner waits
 // until the file chaos.go is there (which it removes) or it is killed.
-type chaos struct{ seen int }
+type chaos struct{ seen int } // matching effects since the last stop
 
 // A chaosOrder says where to stop. What is empty matches all.
 type chaosOrder struct {
@@ -29,7 +29,7 @@ type chaosOrder struct {
 	Door   string `json:"door,omitempty"`
 	Verb   string `json:"verb,omitempty"`
 	Object string `json:"object,omitempty"` // a pattern as path.Match has it
-	Nth    int    `json:"nth,omitempty"`    // of the matching effects of this process; the first where zero
+	Nth    int    `json:"nth,omitempty"`    // of the matching effects of a session; the first where zero
 	When   string `json:"when,omitempty"`   // "before" (where empty) or "after" it happened
 	Record bool   `json:"record,omitempty"` // stop nowhere: add a line of JSON for every effect to chaos.effects
 
@@ -54,6 +54,7 @@ func (c *chaos) around(dir, stage, kind string, e host.Effect, act func() error)
 	if c.seen++; c.seen != max(order.Nth, 1) {
 		return act()
 	}
+	c.seen = 0
 	if order.When == "after" {
 		return errors.Join(act(), standStill(dir))
 	}
