@@ -78,6 +78,29 @@ bench: setup build
 	$(GO) test -run '^$$' -bench . -benchtime 10x ./cmd/weft-runner ./engine/onhost ./engine/language ./engine/control/...
 	$(GO) test -run '^$$' -bench . -benchtime 20x -timeout 30m ./testlab/acceptance
 
+# Every fault at every effect of every kind and of scenario S1, on machines in
+# memory: a quarter of an hour.
+.PHONY: chaos-fake
+chaos-fake:
+	@mkdir -p bin
+	WEFT_CHAOS_WHOLE=1 $(GO) test -count=1 -v -timeout 3h -run 'Laws.*/killed$$|Killed' ./modules/... > bin/chaos-fake.log 2>&1; status=$$?; \
+	awk '/ injected, .* survived/ {n += $$(NF-3); m += $$(NF-1)} END {print n+0 " injected, " m+0 " survived"}' bin/chaos-fake.log; \
+	[ $$status = 0 ] || grep -A8 -e '--- FAIL' -e walk.go bin/chaos-fake.log; exit $$status
+
+# Each fuzzer for a while, one after the other. What one finds it writes below
+# testdata/fuzz: commit that with the fix. A time that is over just as the last
+# input runs is no find.
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz:
+	@mkdir -p bin; for file in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd engine modules testlab | sort); do \
+	  for f in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\)(.*/\1/p' $$file); do \
+	    echo "$$(dirname $$file) $$f"; \
+	    $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -parallel 1 ./$$(dirname $$file) > bin/fuzz.log 2>&1 || \
+	      { ! grep -q 'Failing input' bin/fuzz.log && grep -q '^    context deadline exceeded$$' bin/fuzz.log; } || { cat bin/fuzz.log; exit 1; }; \
+	  done; \
+	done
+
 lint:
 	$(GO) run $(LINT) run
 
