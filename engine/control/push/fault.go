@@ -28,6 +28,7 @@ const (
 	NoTool         Kind = "tool missing"        // sha256sum and the like
 	Unsafe         Kind = "not root's alone"    // others than root could choose what it runs
 	Silent         Kind = "silent"              // nothing came in time
+	Endless        Kind = "endless output"      // instead of the runner's
 	Failed         Kind = "failed"              // anything else; Stderr says more
 )
 
@@ -60,30 +61,42 @@ func (e *Error) Error() string {
 
 func (e *Error) Unwrap() error { return e.Err }
 
+// saidBytes is how much of both ends of a host's words an error shows.
+const saidBytes = 150
+
 // A fault is a script that did not do what it should, as it was seen.
 type fault struct {
-	noise  []byte // what came on stdout instead
-	stderr string // neutralised
-	status int    // exit status, 0 where it is not known
-	silent bool   // it took too long
-	err    error
+	noise   []byte // what came on stdout instead
+	stderr  string // neutralised
+	status  int    // exit status, 0 where it is not known
+	silent  bool   // it took too long
+	endless bool   // it printed without end
+	err     error
 }
 
 func (f *fault) Error() string { return fmt.Sprintf("%v: %s", f.err, f.last()) }
 
 func (f *fault) kind() Kind {
-	if f.silent {
+	switch {
+	case f.endless:
+		return Endless
+	case f.silent:
 		return Silent
 	}
 	return classify(f.status, f.stderr)
 }
 
 // last is the line that most likely says it: the last of stderr, or else of
-// what came on stdout.
+// what came on stdout; its two ends
+// where it is long.
 func (f *fault) last() string {
 	for _, text := range []string{f.stderr, wire.Neutralise(string(f.noise))} {
 		if text = strings.TrimSpace(text); text != "" {
-			return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
+			line := strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
+			if len(line) > 2*saidBytes {
+				line = strings.ToValidUTF8(line[:saidBytes], "") + " … " + strings.ToValidUTF8(line[len(line)-saidBytes:], "")
+			}
+			return line
 		}
 	}
 	return ""
@@ -199,6 +212,9 @@ func (s *starter) describe(name, user string, f *fault) *Error {
 	case NoTool:
 		e.Says = "a tool of coreutils is missing there" + f.said()
 		e.Hint = "install coreutils on the host"
+	case Endless:
+		e.Says = "it prints without end instead of starting the runner" + f.said()
+		e.Hint = "log in by hand and look: a login script may loop, or it is not the host you mean"
 	case Silent:
 		e.Says = fmt.Sprintf("it did not start the runner within %s%s", startTime, f.said())
 		e.Hint = "log in by hand and look: a login script or sudo may wait for something"

@@ -100,7 +100,7 @@ type starter struct {
 // repair looks why a runner did not start, pushes it where that is the cure,
 // and starts it again.
 func (s *starter) repair(ctx context.Context, f *fault) (*Session, error) {
-	if k := f.kind(); k.sudo() || k == Silent || k == Unsafe {
+	if k := f.kind(); k.sudo() || k == Silent || k == Endless || k == Unsafe {
 		return nil, s.explain(f)
 	}
 	seen, err := s.probe(ctx)

@@ -46,10 +46,11 @@ type remote struct {
 	stdout *bufio.Reader
 	stderr *lines
 
-	ctx    context.Context // of whoever started it
-	silent atomic.Bool     // it took too long
-	limit  func(time.Duration)
-	free   func() // lets go of ctx and the time limit
+	ctx     context.Context // of whoever started it
+	silent  atomic.Bool     // it took too long
+	endless bool            // it printed without end
+	limit   func(time.Duration)
+	free    func() // lets go of ctx and the time limit
 }
 
 // start runs a script as root. With a password it returns when sudo has taken
@@ -130,7 +131,7 @@ func (p *remote) finish(feed func(io.Writer) error) (string, error) {
 	}
 	_ = p.Stdin.Close()
 	out, _ := io.ReadAll(io.LimitReader(p.stdout, 64<<10))
-	_, _ = io.Copy(io.Discard, p.stdout)
+	p.drain()
 	if err := p.Wait(); err != nil {
 		return string(out), p.faultOf(out, err)
 	}
@@ -146,8 +147,17 @@ func (p *remote) end() {
 func (p *remote) failed(noise []byte) error {
 	defer p.end()
 	_ = p.Stdin.Close()
-	_, _ = io.Copy(io.Discard, p.stdout)
+	p.drain()
 	return p.faultOf(noise, p.Wait())
+}
+
+// drain reads what nobody wants to its end, or ends the process where that does
+// not come.
+func (p *remote) drain() {
+	if n, _ := io.CopyN(io.Discard, p.stdout, wire.MaxNoise); n == wire.MaxNoise {
+		p.endless = true
+		_ = p.Close()
+	}
 }
 
 func (p *remote) faultOf(noise []byte, err error) error {
@@ -158,7 +168,7 @@ func (p *remote) faultOf(noise []byte, err error) error {
 	if errors.As(err, &lost) {
 		return lost
 	}
-	f := &fault{noise: noise, stderr: p.stderr.wait(), silent: p.silent.Load(), err: err}
+	f := &fault{noise: noise, stderr: p.stderr.wait(), silent: p.silent.Load(), endless: p.endless, err: err}
 	var exit *ssh.ExitError
 	if errors.As(err, &exit) {
 		f.status = exit.Status
