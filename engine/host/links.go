@@ -30,6 +30,9 @@ type AddressOptions struct {
 	Label     string       `json:"label,omitzero"`     // of IPv4, other than the link's name: "eth0:1"
 	Peer      netip.Prefix `json:"peer,omitzero"`      // of a point-to-point address
 	Broadcast netip.Addr   `json:"broadcast,omitzero"` // of IPv4, other than the subnet's last; 0.0.0.0 for none
+	// Flags are those of if_addr.h that a hand may set, of an IPv6 address: 2 for
+	// no duplicate address detection, 0x200 for no route of its own, ….
+	Flags int `json:"flags,omitzero"`
 	// Leased says that the address has a lifetime: a DHCP client or a router's
 	// advertisement gave it. It is only read.
 	Leased bool `json:"leased,omitzero"`

@@ -23,6 +23,7 @@ func (netAddresses) Write(ctx context.Context, h host.Host, _, want NetAddressSp
 	mine := host.LinkChange{}
 	if there {
 		mine = want.change(own)
+		mine.Special = take(mine.Special, from.Special)
 	}
 	if fromThere && want.Held != nil {
 		theirs := want.Held.change(from)
@@ -45,6 +46,18 @@ func (netAddresses) Write(ctx context.Context, h host.Host, _, want NetAddressSp
 		}
 	}
 	return want.writeFiles(ctx, h)
+}
+
+// take adds what sets addresses of another device apart, but for labels, which
+// are made of its name.
+func take(special, from map[netip.Prefix]host.AddressOptions) map[netip.Prefix]host.AddressOptions {
+	out := map[netip.Prefix]host.AddressOptions{}
+	for a, o := range from {
+		o.Label, o.Leased = "", false
+		out[a] = o
+	}
+	maps.Copy(out, special)
+	return out
 }
 
 // releaseOf takes out of a change what its link gives up, to be done together

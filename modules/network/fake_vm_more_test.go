@@ -236,7 +236,7 @@ func TestVMSpecProblems(t *testing.T) {
 }
 
 func TestKindsAreATable(t *testing.T) {
-	if n := len(step.NewTable(Kinds())); n != 3 {
+	if n := len(step.NewTable(Kinds())); n != 5 {
 		t.Errorf("%d kinds", n)
 	}
 }

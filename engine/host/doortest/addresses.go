@@ -2,6 +2,7 @@ package doortest
 
 import (
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"testing"
@@ -33,19 +34,21 @@ func linkOrder(t *testing.T, l host.Links) {
 	four := prefixes("198.18.255.9/24", "198.18.255.1/24", "198.18.255.5/24")
 	apart := netip.MustParsePrefix("198.51.100.1/24")
 	options := host.AddressOptions{Scope: 253, Label: peerName[:10] + ":1", Broadcast: netip.MustParseAddr("0.0.0.0")}
+	quiet := netip.MustParsePrefix("2001:db8:ff::1/64")
+	special := map[netip.Prefix]host.AddressOptions{apart: options, quiet: {Flags: 0x2 | 0x200}} // nodad noprefixroute
 	routes := []host.Route{
 		{Destination: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("198.18.255.254"), Link: peerName, Metric: 100, Source: four[1].Addr(), Protocol: 16},
 		{Destination: netip.MustParsePrefix("203.0.113.0/24"), Via: netip.MustParseAddr("192.0.2.1"), Link: peerName, OnLink: true, Protocol: 4},
 	}
 	must(t, l.Set(t.Context(), spaceName, peerName, host.LinkChange{
-		AddAddresses: append(slices.Clone(four), apart), Special: map[netip.Prefix]host.AddressOptions{apart: options}, AddRoutes: routes,
+		AddAddresses: append(slices.Clone(four), apart, quiet), Special: special, AddRoutes: routes,
 	}))
 	got := needLink(t, l, spaceName, peerName)
-	inSubnet := slices.DeleteFunc(slices.Clone(got.Addresses), func(p netip.Prefix) bool { return p == apart })
+	inSubnet := slices.DeleteFunc(slices.Clone(got.Addresses), func(p netip.Prefix) bool { return p == apart || p == quiet })
 	if !slices.Equal(inSubnet, four) {
 		t.Errorf("the order is %v, not %v", inSubnet, four)
 	}
-	if len(got.Special) != 1 || got.Special[apart] != options {
+	if !maps.Equal(got.Special, special) {
 		t.Errorf("special: %+v", got.Special)
 	}
 	have, err := l.Routes(t.Context(), spaceName)
@@ -56,7 +59,7 @@ func linkOrder(t *testing.T, l host.Links) {
 		}
 	}
 	must(t, l.Set(t.Context(), spaceName, peerName, host.LinkChange{
-		RemoveRoutes: routes, RemoveAddresses: []netip.Prefix{four[2], four[1], four[0], apart},
+		RemoveRoutes: routes, RemoveAddresses: []netip.Prefix{four[2], four[1], four[0], apart, quiet},
 	}))
 	if left := needLink(t, l, spaceName, peerName); len(left.Addresses) > 0 {
 		t.Errorf("left %v", left.Addresses)

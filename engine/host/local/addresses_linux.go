@@ -10,11 +10,14 @@ import (
 	"weft/engine/host"
 )
 
+// chosenFlags are the flags of an address that are no state of the kernel's.
+const chosenFlags = unix.IFA_F_NODAD | unix.IFA_F_HOMEADDRESS | unix.IFA_F_MANAGETEMPADDR | unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_MCAUTOJOIN
+
 // setSpecial notes what sets an address of a link apart.
 func setSpecial(link *host.Link, p netip.Prefix, a netlink.Addr) {
-	o := host.AddressOptions{Scope: a.Scope, Leased: a.Flags&unix.IFA_F_PERMANENT == 0}
+	o := host.AddressOptions{Scope: a.Scope, Flags: a.Flags & chosenFlags, Leased: a.Flags&unix.IFA_F_PERMANENT == 0}
 	if p.Addr().IsLoopback() {
-		o.Scope = 0 // the kernel's own choice
+		o.Scope, o.Flags = 0, 0 // the kernel's own choice
 	}
 	if a.Label != link.Name {
 		o.Label = a.Label
@@ -52,7 +55,7 @@ func lastOf(p netip.Prefix) netip.Addr {
 
 // addressOf is an address in rtnetlink's terms.
 func addressOf(p netip.Prefix, o host.AddressOptions) *netlink.Addr {
-	a := &netlink.Addr{IPNet: netOf(p), Label: o.Label, Scope: o.Scope}
+	a := &netlink.Addr{IPNet: netOf(p), Label: o.Label, Scope: o.Scope, Flags: o.Flags}
 	if o.Peer.IsValid() {
 		a.Peer = netOf(o.Peer)
 	}
