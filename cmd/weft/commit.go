@@ -47,10 +47,9 @@ func commit(ctx context.Context, s streams, f *flags, id string, extend time.Dur
 		return err
 	}
 	defer r.Close()
-	if id == "" {
-		q.but = run.HostGuard
-	}
+	q.but = run.HostGuard
 	guards := r.Guards(ctx)
+	q.but = ""
 	if id == "" {
 		recap := q.recap(r.Recap(ctx))
 		if f.output == "json" {
@@ -59,12 +58,18 @@ func commit(ctx context.Context, s streams, f *flags, id string, extend time.Dur
 		return cmp.Or(printGuards(s, guards), recap)
 	}
 	var also []run.Exit
-	maps.DeleteFunc(guards, func(_ string, g wire.GuardEvent) bool { return g.Run != id || g.State != wire.GuardArmed })
-	if len(guards) == 0 && ctx.Err() == nil {
-		fmt.Fprintf(s.err, "weft: no guard of run %s stands on a host that was reached; `weft commit -i INVENTORY` lists those that do\n", id)
+	standing := maps.Clone(guards)
+	maps.DeleteFunc(standing, func(_ string, g wire.GuardEvent) bool { return g.Run != id || g.State != wire.GuardArmed })
+	if len(standing) == 0 && ctx.Err() == nil {
+		fmt.Fprintf(s.err, "weft: no guard of run %s stands on a host that was reached\n", id)
 		also = append(also, run.Usage)
+		if len(guards) > 0 { // it may have run out, or be another's
+			if err := printGuards(s, guards); err != nil {
+				return err
+			}
+		}
 	}
-	r.Confirm(ctx, id, guards, extend)
+	r.Confirm(ctx, id, standing, extend)
 	return q.recap(r.Recap(ctx, also...))
 }
 

@@ -77,6 +77,12 @@ func (t *task) change(ctx context.Context) error {
 	recap := t.run.Recap(ctx)
 	t.keeper.end(recap.Exit)
 	t.writeFailed()
+	switch recap.Exit {
+	case run.Interrupted, run.NoContact, run.Locked: // not the playbook's doing
+		if t.screen.text != nil {
+			fmt.Fprintf(t.s.err, "weft: `weft resume %s` goes on with it, `weft rollback %s` takes it back\n", t.run.ID(), t.run.ID())
+		}
+	}
 	return exitWith(recap.Exit)
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"weft/engine/language"
 	"weft/engine/step"
@@ -45,6 +46,9 @@ func (m *member) guarded(ctx context.Context, out Event, e *wire.GuardEvent) {
 	mine := e.Run == m.run.opts.ID
 	if !mine || m.guard == nil || e.State != wire.GuardArmed {
 		out.Type, out.Guard = HostGuard, e
+		if !mine && e.State == wire.GuardArmed {
+			out.Hint = "`" + m.run.command("commit", e.Run, m.host.Name) + "` keeps it"
+		}
 		m.run.tell(out)
 	}
 	switch {
@@ -223,12 +227,18 @@ func (m *member) leaveGuard(p *language.Play) {
 	m.run.mu.Lock()
 	m.run.standing = append(m.run.standing, Standing{Host: m.host.Name, Play: p.Name, Step: left.Step, Until: g.until()})
 	m.run.mu.Unlock()
-	m.tellGuard(Applying, &left, "`"+m.run.command("commit", m.host.Name)+"` keeps it")
+	m.tellGuard(Applying, &left, "`"+m.run.command("commit", m.run.opts.ID, m.host.Name)+"` keeps it")
 }
 
-// command is a command line that is about this run, for hints.
-func (r *Run) command(verb, host string) string {
-	parts := []string{"weft", verb, r.opts.ID}
+// command is a command line about a run, for hints. The run's name may come from
+// a host, and a reader may copy it into a shell.
+func (r *Run) command(verb, id, host string) string {
+	if strings.ContainsFunc(id, func(c rune) bool {
+		return c > unicode.MaxASCII || c != '.' && c != '-' && !unicode.IsLetter(c) && !unicode.IsDigit(c)
+	}) {
+		id = "RUN"
+	}
+	parts := []string{"weft", verb, id}
 	for _, i := range r.opts.Inventories {
 		parts = append(parts, "-i", i)
 	}

@@ -75,7 +75,7 @@ func (r *Run) takeAllBack(ctx context.Context, from int) {
 		if len(m.did) > 0 && m.isGone() {
 			r.tell(Event{Type: HostFailed, Host: m.host.Name, Phase: Undoing,
 				Error: "the run is taken back elsewhere and still stands here, for the host was not reached",
-				Hint:  "once it answers: `" + r.command("rollback", m.host.Name) + "`"})
+				Hint:  "once it answers: `" + r.command("rollback", r.opts.ID, m.host.Name) + "`"})
 		}
 	}
 }

@@ -168,8 +168,8 @@ func (m *member) gone(phase Phase, err error) {
 	case m.mayArm > 0:
 		e.Hint = fmt.Sprintf("if its guard was armed, the host takes the play back by itself after %s, and says so at the next contact", m.mayArm)
 	case m.dirty || m.wrote:
-		e.Hint = fmt.Sprintf("its journal knows where it stands: `%s` goes on from there, `%s` takes it back",
-			m.run.command("resume", ""), m.run.command("rollback", m.host.Name))
+		e.Hint = fmt.Sprintf("its journal knows where it stands: `weft resume %s` goes on from there, `%s` takes it back",
+			m.run.opts.ID, m.run.command("rollback", m.run.opts.ID, m.host.Name))
 	}
 	m.run.tell(e)
 }

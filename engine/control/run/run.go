@@ -242,7 +242,7 @@ func (r *Run) Recap(ctx context.Context, also ...Exit) Recap {
 	})
 	out.Slowest = r.timings[:min(5, len(r.timings))]
 	if out.Standing = r.standing; len(out.Standing) > 0 {
-		out.Confirm = r.command("commit", "")
+		out.Confirm = r.command("commit", r.opts.ID, "")
 	}
 	r.mu.Unlock()
 	out.Exit = Worst(codes...)
