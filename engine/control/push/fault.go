@@ -87,8 +87,7 @@ func (f *fault) kind() Kind {
 }
 
 // last is the line that most likely says it: the last of stderr, or else of
-// what came on stdout; its two ends
-// where it is long.
+// what came on stdout. Of a long one it is the two ends.
 func (f *fault) last() string {
 	for _, text := range []string{f.stderr, wire.Neutralise(string(f.noise))} {
 		if text = strings.TrimSpace(text); text != "" {

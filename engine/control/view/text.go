@@ -77,7 +77,7 @@ func (t *Text) Observe(e run.Event) {
 		t.live.keep(t.p.bold("play "+e.Play) + t.p.faint(" on "+some(e.Hosts)) + "\n")
 	case run.PlayHeld:
 		t.flush()
-		t.live.keep(t.p.bold("play "+e.Play) + " " + t.p.red("does not begin") + t.p.faint(" on "+some(e.Hosts)) + ": " + e.Error + "\n")
+		t.live.keep(t.p.bold("play "+e.Play) + " " + t.p.red("does not begin") + t.p.faint(" on "+some(e.Hosts)) + ": " + wire.Neutralise(e.Error) + "\n")
 	case run.HostConnected:
 		t.connected(e)
 	case run.HostDone:
