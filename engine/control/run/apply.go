@@ -209,14 +209,14 @@ func (m *member) converge(ctx context.Context, p *language.Play, index int) erro
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case m.isOut(), err == nil && over:
+		case err == nil && over, err != nil && !errors.Is(err, errBack):
 			return err
-		case m.run.limited.Err() != nil:
+		case m.run.limited.Err() != nil: // what was stopped half-way has been told; here is why
 			err = context.Cause(m.run.limited)
 			m.fail(Applying, err)
 			return err
-		case err != nil && !errors.Is(err, errBack):
-			return err
+		case m.isOut():
+			return nil
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -198,7 +199,11 @@ func (m *member) moved(out Event, u *wire.UnitEvent) error {
 	r := m.run
 	r.mu.Lock()
 	if out.Phase == Planning {
-		c := m.checked[u.Address]
+		c, asked := m.checked[u.Address]
+		if !asked {
+			r.mu.Unlock()
+			return fmt.Errorf("the host told of %s, which it was not asked about", u.Address)
+		}
 		c.answer = *u
 		m.checked[u.Address] = c
 	} else {

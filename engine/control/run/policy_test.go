@@ -108,6 +108,11 @@ func TestRunGoesBackEverywhereButWhereNobodyIs(t *testing.T) {
 }
 
 func TestTimeLimit(t *testing.T) {
+	t.Run("between two steps", func(t *testing.T) { timeLimit(t, wire.Stopped) })
+	t.Run("within a step", func(t *testing.T) { timeLimit(t, wire.Failed) })
+}
+
+func timeLimit(t *testing.T, last wire.UnitState) {
 	f := newFleet(t)
 	p := f.program(`play "p" {
 		hosts = ["a", "b"]
@@ -130,7 +135,7 @@ func TestTimeLimit(t *testing.T) {
 		case q.Apply != nil:
 			asked = append(asked, "apply "+q.Apply.Play+" "+host)
 			<-r.limited.Done()
-			return []wire.Event{said("note./x", wire.Changed), said("note./y", wire.Stopped)}, nil
+			return []wire.Event{said("note./x", wire.Changed), said("note./y", last)}, nil
 		case q.UndoPlay != nil:
 			asked = append(asked, "undo "+q.UndoPlay.Play+" "+host)
 			return []wire.Event{said("note./x", wire.Undone)}, nil

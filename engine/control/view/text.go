@@ -74,7 +74,11 @@ func (t *Text) Observe(e run.Event) {
 		t.live.work(e.Host, "connecting")
 	case run.PlayBegan:
 		t.flush()
-		t.live.keep(t.p.bold("play "+e.Play) + t.p.faint(" on "+some(e.Hosts)) + "\n")
+		back := ""
+		if e.Phase == run.Undoing {
+			back = t.p.cyan(" goes back")
+		}
+		t.live.keep(t.p.bold("play "+e.Play) + back + t.p.faint(" on "+some(e.Hosts)) + "\n")
 	case run.PlayHeld:
 		t.flush()
 		t.live.keep(t.p.bold("play "+e.Play) + " " + t.p.red("does not begin") + t.p.faint(" on "+some(e.Hosts)) + ": " + wire.Neutralise(e.Error) + "\n")
