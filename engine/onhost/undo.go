@@ -25,13 +25,17 @@ func (s *session) undoPlay(ctx context.Context, u wire.UndoPlay) error {
 }
 
 // takeBack undoes records of a journal in reverse, then settles the needs that
-// this raised. What cannot be seen undone before its needs are settled is
-// undone again after that. It returns an error only where the journal cannot
+// this raised. What cannot be seen undone before its needs are settled, or
+// before something else is out of the way, is undone again after that. It returns an error only where the journal cannot
 // be written.
 func (s *session) takeBack(ctx context.Context, j *journal.Journal, wanted func(*journal.Record) bool) error {
 	var undone, late []*journal.Record
 	for _, rec := range slices.Backward(j.Records) {
-		if !wanted(rec) || !rec.InForce() || s.lineage.absorbed[rec] {
+		switch {
+		case !wanted(rec) || s.lineage.absorbed[rec]:
+			continue
+		case !rec.InForce():
+			undone = append(undone, rec) // needs of an undo that was killed before their time
 			continue
 		}
 		if s.gate.shut() != nil {
@@ -44,7 +48,7 @@ func (s *session) takeBack(ctx context.Context, j *journal.Journal, wanted func(
 			// Its outcome may be unknown: once more, before what it stands on goes.
 			u = s.undoOne(ctx, j, rec)
 		}
-		if u.failed() && len(rec.Finding.Needs) > 0 {
+		if u.failed() && len(rec.Finding.Needs) > 0 || onlyConflict(u.err) && s.inTheWay(rec) {
 			late = append(late, rec)
 			continue
 		}
@@ -60,7 +64,7 @@ func (s *session) takeBack(ctx context.Context, j *journal.Journal, wanted func(
 			return err
 		}
 	}
-	return s.settleUndone(ctx, late)
+	return s.settleUndone(ctx, undone)
 }
 
 // settleUndone settles the needs of records that were taken back. What fails
@@ -110,7 +114,7 @@ func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) e
 		e.State = wire.Stuck
 	}
 	foreign := onlyConflict(a.err) && s.gate.shut() == nil
-	if foreign && !rec.UndoBegan && s.inTheWay(rec) {
+	if foreign && s.inTheWay(rec) {
 		foreign = false
 		e.Error = "it is undone once what else could not be taken back is: " + e.Error
 	}
@@ -139,12 +143,16 @@ func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) e
 }
 
 // inTheWay says whether another change could not be taken back so far: what
-// looks like another hand's work to an older change may be that one.
+// looks like another hand's work to an older change may be that one, unless
+// the older one's undo wrote something and left the rest.
 func (s *session) inTheWay(rec *journal.Record) bool {
+	if rec.UndoBegan {
+		return false
+	}
 	ours := s.lineage.all(rec)
 	for _, j := range slices.Concat(s.journals(), s.rolled) {
 		for _, other := range j.Records {
-			if other.State == journal.Stuck && !slices.Contains(ours, other) {
+			if (other.State == journal.Stuck || other.State == journal.Undoing) && !slices.Contains(ours, other) {
 				return true
 			}
 		}

@@ -270,8 +270,8 @@ func (s Store) load(run string) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the journal %s: %w", path, err)
 	}
-	if folded.Header.Run != run { // its name is a path: what is written must go where it was read
-		return nil, fmt.Errorf("read the journal %s: it is that of another run, %q", path, folded.Header.Run)
+	if folded.Run != run { // its name is a path: what is written must go where it was read
+		return nil, fmt.Errorf("read the journal %s: it is that of another run, %q", path, folded.Run)
 	}
 	return &Journal{Run: folded, store: s, size: int64(good)}, nil
 }
