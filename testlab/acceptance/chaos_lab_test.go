@@ -68,16 +68,25 @@ func newChaosLab(t *testing.T) *chaosLab {
 	if _, err := os.Stat(chaosBinary(t)); err != nil {
 		t.Fatalf("bin/chaos/weft is not there; `make bin/chaos/weft` makes it: %v", err)
 	}
-	down := func() { must(t, "lab", "down", "-i", inventory) }
-	down()
-	t.Cleanup(down)
+	t.Cleanup(func() { must(t, "lab", "down", "-i", inventory) })
+	l := &chaosLab{found: map[string]string{}, litter: map[string]string{}, ssh: filepath.Join(t.TempDir(), "ssh_config"), temp: t.TempDir(), home: t.TempDir()}
+	l.boot(t)
+	return l
+}
+
+// boot makes the lab anew.
+func (l *chaosLab) boot(t *testing.T) {
+	t.Helper()
+	must(t, "lab", "down", "-i", inventory)
 	must(t, "lab", "up", "-i", inventory, "--disk", "2048")
-	l := &chaosLab{found: map[string]string{}, litter: map[string]string{}, ssh: sshConfig(t), temp: t.TempDir(), home: t.TempDir()}
+	config := must(t, "lab", "ssh-config", "-i", inventory)
+	if err := os.WriteFile(l.ssh, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, h := range hosts {
 		l.found[h] = l.state(t, h)
 		l.litter[h] = on(t, h, leftovers)
 	}
-	return l
 }
 
 // state is what is compared with the bare host; a boot numbers the far ends of

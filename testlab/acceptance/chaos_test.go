@@ -83,9 +83,17 @@ func (l *chaosLab) walk(t *testing.T, wanted []*injection, number int) (left []*
 	w := &walk{chaosLab: l, resume: number%2 == 0}
 	there, back := split(wanted)
 	left = w.leg(t, there, w.applyArgs)
-	w.prove(t)
-	left = append(left, w.leg(t, back, w.rollbackArgs)...)
-	w.bare(t)
+	if w.lost {
+		left = append(left, back...)
+	} else {
+		w.prove(t)
+		left = append(left, w.leg(t, back, w.rollbackArgs)...)
+	}
+	if w.lost {
+		l.boot(t)
+	} else {
+		w.bare(t)
+	}
 	t.Logf("walk %d: %d of %d injected in %s", number, len(w.done), len(wanted), time.Since(begin).Round(time.Second))
 	return left
 }
@@ -108,6 +116,7 @@ type walk struct {
 	done   []*injection
 	resume bool // the next time that it goes on, by `weft resume`
 	broken bool // the last command did not end well
+	lost   bool // nothing helps any more
 }
 
 // blame is for what came out wrong after all of the walk's faults.
@@ -160,7 +169,8 @@ func (w *walk) leg(t *testing.T, wanted []*injection, args func(*testing.T) []st
 			}
 			last.fail("%s", text)
 			if failures == 3 {
-				t.Fatalf("the walk cannot go on after %s at %s: %s", last.fault.name, last.spot, text)
+				w.lost = true
+				return wanted
 			}
 		}
 	}
