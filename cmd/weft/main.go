@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"weft/engine/control/run"
+	"weft/engine/wire"
 )
 
 func main() {
@@ -52,7 +53,7 @@ func weft(args []string, in io.Reader, out, errs io.Writer, environment func(str
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
 		return run.Interrupted
 	}
-	fmt.Fprintf(errs, "weft: %v\n", err)
+	fmt.Fprintf(errs, "weft: %s\n", wire.Neutralise(err.Error())) // it may quote a host
 	return run.Usage
 }
 

@@ -112,7 +112,7 @@ func (t *task) writeFailed() {
 func refused(ctx context.Context, s streams, r *run.Run, why error) error {
 	code := r.Recap(ctx, run.Usage).Exit
 	if ctx.Err() == nil {
-		fmt.Fprintf(s.err, "weft: %v\n", why)
+		fmt.Fprintf(s.err, "weft: %s\n", wire.Neutralise(why.Error()))
 	}
 	return exitWith(code)
 }
