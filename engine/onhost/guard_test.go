@@ -437,3 +437,19 @@ func FuzzParseWay(f *testing.F) {
 		}
 	})
 }
+
+func TestNothingIsChangedUntilWordOfTheGuardArrived(t *testing.T) {
+	s := guardedSite(t)
+	s.config.Patience = time.Hour
+	c := s.open()
+	c.hello("r1")
+	id := c.send(wire.Request{Apply: &wire.Apply{Play: "p", Units: []step.Unit{guarded60(file("/etc/a", "new"))}}})
+	c.until(func(e wire.Event) bool { return e.Guard != nil })
+	if _, there := s.machine.File("/etc/a"); there {
+		t.Error("it did not wait")
+	}
+	c.send(wire.Request{Heartbeat: &wire.Heartbeat{}})
+	want(t, c.wait(id), "file.etc/a applying, file.etc/a changed")
+	want(t, c.undo(), "file.etc/a undone")
+	c.bye()
+}

@@ -122,7 +122,25 @@ func (s *session) arm(ctx context.Context, a guard.Armed) error {
 	e := a.Event(wire.GuardArmed)
 	e.Left = a.Time
 	s.logf("guard armed for %s over play %s", a.Time, a.Play)
+	select {
+	case <-s.beaten:
+	default:
+	}
 	s.out.now(wire.Event{Guard: e})
+	return s.awaitBeat(ctx)
+}
+
+// awaitBeat gives the controller the time to hear of the guard, which it answers
+// with a heartbeat: what comes next may cut the way that word of it takes.
+func (s *session) awaitBeat(ctx context.Context) error {
+	enough := time.NewTimer(s.Patience / 5)
+	defer enough.Stop()
+	select {
+	case <-s.beaten:
+	case <-enough.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 	return nil
 }
 

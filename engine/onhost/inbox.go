@@ -84,6 +84,10 @@ func (s *session) listen(r *wire.Reader[wire.Request], b *inbox) {
 			s.logf("%v", err)
 			return
 		case m.Heartbeat != nil:
+			select {
+			case s.beaten <- struct{}{}:
+			default: // nobody has asked since the last one
+			}
 			if err := s.gate.beat(); err != nil {
 				s.logf("heartbeat: %v", err)
 			}

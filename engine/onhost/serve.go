@@ -103,7 +103,9 @@ type session struct {
 	store journal.Store
 	out   *mouth
 	line  sink // what out speaks into, and safe for several goroutines
-	gate  *gate
+	// beaten takes a token for a heartbeat.
+	beaten chan struct{}
+	gate   *gate
 
 	hello *wire.Hello // nil before the first request
 	held  keeper      // nil unless this session may change the host
@@ -135,6 +137,7 @@ func newSession(c Config, out sink) *session {
 		store:  journal.Store{Dir: c.State, OpenFile: c.OpenFile},
 		gate:   &gate{},
 		line:   out,
+		beaten: make(chan struct{}, 1),
 		units:  map[string]*unit{},
 	}
 	s.began = s.Boottime()

@@ -256,7 +256,8 @@ const (
 )
 
 // GuardEvent tells of a guard, the dead man's switch of changes that may cut
-// the way to the host.
+// the way to the host. One that was armed is answered with a Heartbeat, for
+// which the runner waits a moment before it changes anything.
 type GuardEvent struct {
 	Run   string     `json:"run"`
 	Owner string     `json:"owner"`

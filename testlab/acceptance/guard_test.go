@@ -121,7 +121,8 @@ func (g guardTest) powerCut(t *testing.T) {
 	same(t, before)
 }
 
-// killed moves it well, but nobody is left to say so.
+// killed moves it well, but nobody is left to say so; and somebody reloads
+// systemd and kills what watches the guard.
 func (g guardTest) killed(t *testing.T) {
 	before := network(t)
 	a := g.apply(t, 8*time.Second, "--var", "vlan=10", "--commit-by-hand")
@@ -130,6 +131,8 @@ func (g guardTest) killed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = a.cmd.Wait()
+	reachable(t, time.Now().Add(slack))
+	on(t, guardedHost, "sudo systemctl daemon-reload && sudo systemctl kill --signal=KILL weft-guard.service")
 	gone := time.Now().Add(8*time.Second + slack)
 	for network(t) != before && time.Now().Before(gone) {
 		wait(t)

@@ -54,6 +54,7 @@ func (m *member) guarded(ctx context.Context, out Event, e *wire.GuardEvent) {
 	switch {
 	case !mine:
 	case e.State == wire.GuardArmed:
+		_ = m.session.conn.Write(wire.Request{Heartbeat: &wire.Heartbeat{}}) // it was heard; a broken connection shows in the next read
 		m.armed(ctx, e)
 	default:
 		m.dropGuard()
