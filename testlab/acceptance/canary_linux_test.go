@@ -73,6 +73,18 @@ play "ill" {
   }
 }
 `,
+	"guarded.hcl": canaryVariables + `
+play "guarded" {
+  hosts = "ubuntu1"
+  guard = "5s"
+  step "command" "tell-another-day" {
+    argv        = ["/bin/touch", "/etc/canary-guarded"]
+    creates     = "/etc/canary-guarded"
+    environment = { CANARY = "user:${var.environment}@host", OTHERS = local.all }
+    undo        = ["/bin/sh", "-c", "test -e /etc/canary-let || { env >&2; exit 1; }; rm -f /etc/canary-guarded"]
+  }
+}
+`,
 	"template.hcl": canaryVariables + `
 play "template" {
   hosts = "ubuntu1"
@@ -131,6 +143,15 @@ func TestCanary(t *testing.T) {
 	c.weft("go on and fail again", run.HostFailure, "resume", c.lastRun(), "-y", "-vvv")
 	c.weft("mistakes", run.Usage, "plan", c.play("template.hcl"), "-vvv")
 	c.lookAround("after failures", 1)
+
+	// The host takes it back by itself, and may not at first.
+	c.weft("leave a guard alone", 0, "apply", "-y", c.play("guarded.hcl"), "--commit-by-hand", "-vvv")
+	c.guardIs("expired")
+	c.lookAround("after a guard ran out", 1)
+	on(t, "ubuntu1", "touch /etc/canary-let")
+	c.guardIs("undone")
+	on(t, "ubuntu1", "rm /etc/canary-let")
+	c.weft("hear of it", 0, "plan", c.play("guarded.hcl"), "-vvv")
 
 	// Another day, by somebody who knows none of the secrets.
 	for _, name := range []string{"WEFT_VAR_environment", "WEFT_VAR_FILE"} {
@@ -463,6 +484,12 @@ func (c *canary) lookAround(when string, journals int) {
 	if held < journals {
 		c.Errorf("%s: %d journals hold a secret, want %d: what would an undo bring back?", when, held, journals)
 	}
+}
+
+// guardIs waits for what the host reports of its guard.
+func (c *canary) guardIs(state string) {
+	c.Helper()
+	on(c, "ubuntu1", fmt.Sprintf("for i in $(seq 400); do grep -q '\"state\":\"%s\"' /var/lib/weft/guard/report && exit 0; sleep 0.1; done; cat /var/lib/weft/guard/*; exit 1", state))
 }
 
 func (c *canary) holds(text []byte) bool {
