@@ -22,7 +22,7 @@ func logLines(ctx context.Context, h host.Host, name string) string {
 	if err != nil {
 		return "; look at " + switchLog
 	}
-	word := regexp.MustCompile(`(^|[^A-Za-z0-9_.-])` + regexp.QuoteMeta(name) + `($|[^A-Za-z0-9_.-])`)
+	word := regexp.MustCompile(`(^|[^A-Za-z0-9_.-])` + regexp.QuoteMeta(strings.ToValidUTF8(name, "?")) + `($|[^A-Za-z0-9_.-])`)
 	var said []string
 	for line := range strings.Lines(string(r.Stdout)) {
 		if word.MatchString(line) {
