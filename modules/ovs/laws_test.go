@@ -16,6 +16,7 @@ const (
 	homeName   = steptest.Prefix + "-br"
 	otherName  = steptest.Prefix + "-br2"
 	portName   = steptest.Prefix
+	uplinkName = steptest.Prefix + "-n"
 )
 
 func keys(pairs ...string) map[string]step.Attr[string] {

@@ -14,7 +14,7 @@ import (
 // withBridge is a machine with the bridge that the ports stand in.
 func withBridge() *fake.Machine {
 	m := machine()
-	m.AddLink("", host.Link{Name: portName + "-n", MAC: "52:54:00:00:00:02"})
+	m.AddLink("", host.Link{Name: uplinkName, MAC: "52:54:00:00:00:02"})
 	ovsVsctl(m, []string{"add-br", homeName, "--", "set", "bridge", homeName, "datapath_type=netdev"})
 	ovsVsctl(m, []string{"add-br", otherName, "--", "set", "bridge", otherName, "datapath_type=netdev"})
 	return m
@@ -34,7 +34,7 @@ func TestPortLaws(t *testing.T) {
 				edit("", "/etc/network/interfaces.d/weft-port-"+portName, "# by hand\n"))...),
 			steps("a patch", append(needs(), vsctl("", "add-port", homeName, portName, "--", "set", "interface", portName, "type=patch", "options:peer=nobody"))...),
 		},
-		Cases: []steptest.Case{internalPort(), tunnelPort(), {
+		Cases: []steptest.Case{internalPort(), tunnelPort(), uplinkPort(), {
 			Name:  "absent",
 			Spec:  ovs.PortSpec{Bridge: homeName, State: step.Absent},
 			Drift: []steptest.Hand{vsctl("state", "add-port", homeName, portName, "--", "set", "interface", portName, "type=internal")},
@@ -45,10 +45,11 @@ func TestPortLaws(t *testing.T) {
 				query("Port", portName, "name,tag,trunks,cvlans,vlan_mode,protected,other_config,external_ids"),
 				query("Interface", portName, "name,type,options,mac,mtu_request,ofport_request,ingress_policing_rate,ingress_policing_burst,bfd,lldp,other_config,external_ids"),
 				steptest.Run("ovs-vsctl", "list-ports", homeName), steptest.Run("ovs-vsctl", "list-ports", otherName),
-				steptest.Run("ip", "-br", "addr", "show", "dev", portName, "scope", "global")),
+				steptest.Run("ip", "-br", "addr", "show", "dev", portName, "scope", "global"),
+				steptest.Run("ip", "-o", "link", "show", "up", "dev", uplinkName)),
 		},
 		Clean: append(steptest.Run("ovs-vsctl", "--if-exists", "del-br", homeName, "--", "--if-exists", "del-br", otherName),
-			steptest.Run("rm", "-f", "/etc/network/interfaces.d/weft-port-"+portName)...),
+			append(steptest.Run("rm", "-f", "/etc/network/interfaces.d/weft-port-"+portName), steptest.Run("ip", "link", "del", uplinkName)...)...),
 	})
 }
 
@@ -56,6 +57,7 @@ func TestPortLaws(t *testing.T) {
 func needs() []steptest.Hand {
 	none := func(*fake.Machine) {}
 	return []steptest.Hand{
+		{Fake: none, Host: steptest.Run("ip", "link", "add", uplinkName, "type", "veth", "peer", "name", uplinkName+"-p")},
 		{Fake: none, Host: vsctl("", "--may-exist", "add-br", homeName, "--", "set", "bridge", homeName, "datapath_type=netdev").Host},
 		{Fake: none, Host: vsctl("", "--may-exist", "add-br", otherName, "--", "set", "bridge", otherName, "datapath_type=netdev").Host},
 	}
@@ -111,6 +113,20 @@ func internalPort() steptest.Case {
 		Spellings: []steptest.Hand{
 			port("another order of the trunks", "trunks=301,300"),
 			iface("another case of the MAC", `mac="02:00:00:00:0a:02"`),
+		},
+	}
+}
+
+// uplinkPort is a NIC, which is there, and down, before it becomes a port.
+func uplinkPort() steptest.Case {
+	down := false
+	return steptest.Case{
+		Name: "uplink",
+		Spec: ovs.PortSpec{Name: uplinkName, Bridge: homeName, Up: step.Is(true)},
+		Drift: []steptest.Hand{
+			vsctl("state", "del-port", uplinkName),
+			link("up", uplinkName, host.LinkChange{Up: &down}, "link", "set", uplinkName, "down"),
+			steps("bridge", vsctl("", "del-port", uplinkName), vsctl("", "add-port", otherName, uplinkName)),
 		},
 	}
 }

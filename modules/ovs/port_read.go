@@ -69,8 +69,12 @@ func (port) Read(ctx context.Context, v host.View, want PortSpec) (PortSpec, err
 	have.Seen.Busy = all[want.Name].busy()
 	have.Seen.Peer = t.peerProblem(want)
 	at, there, err := t.find(want.Name)
-	if err != nil || !there {
+	if err != nil {
 		return have, err
+	}
+	if !there {
+		have.Device = want.asleep(all)
+		return have, nil
 	}
 	have.State, have.Bridge = step.Present, row.String(at.bridge, "name")
 	if !isNIC(at.iface) {
@@ -151,6 +155,15 @@ func (have PortSpec) lost(want PortSpec, d device, here bool) map[string]device 
 		return map[string]device{have.Name: d} // made anew, or down for the moment of a new MAC address
 	}
 	return nil
+}
+
+// asleep is a NIC that is down before it becomes a port, which brings it up.
+func (want PortSpec) asleep(all map[string]device) map[string]device {
+	d, here := all[want.Name]
+	if !here || !want.State.There() || !want.Up.Managed() || d.Up.Or(false) {
+		return nil
+	}
+	return map[string]device{want.Name: {Up: d.Up}}
 }
 
 // portError says in what way a port does not work; empty where it does. A

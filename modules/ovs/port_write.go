@@ -27,6 +27,9 @@ func (r port) Write(ctx context.Context, h host.Host, have, want PortSpec) error
 		if err := writeFile(ctx, h, portFile(want.Name), have.File, want.File); err != nil || !there {
 			return err
 		}
+		if err := want.sleep(ctx, h); err != nil {
+			return err
+		}
 		return remove(ctx, h, t, at)
 	}
 	home, ok := named(t.bridges, want.Bridge)
@@ -62,6 +65,17 @@ func (r port) Write(ctx context.Context, h host.Host, have, want PortSpec) error
 		return err
 	}
 	return writeFile(ctx, h, portFile(want.Name), have.File, want.File)
+}
+
+// sleep brings a NIC down that was down before it became a port: while it is
+// one, so that an undo that is cut finds something left to do.
+func (want PortSpec) sleep(ctx context.Context, h host.Host) error {
+	d, ok := want.Device[want.Name]
+	if !ok || d.Up.Or(true) {
+		return nil
+	}
+	down := false
+	return h.Links.Set(ctx, "", want.Name, host.LinkChange{Up: &down})
 }
 
 // remove takes a port out of its bridge; the database collects its rows.
