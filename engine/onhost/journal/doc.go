@@ -34,14 +34,17 @@ const Version = 1
 
 // Header is the first line of a journal, and a frozen format.
 type Header struct {
-	Version  int       `json:"weft"`
-	Run      string    `json:"run"`
-	Owner    string    `json:"owner"`
-	Site     string    `json:"site"`
-	Playbook string    `json:"playbook"`
-	Host     string    `json:"host"`
-	Runner   string    `json:"runner"` // digest of the runner's bytes
-	Began    time.Time `json:"began"`
+	Version  int    `json:"weft"`
+	Run      string `json:"run"`
+	Owner    string `json:"owner"`
+	Site     string `json:"site"`
+	Playbook string `json:"playbook"`
+	Host     string `json:"host"`
+	Runner   string `json:"runner"` // digest of the runner's bytes
+	// Began is later than that of any run before it on the host, for the
+	// order of runs is that of their undo: where the clock went backwards, a
+	// moment after the latest of them.
+	Began time.Time `json:"began"`
 }
 
 // State is where the change of a record stands.

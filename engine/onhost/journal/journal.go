@@ -242,6 +242,9 @@ func (j *Journal) writeHeader(f File) error {
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
+	if latest := j.store.latest(j.Header.Run); !j.Began.After(latest) {
+		j.Began = latest.Add(time.Microsecond) // the clock went backwards
+	}
 	body := encode(j.Header)
 	if _, err := f.Write(body); err != nil {
 		return err

@@ -337,3 +337,23 @@ func FuzzFold(f *testing.F) {
 		}
 	})
 }
+
+// A clock that goes backwards does not turn the order of runs around.
+func TestRunsKeepTheirOrder(t *testing.T) {
+	s := Store{Dir: filepath.Join(t.TempDir(), "state")}
+	var last time.Time
+	for i, began := range []time.Time{header.Began, header.Began.Add(-24 * time.Hour), header.Began, header.Began.Add(time.Hour)} {
+		h := header
+		h.Run, h.Began = header.Run+strings.Repeat("x", i), began
+		j, err := s.Run(h)
+		ok(t, err)
+		_, err = j.Record(aChange("file /x"))
+		ok(t, err)
+		ok(t, j.Close())
+		read := must(t, first(s.Load(h.Run)))
+		if !read.Began.After(last) || began.After(last) && !read.Began.Equal(began) {
+			t.Errorf("run %d began %v, after one that began %v", i, read.Began, last)
+		}
+		last = read.Began
+	}
+}

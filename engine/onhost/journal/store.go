@@ -234,14 +234,28 @@ func (s Store) Prune(now time.Time) (runners map[string]bool, err error) {
 // runner reads from the header of a journal which runner wrote it. What cannot
 // be read needs none.
 func (s Store) runner(run string) (digest string, ok bool) {
+	h, ok := s.header(run)
+	return h.Runner, ok
+}
+
+func (s Store) header(run string) (h Header, ok bool) {
 	f, err := os.Open(s.path(run))
 	if err != nil {
-		return "", false
+		return h, false
 	}
 	defer func() { _ = f.Close() }()
-	var h Header
-	if json.NewDecoder(io.LimitReader(f, 1<<16)).Decode(&h) != nil {
-		return "", false
+	err = json.NewDecoder(io.LimitReader(f, 1<<16)).Decode(&h)
+	return h, err == nil
+}
+
+// latest is when the latest of the other runs began. What can be read decides:
+// a journal that is damaged has said so elsewhere.
+func (s Store) latest(but string) (latest time.Time) {
+	names, _ := s.Names()
+	for _, run := range names {
+		if h, ok := s.header(run); ok && run != but && h.Began.After(latest) {
+			latest = h.Began
+		}
 	}
-	return h.Runner, true
+	return latest
 }
