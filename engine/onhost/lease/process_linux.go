@@ -151,7 +151,7 @@ func parseStat(text string) (stat, bool) {
 		return stat{}, false
 	}
 	f := strings.Fields(text[i+1:])
-	if len(f) < 20 || len(f[0]) != 1 {
+	if len(f) < 20 || len(f[0]) != 1 || strings.Trim(f[0], "RSDZTtXxKWPI") != "" { // the states of proc_pid_stat(5)
 		return stat{}, false
 	}
 	session, err1 := strconv.Atoi(f[3])
