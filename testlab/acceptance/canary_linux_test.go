@@ -53,7 +53,7 @@ play "well" {
     creates     = "/etc/canary-done"
     stdin       = local.all
     environment = { CANARY = "user:${var.environment}@host", OTHERS = local.all }
-    undo        = ["/bin/sh", "-c", "test -e /etc/canary-let || { env >&2; exit 1; }; rm -f /etc/canary-done"]
+    undo        = ["/bin/sh", "-c", "test -e /etc/canary-let || { env >&2; echo \"denied: $${CANARY#user:}\" >&2; exit 1; }; rm -f /etc/canary-done"]
   }
 }
 `,
@@ -81,7 +81,7 @@ play "guarded" {
     argv        = ["/bin/touch", "/etc/canary-guarded"]
     creates     = "/etc/canary-guarded"
     environment = { CANARY = "user:${var.environment}@host", OTHERS = local.all }
-    undo        = ["/bin/sh", "-c", "test -e /etc/canary-let || { env >&2; exit 1; }; rm -f /etc/canary-guarded"]
+    undo        = ["/bin/sh", "-c", "test -e /etc/canary-let || { env >&2; echo \"denied: $${CANARY#user:}\" >&2; exit 1; }; rm -f /etc/canary-guarded"]
   }
 }
 `,
