@@ -184,6 +184,13 @@ func (d *Dialer) dial(ctx context.Context, s settings, hops []string) (*Client, 
 		return nil, viaFailed(s, err)
 	}
 	c, err := d.through(ctx, s, via)
+	var failed *Error
+	if errors.As(err, &failed) && failed.Kind == JumpFailed {
+		select { // its end is told a moment later
+		case <-via.Lost():
+		case <-ctx.Done():
+		}
+	}
 	if err == nil || !via.dead() || ctx.Err() != nil {
 		return c, err
 	}
