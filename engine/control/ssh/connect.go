@@ -125,12 +125,10 @@ func throughFailed(ctx context.Context, s settings, via *Client, err error) erro
 	case errors.Is(err, context.DeadlineExceeded):
 		e.Says = fmt.Sprintf("no answer within %s", s.ConnectTimeout)
 		e.Hint = "is it up, and does a firewall drop packets behind the jump host?"
-	case errors.Is(err, io.EOF), via.dead():
+	default: // the transport itself is gone
 		e.Kind = JumpFailed
-		e.Says = fmt.Sprintf("not tried, for the connection to its jump host %s was lost", via.Name())
+		e.Says = fmt.Sprintf("not tried, for the connection to its jump host %s was lost: %s", via.Name(), wire.Neutralise(err.Error()))
 		e.Hint = "run it again"
-	default:
-		e.Says = "the connection failed: " + wire.Neutralise(err.Error())
 	}
 	return e
 }
