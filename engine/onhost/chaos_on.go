@@ -10,6 +10,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"weft/engine/host"
@@ -17,10 +18,11 @@ import (
 
 // chaos stops the runner at an effect, so that a test can hurt it there. It is
 // in builds with the tag chaos alone, and does nothing where the file "chaos"
-// is not in the runtime directory. That file is a [chaosOrder]. Where its
-// effect comes, the order is renamed to chaos.reached, and the runner waits
-// until the file chaos.go is there (which it removes) or it is killed.
-type chaos struct{ seen int } // matching effects since the last stop
+// is not in the runtime directory. That file is an array of [chaosOrder]. The
+// first that matches an effect becomes the file chaos.reached, the others are
+// removed, and the runner waits until the file chaos.go is there (which it
+// removes) or it is killed.
+type chaos struct{}
 
 // A chaosOrder says where to stop. What is empty matches all.
 type chaosOrder struct {
@@ -29,36 +31,32 @@ type chaosOrder struct {
 	Door   string `json:"door,omitempty"`
 	Verb   string `json:"verb,omitempty"`
 	Object string `json:"object,omitempty"` // a pattern as path.Match has it
-	Nth    int    `json:"nth,omitempty"`    // of the matching effects of a session; the first where zero
 	When   string `json:"when,omitempty"`   // "before" (where empty) or "after" it happened
 	Record bool   `json:"record,omitempty"` // stop nowhere: add a line of JSON for every effect to chaos.effects
 
 	At int64 `json:"at,omitempty"` // of a line there: Unix time in nanoseconds
 }
 
-func (c *chaos) around(dir, stage, kind string, e host.Effect, act func() error) error {
-	order, err := readChaosOrder(filepath.Join(dir, "chaos"))
-	switch {
-	case err != nil:
+func (chaos) around(dir, stage, kind string, e host.Effect, act func() error) error {
+	orders, err := readChaosOrders(filepath.Join(dir, "chaos"))
+	if err != nil {
 		return fmt.Errorf("chaos: %w", err)
-	case order == nil:
+	}
+	at := slices.IndexFunc(orders, func(o chaosOrder) bool { return o.matches(stage, kind, e) })
+	if at < 0 {
 		return act()
+	}
+	order := orders[at]
+	switch {
 	case order.Record:
 		if err := recordChaos(filepath.Join(dir, "chaos.effects"), stage, kind, e); err != nil {
 			return fmt.Errorf("chaos: %w", err)
 		}
 		return act()
-	case !order.matches(stage, kind, e):
-		return act()
+	case order.When == "after":
+		return errors.Join(act(), standStill(dir, order))
 	}
-	if c.seen++; c.seen != max(order.Nth, 1) {
-		return act()
-	}
-	c.seen = 0
-	if order.When == "after" {
-		return errors.Join(act(), standStill(dir))
-	}
-	return errors.Join(standStill(dir), act())
+	return errors.Join(standStill(dir, order), act())
 }
 
 func (o chaosOrder) matches(stage, kind string, e host.Effect) bool {
@@ -67,8 +65,8 @@ func (o chaosOrder) matches(stage, kind string, e host.Effect) bool {
 	return is(o.Stage, stage) && is(o.Kind, kind) && is(o.Door, e.Door) && is(o.Verb, e.Verb) && (o.Object == "" || object)
 }
 
-// readChaosOrder returns nil where there is no order.
-func readChaosOrder(path string) (*chaosOrder, error) {
+// readChaosOrders returns none where there is no file.
+func readChaosOrders(path string) (orders []chaosOrder, err error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -76,11 +74,10 @@ func readChaosOrder(path string) (*chaosOrder, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &chaosOrder{}
-	if err := json.Unmarshal(text, o); err != nil {
+	if err := json.Unmarshal(text, &orders); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return o, nil
+	return orders, nil
 }
 
 // recordChaos notes one effect.
@@ -97,10 +94,20 @@ func recordChaos(path, stage, kind string, e host.Effect) error {
 	return errors.Join(err, f.Close())
 }
 
-// standStill says that the runner is there, and waits.
-func standStill(dir string) error {
-	if err := os.Rename(filepath.Join(dir, "chaos"), filepath.Join(dir, "chaos.reached")); err != nil {
+// standStill says where the runner is, and waits.
+func standStill(dir string, order chaosOrder) error {
+	text, err := json.Marshal(order)
+	if err != nil {
 		return fmt.Errorf("chaos: %w", err)
+	}
+	for _, step := range []func() error{
+		func() error { return os.Remove(filepath.Join(dir, "chaos")) },
+		func() error { return os.WriteFile(filepath.Join(dir, "chaos.next"), text, 0o600) },
+		func() error { return os.Rename(filepath.Join(dir, "chaos.next"), filepath.Join(dir, "chaos.reached")) },
+	} {
+		if err := step(); err != nil {
+			return fmt.Errorf("chaos: %w", err)
+		}
 	}
 	for {
 		err := os.Remove(filepath.Join(dir, "chaos.go"))

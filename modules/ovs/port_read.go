@@ -157,7 +157,7 @@ func (have PortSpec) lost(want PortSpec, d device, here bool) map[string]device 
 	return nil
 }
 
-// asleep is a NIC that is down before it becomes a port, which brings it up.
+// asleep returns a NIC that is down before it becomes a port, which brings it up.
 func (want PortSpec) asleep(all map[string]device) map[string]device {
 	d, here := all[want.Name]
 	if !here || !want.State.There() || !want.Up.Managed() || d.Up.Or(false) {

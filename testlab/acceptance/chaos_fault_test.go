@@ -11,8 +11,17 @@ import (
 type fault struct {
 	name string
 	// hurt does it, lets the runner go on where it still can, and ends when
-	// the fault is over. next, where not nil, is armed before the runner goes on.
-	hurt func(t *testing.T, l *chaosLab, host string, controller *exec.Cmd, next *spot, ended <-chan struct{})
+	// the fault is over.
+	hurt func(t *testing.T, v victim)
+}
+
+// A victim is what a fault befalls.
+type victim struct {
+	lab        *chaosLab
+	host       string
+	wanted     []*injection // that are still to come
+	controller *exec.Cmd
+	ended      <-chan struct{} // closed when the controller has ended
 }
 
 // faults are in this order, so that neighbours on a walk differ.
@@ -26,66 +35,60 @@ var faults = []fault{
 	{"link cut for longer than a lease", cutFor(40 * time.Second)},
 }
 
-func killRunner(t *testing.T, l *chaosLab, host string, _ *exec.Cmd, next *spot, _ <-chan struct{}) {
-	pid := l.runner(t, host)
-	l.armNext(t, next)
-	on(t, host, fmt.Sprintf("rm -f /run/weft/chaos.reached; kill -9 %d", pid))
+func killRunner(t *testing.T, v victim) {
+	pid := v.lab.runner(t, v.host)
+	v.armAgain(t)
+	on(t, v.host, fmt.Sprintf("kill -9 %d", pid))
 }
 
-func killController(t *testing.T, l *chaosLab, host string, controller *exec.Cmd, _ *spot, ended <-chan struct{}) {
-	if err := controller.Process.Kill(); err != nil {
+func killController(t *testing.T, v victim) {
+	if err := v.controller.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-ended
-	on(t, host, "touch /run/weft/chaos.go")
+	<-v.ended
+	on(t, v.host, "cd /run/weft; rm -f chaos.reached; touch chaos.go")
 }
 
 // cutFor cuts the link that the controller comes by. The runner goes on
 // meanwhile.
-func cutFor(while time.Duration) func(*testing.T, *chaosLab, string, *exec.Cmd, *spot, <-chan struct{}) {
-	return func(t *testing.T, l *chaosLab, host string, _ *exec.Cmd, next *spot, ended <-chan struct{}) {
-		l.armNext(t, next)
-		on(t, host, "rm -f /run/weft/chaos.reached; systemd-run -q --on-active=1 touch /run/weft/chaos.go")
-		must(t, "lab", "cut", "-i", inventory, host)
-		select {
-		case <-ended:
-		case <-time.After(while):
-		}
-		must(t, "lab", "mend", "-i", inventory, host)
+func cutFor(while time.Duration) func(*testing.T, victim) {
+	return func(t *testing.T, v victim) {
+		v.armAgain(t)
+		on(t, v.host, "systemd-run -q --on-active=1 touch /run/weft/chaos.go")
+		must(t, "lab", "cut", "-i", inventory, v.host)
+		v.endedWithin(while)
+		must(t, "lab", "mend", "-i", inventory, v.host)
 	}
 }
 
 // fillDisk leaves no byte until the command has ended, or for so long that what
 // can fail has failed.
-func fillDisk(t *testing.T, l *chaosLab, host string, _ *exec.Cmd, next *spot, ended <-chan struct{}) {
-	must(t, "lab", "fill", "-i", inventory, host)
-	l.armNext(t, next)
-	on(t, host, "rm -f /run/weft/chaos.reached; touch /run/weft/chaos.go")
+func fillDisk(t *testing.T, v victim) {
+	must(t, "lab", "fill", "-i", inventory, v.host)
+	v.armAgain(t)
+	on(t, v.host, "touch /run/weft/chaos.go")
+	v.endedWithin(10 * time.Second)
+	must(t, "lab", "free", "-i", inventory, v.host)
+}
+
+func restartSSH(t *testing.T, v victim) {
+	v.armAgain(t)
+	on(t, v.host, "systemctl restart ssh && touch /run/weft/chaos.go")
+}
+
+func powerCycle(t *testing.T, v victim) {
+	must(t, "lab", "power-cycle", "-i", inventory, v.host)
+	v.armAgain(t)
+}
+
+// armAgain arms what is still to come on this host, on which the runner still
+// stands.
+func (v victim) armAgain(t *testing.T) { v.lab.arm(t, v.host, v.wanted) }
+
+// endedWithin waits for the controller to end, for so long at most.
+func (v victim) endedWithin(d time.Duration) {
 	select {
-	case <-ended:
-	case <-time.After(10 * time.Second):
-	}
-	must(t, "lab", "free", "-i", inventory, host)
-}
-
-func restartSSH(t *testing.T, l *chaosLab, host string, _ *exec.Cmd, next *spot, _ <-chan struct{}) {
-	l.armNext(t, next)
-	on(t, host, "rm -f /run/weft/chaos.reached; systemctl restart ssh && touch /run/weft/chaos.go")
-}
-
-func powerCycle(t *testing.T, l *chaosLab, host string, _ *exec.Cmd, next *spot, _ <-chan struct{}) {
-	if next != nil && next.host != host {
-		l.arm(t, *next)
-	}
-	must(t, "lab", "power-cycle", "-i", inventory, host)
-	if next != nil && next.host == host {
-		l.arm(t, *next)
-	}
-}
-
-// armNext arms the next spot while the runner still stands at this one.
-func (l *chaosLab) armNext(t *testing.T, next *spot) {
-	if next != nil {
-		l.arm(t, *next)
+	case <-v.ended:
+	case <-time.After(d):
 	}
 }

@@ -127,7 +127,7 @@ func (l *chaosLab) record(t *testing.T) []spot {
 	var effects []spot
 	for _, back := range []bool{false, true} {
 		for _, h := range hosts {
-			on(t, h, `mkdir -p -m 700 /run/weft && echo '{"record":true}' > /run/weft/chaos`)
+			on(t, h, `mkdir -p -m 700 /run/weft && echo '[{"record":true}]' > /run/weft/chaos`)
 		}
 		args := []string{"apply", "-y", overlay, "-i", inventory}
 		if back {
@@ -193,14 +193,29 @@ func (l *chaosLab) runs(t *testing.T) []string {
 	return all
 }
 
-// arm makes the runner of a host stop at a spot.
-func (l *chaosLab) arm(t *testing.T, s spot) {
+// arm makes the runner of a host stop at the first of its spots that it comes
+// to, and no more at others. One that stands keeps standing.
+func (l *chaosLab) arm(t *testing.T, host string, wanted []*injection) {
 	t.Helper()
-	order, err := json.Marshal(s)
+	spots := []spot{}
+	for _, i := range wanted {
+		if i.spot.host == host {
+			spots = append(spots, i.spot)
+		}
+	}
+	orders, err := json.Marshal(spots)
 	if err != nil {
 		t.Fatal(err)
 	}
-	on(t, s.host, fmt.Sprintf("mkdir -p -m 700 /run/weft && cd /run/weft && rm -f chaos chaos.reached chaos.go && echo '%s' > chaos.tmp && mv chaos.tmp chaos", order))
+	on(t, host, fmt.Sprintf("mkdir -p -m 700 /run/weft && cd /run/weft && rm -f chaos chaos.reached chaos.go && echo '%s' > chaos.next && mv chaos.next chaos", orders))
+}
+
+// release lets a runner that still stands go on.
+func (l *chaosLab) release(t *testing.T, host string) {
+	t.Helper()
+	on(t, host, `cd /run/weft 2>/dev/null && test -e chaos.reached || exit 0
+touch chaos.go
+for i in $(seq 100); do test -e chaos.go || exit 0; sleep 0.05; done`)
 }
 
 func (l *chaosLab) disarm(t *testing.T) {
@@ -238,14 +253,14 @@ type ride struct {
 	output string
 }
 
-// run runs a command, with every fault in its time that comes to it: the first
-// of those wanted is armed, and the next one when it was met. Those that were
-// met are taken off the list.
+// run runs a command, with every fault that it comes to. Those that were met are
+// taken off the list.
 func (w *walk) run(t *testing.T, args []string, wanted *[]*injection) ride {
 	t.Helper()
 	r := ride{args: args}
-	if len(*wanted) > 0 {
-		w.arm(t, (*wanted)[0].spot)
+	for _, h := range hosts {
+		w.release(t, h)
+		w.arm(t, h, *wanted)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	defer cancel()
@@ -257,18 +272,17 @@ func (w *walk) run(t *testing.T, args []string, wanted *[]*injection) ride {
 	}
 	ended := make(chan struct{})
 	go func() { _ = cmd.Wait(); close(ended) }()
-	for len(*wanted) > 0 && w.reached(t, (*wanted)[0].spot.host, ended) {
-		i := (*wanted)[0]
-		*wanted = (*wanted)[1:]
+	for {
+		i := w.reached(t, *wanted, ended)
+		if i == nil {
+			break
+		}
+		*wanted = slices.DeleteFunc(slices.Clone(*wanted), func(o *injection) bool { return o == i })
 		w.done = append(w.done, i)
 		i.injected = true
 		r.met++
-		var next *spot
-		if len(*wanted) > 0 {
-			next = &(*wanted)[0].spot
-		}
 		t.Logf("%s at %s", i.fault.name, i.spot)
-		i.fault.hurt(t, w.chaosLab, i.spot.host, cmd, next, ended)
+		i.fault.hurt(t, victim{lab: w.chaosLab, host: i.spot.host, wanted: *wanted, controller: cmd, ended: ended})
 	}
 	select {
 	case <-ended:
@@ -283,23 +297,40 @@ func (w *walk) run(t *testing.T, args []string, wanted *[]*injection) ride {
 	return r
 }
 
-// reached waits until the runner of a host stands at its spot; false where the
-// command ended before.
-func (l *chaosLab) reached(t *testing.T, host string, ended <-chan struct{}) bool {
+// reached waits until a runner stands at one of the spots; nil where the command
+// ended before.
+func (l *chaosLab) reached(t *testing.T, wanted []*injection, ended <-chan struct{}) *injection {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	stop := make(chan struct{})
-	defer close(stop)
-	go func() {
-		select {
-		case <-ended:
-			cancel()
-		case <-stop:
+	found := make(chan *injection)
+	for _, h := range hosts {
+		mine := slices.DeleteFunc(slices.Clone(wanted), func(i *injection) bool { return i.spot.host != h })
+		if len(mine) == 0 {
+			continue
 		}
-	}()
-	err := exec.CommandContext(ctx, "ssh", "-F", l.ssh, host, "while ! test -e /run/weft/chaos.reached; do sleep 0.05; done").Run()
-	return err == nil
+		go func() {
+			text, err := exec.CommandContext(ctx, "ssh", "-F", l.ssh, h, "while ! test -e /run/weft/chaos.reached; do sleep 0.05; done; cat /run/weft/chaos.reached").Output()
+			if err != nil {
+				return
+			}
+			for _, i := range mine {
+				if order, _ := json.Marshal(i.spot); string(order) == strings.TrimSpace(string(text)) {
+					select {
+					case found <- i:
+					case <-ctx.Done():
+					}
+				}
+			}
+		}()
+	}
+	select {
+	case i := <-found:
+		return i
+	case <-ended:
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 // runner is the process of the runner at work on a host.
