@@ -34,7 +34,8 @@ type AddressOptions struct {
 	// no duplicate address detection, 0x200 for no route of its own, ….
 	Flags int `json:"flags,omitzero"`
 	// Leased says that the address has a lifetime: a DHCP client or a router's
-	// advertisement gave it. It is only read.
+	// advertisement gave it. One that is added so lives for an hour, unless
+	// its client prolongs that.
 	Leased bool `json:"leased,omitzero"`
 }
 

@@ -18,6 +18,7 @@ type NetAddressSpec struct {
 	Addresses []string          `json:"addresses,omitzero" weft:"whole" doc:"All its addresses with prefix lengths, IPv4 and IPv6: \"192.0.2.5/24\". Of one IPv4 subnet the first is the primary; else the order means nothing. Addresses that routers advertise are no part of it."`
 	Routes    []NetRoute        `json:"routes,omitzero" weft:"set" doc:"All its routes in the main table, but for those that come of addresses or of routers' advertisements."`
 	Gateway   step.Attr[string] `json:"gateway,omitzero" doc:"Short for one more of the routes: to default by this gateway."`
+	DHCP      step.Attr[bool]   `json:"dhcp,omitzero" doc:"Whether a DHCP client (isc-dhcp-client) has an IPv4 address for the device, beside the addresses named. With from, the client of that device ends, and this one asks for the same address by the same client identifier."`
 	MTU       step.Attr[int]    `json:"mtu,omitzero" doc:"MTU of the device, bytes."`
 	From      string            `json:"from,omitzero" doc:"Device that loses all its addresses and routes in the same moment. Where addresses or routes are left out, this device gets those of that one."`
 	Persist   step.Attr[bool]   `json:"persist,omitzero" doc:"Whether ifupdown gives the device the same at boot, and nothing else: what other files of interfaces(5) give it, or give the device it was taken from, is put out of force."`
@@ -64,8 +65,12 @@ is put out of force, as comments that begin with ` + "`#weft`" + `: method and a
 in ` + "`from`" + `, and commands there that set addresses and routes. All other lines stay, and undo brings the files back byte for
 byte. Stanzas of ` + "`inet6 auto`" + ` stay.
 
-A change is refused where systemd-networkd or NetworkManager configures one of the devices, and where a DHCP client gave it an address: stop the
-client first, since it would put the address back.`,
+With ` + "`dhcp`" + ` and ` + "`from`" + ` the lease moves. The client identifier is made of the lease file, which is taken along, and of the
+Ethernet address: give the bridge that of the NIC, else the server takes it for another client. A default route that the client set
+is the client's, and no part of ` + "`routes`" + `.
+
+A change is refused where systemd-networkd or NetworkManager configures one of the devices, and where a DHCP client gave one an address
+and ` + "`dhcp`" + ` is left out.`,
 		Spec: NetAddressSpec{},
 		Example: `step "net_address" "br-mgmt" {
   from    = "eth0"
@@ -98,7 +103,7 @@ func (s NetAddressSpec) complete() NetAddressSpec {
 		}
 		s.Routes = slices.Compact(sortedRoutes(routes))
 	}
-	if len(s.Addresses)+len(s.Routes) > 0 {
+	if len(s.Addresses)+len(s.Routes) > 0 || s.DHCP.Or(false) {
 		s.Up = step.Is(true)
 	}
 	if s.From != "" {
@@ -109,7 +114,7 @@ func (s NetAddressSpec) complete() NetAddressSpec {
 	}
 	if s.Persist.Or(false) {
 		s.Stanzas = []string{}
-		if len(s.Addresses)+len(s.Routes) > 0 {
+		if len(s.Addresses)+len(s.Routes) > 0 || s.DHCP.Or(false) {
 			s.File = step.Is(s.stanza())
 		}
 	}
@@ -212,7 +217,10 @@ func (s *NetAddressSpec) Validate() []step.Problem {
 		bad("gateway", "cannot be absent", "say routes = [] for no routes")
 	}
 	problems = append(problems, s.routeProblems()...)
-	if s.Persist.Or(false) && s.Addresses == nil && s.From == "" {
+	if s.DHCP.Absent() {
+		bad("dhcp", "cannot be absent", "say dhcp = false for no client")
+	}
+	if s.Persist.Or(false) && s.Addresses == nil && s.From == "" && !s.DHCP.Managed() {
 		bad("persist", "keeps nothing, since addresses are left out", "name the addresses, or none by addresses = []")
 	}
 	return problems
@@ -242,6 +250,9 @@ func (s NetAddressSpec) stanza() string {
 	if n, ok := s.MTU.Get(); ok {
 		mtu = fmt.Sprintf("    mtu %d\n", n)
 	}
+	if s.DHCP.Or(false) {
+		fmt.Fprintf(&b, "iface %s inet dhcp\n", s.Name)
+	}
 	for _, a := range parsed(s.Addresses) {
 		family, wait := "inet", ""
 		if a.Addr().Is6() {
@@ -250,7 +261,7 @@ func (s NetAddressSpec) stanza() string {
 		fmt.Fprintf(&b, "iface %s %s static\n    address %s\n%s%s", s.Name, family, a, wait, mtu)
 		mtu = ""
 	}
-	if len(s.Addresses) == 0 {
+	if len(s.Addresses) == 0 && (!s.DHCP.Or(false) || mtu != "" || len(s.Routes) > 0) {
 		fmt.Fprintf(&b, "iface %s inet manual\n%s", s.Name, mtu)
 	}
 	for _, r := range onLinkFirst(s.Routes) {

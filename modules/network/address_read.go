@@ -46,7 +46,7 @@ func (s addressStep) resolve(ctx context.Context, v host.View) (NetAddressSpec, 
 	}
 	from := all[want.From] // none is one without addresses
 	if want.Addresses == nil {
-		if len(own.Addresses)+len(from.Addresses) == 0 {
+		if len(own.Addresses)+len(from.Addresses) == 0 && !want.DHCP.Or(false) && len(from.Leased) == 0 {
 			return want, fmt.Errorf("neither %s nor %s has an address to take: name them in addresses", want.From, want.Name)
 		}
 		want.Addresses = inOrder(slices.Concat(own.Addresses, missing(from.Addresses, own.Addresses)))
@@ -94,19 +94,28 @@ func (r netAddresses) Read(ctx context.Context, v host.View, want NetAddressSpec
 	if !there && !r.undo {
 		return have, noDevice(want.Name)
 	}
+	if err := own.readClient(ctx, v, want.Name); err != nil {
+		return have, err
+	}
 	have.fill(want, own)
 	if !there {
 		have.Up, have.MTU = want.Up, want.MTU // nothing to bring back
 	}
 	if want.Held != nil {
 		from := all[want.From]
+		if err := from.readClient(ctx, v, want.From); err != nil {
+			return have, err
+		}
 		have.Held = &from
 	}
 	if err := have.readFiles(ctx, v, want); err != nil {
 		return have, err
 	}
-	if r.undo || len(r.Diff(have, want)) == 0 {
+	if r.undo {
 		return have, nil
+	}
+	if err := want.refuseLeased(ctx, v, all); err != nil || len(r.Diff(have, want)) == 0 {
+		return have, err
 	}
 	return have, want.refuse(ctx, v, all)
 }
@@ -124,6 +133,9 @@ func (have *NetAddressSpec) fill(want NetAddressSpec, own device) {
 			have.Routes = append(have.Routes, spell(r))
 		}
 		have.Routes = sortedRoutes(have.Routes)
+	}
+	if want.DHCP.Managed() {
+		have.DHCP = step.Is(own.Client)
 	}
 	if want.MTU.Managed() {
 		have.MTU = step.Is(own.link.MTU)
@@ -187,6 +199,9 @@ func (netAddresses) Diff(have, want NetAddressSpec) []step.Delta {
 	if want.Routes == nil && want.Flushed && have.Kernel != nil && len(missing(want.Kernel.Routes, have.Kernel.Routes)) > 0 {
 		deltas = append(deltas, step.Change("kernel", have.Kernel.Routes, want.Kernel.Routes))
 	}
+	if want.DHCP.Managed() && have.DHCP == want.DHCP {
+		deltas = append(deltas, leaseDeltas(have, want)...)
+	}
 	deltas = append(deltas, fileDelta(have.File, want.File)...)
 	if want.Stanzas != nil && !slices.Equal(have.Stanzas, want.Stanzas) {
 		deltas = append(deltas, step.Change("persist.stanzas", have.Stanzas, want.Stanzas))
@@ -194,9 +209,25 @@ func (netAddresses) Diff(have, want NetAddressSpec) []step.Delta {
 	return deltas
 }
 
+// leaseDeltas compares what a client that runs, or runs no longer, has brought.
+func leaseDeltas(have, want NetAddressSpec) []step.Delta {
+	var deltas []step.Delta
+	switch runs := want.DHCP.Or(false); {
+	case runs && want.Kernel == nil && len(have.Kernel.Leased) == 0:
+		deltas = append(deltas, step.Change("dhcp.lease", nil, "any"))
+	case !runs && !slices.Equal(have.Kernel.Leased, want.left().Leased):
+		deltas = append(deltas, step.Change("dhcp.lease", have.Kernel.Leased, want.left().Leased))
+	}
+	if want.Kernel != nil && have.Kernel.LeaseFile && !want.Kernel.LeaseFile {
+		deltas = append(deltas, step.Change("dhcp.file", true, nil))
+	}
+	return deltas
+}
+
 // like says whether two devices have the same addresses and routes.
 func (d device) like(other device) bool {
-	return slices.Equal(inOrder(d.Addresses), inOrder(other.Addresses)) && slices.Equal(d.Routes, other.Routes)
+	return slices.Equal(inOrder(d.Addresses), inOrder(other.Addresses)) && slices.Equal(d.Routes, other.Routes) &&
+		d.Client == other.Client && (d.Client || slices.Equal(d.Leased, other.Leased))
 }
 
 // shown is what a device has, in a delta; nil for nothing.
@@ -206,6 +237,12 @@ func (d device) shown() any {
 		s := spell(r)
 		list = append(list, strings.TrimSpace(s.To+" "+s.Via))
 	}
+	for _, a := range d.Leased {
+		list = append(list, a.String()+" by DHCP")
+	}
+	if d.Client && len(d.Leased) == 0 {
+		list = append(list, "a DHCP client")
+	}
 	if len(list) == 0 {
 		return nil
 	}
@@ -214,6 +251,9 @@ func (d device) shown() any {
 
 func (netAddresses) Advise(f *step.Finding, have, want NetAddressSpec) {
 	f.Warnings = append(f.Warnings, have.Also...)
+	if from := have.Held; f.Changed() && want.DHCP.Or(false) && from != nil && from.Client && from.link.MAC != have.Kernel.link.MAC {
+		f.Warnings = append(f.Warnings, fmt.Sprintf("%s has another Ethernet address than %s (%s), so that a DHCP server takes it for another client: give it that one first", want.Name, want.From, from.link.MAC))
+	}
 	cut := func(name string) {
 		if !slices.Contains(f.Cost.Severs, name) {
 			f.Cost.Severs = append(f.Cost.Severs, name)
@@ -221,10 +261,10 @@ func (netAddresses) Advise(f *step.Finding, have, want NetAddressSpec) {
 	}
 	for _, d := range f.Deltas {
 		switch {
-		case d.Path == "from.holds":
+		case d.Path == "from.holds", d.Path == "dhcp" && want.From != "" && want.DHCP.Or(false):
 			cut(want.From)
 			cut(want.Name)
-		case d.Path == "addresses" && have.Flushed, d.Path == "routes" && len(have.Routes) > 0:
+		case d.Path == "dhcp" && !want.DHCP.Or(true), d.Path == "addresses" && have.Flushed, d.Path == "routes" && len(have.Routes) > 0:
 			cut(want.Name)
 		}
 	}

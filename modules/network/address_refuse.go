@@ -21,11 +21,6 @@ func (s NetAddressSpec) refuse(ctx context.Context, v host.View, all map[string]
 		if err := refuseOwned(ctx, v, d.link); err != nil {
 			return err
 		}
-		for a, o := range d.Special {
-			if o.Leased {
-				return fmt.Errorf("%s has %s by a DHCP client, which would put it back: stop the client first (with isc-dhcp-client: dhclient -x %s), and give the address as static", name, a, name)
-			}
-		}
 	}
 	for _, r := range s.Routes {
 		k, err := r.route(s.Name)
@@ -37,6 +32,20 @@ func (s NetAddressSpec) refuse(ctx context.Context, v host.View, all map[string]
 			if !slices.Contains(s.both(), name) && slices.ContainsFunc(d.Routes, taken) {
 				return fmt.Errorf("%s has a route to %s with metric %d already: take it away there, or give this one another metric", name, r.To, k.Metric)
 			}
+		}
+	}
+	return nil
+}
+
+// refuseLeased says why addresses cannot be the ones named, or the lease not had.
+func (s NetAddressSpec) refuseLeased(ctx context.Context, v host.View, all map[string]device) error {
+	if s.DHCP.Or(false) {
+		return canLease(ctx, v)
+	}
+	for _, name := range s.both() {
+		managed := name == s.From || s.Addresses != nil
+		if d := all[name]; managed && !s.DHCP.Managed() && len(d.Leased) > 0 {
+			return fmt.Errorf("%s has %s by a DHCP client, which would put it back: say dhcp = true to have a lease, or dhcp = false to end the client", name, d.Leased[0])
 		}
 	}
 	return nil

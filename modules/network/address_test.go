@@ -53,7 +53,7 @@ func TestAddressLaws(t *testing.T) {
 	addressDrift := byIP("addresses", nic, add("192.0.2.77/28"), "address", "add", "192.0.2.77/28", "dev", nic)
 	laws(t, steptest.Subject{
 		Kind: netAddressKind(), Machine: nics, Prepare: prepareNICs, Touches: seenNICs(), Clean: cleanNICs(),
-		Policy: []string{"gateway"}, // the routes say it
+		Policy: []string{"gateway", "dhcp"}, // the routes say it; TestLeases has them
 		Found: []steptest.Hand{
 			installed,
 			{Name: "untouched", Fake: func(*fake.Machine) {}, Host: steptest.Run("true")},
@@ -219,7 +219,7 @@ func TestAddressRefusals(t *testing.T) {
 	}{
 		"no device":         {func(m *fake.Machine) { m.RemoveLink("", nic) }, NetAddressSpec{Addresses: []string{"192.0.2.1/24"}}, "put the step that makes it"},
 		"nothing to take":   {func(*fake.Machine) {}, NetAddressSpec{From: other}, "has an address to take"},
-		"a lease":           {func(m *fake.Machine) { m.SetLink("", nic, leased) }, NetAddressSpec{Addresses: []string{}}, "dhclient -x " + nic},
+		"a lease":           {func(m *fake.Machine) { m.SetLink("", nic, leased) }, NetAddressSpec{Addresses: []string{}}, "say dhcp = true"},
 		"a bridge's stanza": {func(m *fake.Machine) { m.WriteFile(handFile, "iface "+nic+" inet static\n bridge_ports eth9\n") }, NetAddressSpec{Addresses: []string{"192.0.2.1/24"}, Persist: step.Is(true)}, "bridge_ports"},
 		"a route twice": {func(m *fake.Machine) {
 			m.SetLink("", other, host.LinkChange{AddRoutes: []host.Route{{Destination: netip.MustParsePrefix("203.0.113.0/24")}}})

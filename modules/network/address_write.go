@@ -20,32 +20,69 @@ func (netAddresses) Write(ctx context.Context, h host.Host, _, want NetAddressSp
 	}
 	own, there := all[want.Name]
 	from, fromThere := all[want.From]
+	if err := want.stopClients(ctx, h, &own, &from); err != nil {
+		return err
+	}
+	if err := want.setKernel(ctx, h, own, there, from, fromThere); err != nil {
+		return err
+	}
+	if err := want.startClients(ctx, h, own, from, fromThere); err != nil {
+		return err
+	}
+	return want.writeFiles(ctx, h)
+}
+
+// setKernel does addresses and routes of both devices.
+func (want NetAddressSpec) setKernel(ctx context.Context, h host.Host, own device, there bool, from device, fromThere bool) error {
 	mine := host.LinkChange{}
 	if there {
 		mine = want.change(own)
 		mine.Special = take(mine.Special, from.Special)
+		if !want.DHCP.Or(true) {
+			changeLease(&mine, own, want.left())
+		}
 	}
 	if fromThere && want.Held != nil {
 		theirs := want.Held.change(from)
-		if len(theirs.AddAddresses)+len(theirs.AddRoutes) > 0 { // back
-			if there {
-				theirs.Release = releaseOf(want.Name, &mine)
-			}
-			if err := setIfChanged(ctx, h, want.From, from, theirs); err != nil {
-				return err
-			}
-		} else if there {
+		if !want.Held.Client {
+			changeLease(&theirs, from, *want.Held)
+		}
+		switch back := len(theirs.AddAddresses)+len(theirs.AddRoutes) > 0; {
+		case back && there:
+			theirs.Release = releaseOf(want.Name, &mine)
+		case there:
 			mine.Release = releaseOf(want.From, &theirs)
-		} else if err := setIfChanged(ctx, h, want.From, from, theirs); err != nil {
+		}
+		if err := setIfChanged(ctx, h, want.From, from, theirs); err != nil {
 			return err
 		}
 	}
-	if there {
-		if err := setIfChanged(ctx, h, want.Name, own, mine); err != nil {
-			return err
-		}
+	if !there {
+		return nil
 	}
-	return want.writeFiles(ctx, h)
+	return setIfChanged(ctx, h, want.Name, own, mine)
+}
+
+// left is what a client that had ended had left of a lease, for undo.
+func (want NetAddressSpec) left() device {
+	if want.Kernel == nil || want.Kernel.Client {
+		return device{}
+	}
+	return device{Leased: want.Kernel.Leased, Through: want.Kernel.Through}
+}
+
+// changeLease adds to a change what becomes of a lease without its client.
+func changeLease(c *host.LinkChange, now, shall device) {
+	c.RemoveRoutes = slices.Concat(missing(now.Through, shall.Through), c.RemoveRoutes)
+	c.RemoveAddresses = slices.Concat(c.RemoveAddresses, missing(now.Leased, shall.Leased))
+	c.AddRoutes = slices.Concat(c.AddRoutes, missing(shall.Through, now.Through))
+	for _, a := range missing(shall.Leased, now.Leased) {
+		c.AddAddresses = append(c.AddAddresses, a)
+		if c.Special == nil {
+			c.Special = map[netip.Prefix]host.AddressOptions{}
+		}
+		c.Special[a] = host.AddressOptions{Leased: true}
+	}
 }
 
 // take adds what sets addresses of another device apart, but for labels, which

@@ -22,6 +22,10 @@ type device struct {
 	Addresses []netip.Prefix                       `json:"addresses,omitzero"` // in the kernel's order
 	Special   map[netip.Prefix]host.AddressOptions `json:"special,omitzero"`
 	Routes    []host.Route                         `json:"routes,omitzero"`
+	Client    bool                                 `json:"client,omitzero"`     // a DHCP client asks for its address
+	LeaseFile bool                                 `json:"lease_file,omitzero"` // the client has left a file of leases
+	Leased    []netip.Prefix                       `json:"leased,omitzero"`     // of IPv4, by a DHCP client
+	Through   []host.Route                         `json:"through,omitzero"`    // by gateways that only leased addresses reach
 
 	link host.Link
 }
@@ -41,7 +45,10 @@ func devices(ctx context.Context, v host.View) (map[string]device, error) {
 		d := device{Up: l.Up, link: l}
 		for _, a := range l.Addresses {
 			o, special := l.Special[a]
-			if a.Addr().Is6() && o.Leased {
+			if o.Leased {
+				if a.Addr().Is4() {
+					d.Leased = append(d.Leased, a)
+				}
 				continue
 			}
 			d.Addresses = append(d.Addresses, a)
@@ -53,7 +60,11 @@ func devices(ctx context.Context, v host.View) (map[string]device, error) {
 			}
 		}
 		for _, r := range routes {
-			if r.Link == l.Name && configuredRoute(r) && !connected(l, r) {
+			switch {
+			case r.Link != l.Name || !configuredRoute(r) || connected(l, r):
+			case len(d.Leased) > 0 && !reachable(r, d.Addresses):
+				d.Through = append(d.Through, r)
+			default:
 				d.Routes = append(d.Routes, r)
 			}
 		}

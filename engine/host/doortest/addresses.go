@@ -35,16 +35,17 @@ func linkOrder(t *testing.T, l host.Links) {
 	apart := netip.MustParsePrefix("198.51.100.1/24")
 	options := host.AddressOptions{Scope: 253, Label: peerName[:10] + ":1", Broadcast: netip.MustParseAddr("0.0.0.0")}
 	quiet := netip.MustParsePrefix("2001:db8:ff::1/64")
-	special := map[netip.Prefix]host.AddressOptions{apart: options, quiet: {Flags: 0x2 | 0x200}} // nodad noprefixroute
+	leased := netip.MustParsePrefix("192.0.2.200/28")
+	special := map[netip.Prefix]host.AddressOptions{apart: options, leased: {Leased: true}, quiet: {Flags: 0x2 | 0x200}} // nodad noprefixroute
 	routes := []host.Route{
 		{Destination: netip.MustParsePrefix("0.0.0.0/0"), Via: netip.MustParseAddr("198.18.255.254"), Link: peerName, Metric: 100, Source: four[1].Addr(), Protocol: 16},
 		{Destination: netip.MustParsePrefix("203.0.113.0/24"), Via: netip.MustParseAddr("192.0.2.1"), Link: peerName, OnLink: true, Protocol: 4},
 	}
 	must(t, l.Set(t.Context(), spaceName, peerName, host.LinkChange{
-		AddAddresses: append(slices.Clone(four), apart, quiet), Special: special, AddRoutes: routes,
+		AddAddresses: append(slices.Clone(four), apart, leased, quiet), Special: special, AddRoutes: routes,
 	}))
 	got := needLink(t, l, spaceName, peerName)
-	inSubnet := slices.DeleteFunc(slices.Clone(got.Addresses), func(p netip.Prefix) bool { return p == apart || p == quiet })
+	inSubnet := slices.DeleteFunc(slices.Clone(got.Addresses), func(p netip.Prefix) bool { return p == apart || p == quiet || p == leased })
 	if !slices.Equal(inSubnet, four) {
 		t.Errorf("the order is %v, not %v", inSubnet, four)
 	}
@@ -59,7 +60,7 @@ func linkOrder(t *testing.T, l host.Links) {
 		}
 	}
 	must(t, l.Set(t.Context(), spaceName, peerName, host.LinkChange{
-		RemoveRoutes: routes, RemoveAddresses: []netip.Prefix{four[2], four[1], four[0], apart, quiet},
+		RemoveRoutes: routes, RemoveAddresses: []netip.Prefix{four[2], four[1], four[0], apart, leased, quiet},
 	}))
 	if left := needLink(t, l, spaceName, peerName); len(left.Addresses) > 0 {
 		t.Errorf("left %v", left.Addresses)

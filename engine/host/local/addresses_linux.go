@@ -13,6 +13,10 @@ import (
 // chosenFlags are the flags of an address that are no state of the kernel's.
 const chosenFlags = unix.IFA_F_NODAD | unix.IFA_F_HOMEADDRESS | unix.IFA_F_MANAGETEMPADDR | unix.IFA_F_NOPREFIXROUTE | unix.IFA_F_MCAUTOJOIN
 
+// leasedFor is how long an address lives that is put back for a client that will
+// prolong it, in seconds.
+const leasedFor = 3600
+
 // setSpecial notes what sets an address of a link apart.
 func setSpecial(link *host.Link, p netip.Prefix, a netlink.Addr) {
 	o := host.AddressOptions{Scope: a.Scope, Flags: a.Flags & chosenFlags, Leased: a.Flags&unix.IFA_F_PERMANENT == 0}
@@ -56,6 +60,9 @@ func lastOf(p netip.Prefix) netip.Addr {
 // addressOf is an address in rtnetlink's terms.
 func addressOf(p netip.Prefix, o host.AddressOptions) *netlink.Addr {
 	a := &netlink.Addr{IPNet: netOf(p), Label: o.Label, Scope: o.Scope, Flags: o.Flags}
+	if o.Leased {
+		a.ValidLft, a.PreferedLft = leasedFor, leasedFor
+	}
 	if o.Peer.IsValid() {
 		a.Peer = netOf(o.Peer)
 	}
