@@ -350,9 +350,6 @@ func TestUndoByHand(t *testing.T) {
 	s := m.serve(a)
 	s.hello("r1")
 	s.do(apply(unit("file", "motd", map[string]any{"path": path, "content": "after"})))
-	s.bye()
-	s = m.serve(a)
-	s.hello("r2")
 	undo := func() (string, error) {
 		cmd := exec.Command(a, "undo", "r1")
 		cmd.Env = append(os.Environ(), "WEFT_STATE="+m.state, "WEFT_RUNTIME="+m.runtime)

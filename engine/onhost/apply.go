@@ -30,7 +30,7 @@ func journalFailure(err error) error {
 func (s *session) apply(ctx context.Context, a wire.Apply) error {
 	s.Host.Memo.Forget()
 	s.underGuard()
-	defer s.stillAgain()
+	defer s.stillAgain(ctx)
 	units := make([]*unit, len(a.Units))
 	for i, u := range a.Units {
 		units[i] = s.remember(u) // all first: a change raises the needs of steps that come later

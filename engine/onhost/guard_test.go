@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"weft/engine/host"
 	"weft/engine/host/fake"
 	"weft/engine/onhost/guard"
+	"weft/engine/onhost/journal"
 	"weft/engine/step"
 	"weft/engine/wire"
 )
@@ -403,6 +405,30 @@ func TestKilledWhileAGuardIsArmed(t *testing.T) {
 		}
 		s.noGuardLeft()
 	}
+}
+
+func TestAGuardThatNothingCameUnderIsNotKept(t *testing.T) {
+	s := guardedSite(t)
+	s.config.Host = host.Surround(s.machine.Host(), func(_ context.Context, e host.Effect, act func() error) error {
+		if e.Object == "/etc/a" {
+			return errors.New("refused")
+		}
+		return act()
+	})
+	c := s.open()
+	c.hello("r1")
+	r := c.apply(guarded60(file("/etc/a", "new")))
+	want(t, r, "file.etc/a applying, file.etc/a failed")
+	want(t, c.undo(), "file.etc/a undone")
+	c.bye()
+	s.noGuardLeft()
+
+	s.config.OpenFile = func(string) (journal.File, error) { return nil, syscall.ENOSPC }
+	c = s.open()
+	c.hello("r2")
+	c.apply(guarded60(file("/etc/b", "new"))) // it cannot be put on record
+	_ = c.cut()
+	s.noGuardLeft()
 }
 
 func TestParseWay(t *testing.T) {

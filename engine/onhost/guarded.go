@@ -50,9 +50,16 @@ func (s *session) underGuard() {
 	}
 }
 
-// stillAgain is called where that request has come to its end.
-func (s *session) stillAgain() {
+// stillAgain is called where that request has come to its end. A guard that
+// nothing came under is not kept.
+func (s *session) stillAgain(ctx context.Context) {
 	if s.armed == nil || s.gate.shut() != nil {
+		return
+	}
+	if err := s.disarm(ctx, s.armed.Run); err != nil {
+		s.logf("guard: %v", err)
+	}
+	if s.armed == nil {
 		return
 	}
 	if err := s.guards().Still(s.bootMoment()); err != nil {
@@ -153,9 +160,11 @@ func (s *session) disarm(ctx context.Context, run string) error {
 	if err != nil {
 		return err
 	}
-	j, err := s.journalOf(a.Run)
-	if err != nil {
-		return err
+	j := s.own
+	if a.Run != j.Header.Run {
+		if j, err = s.journalOf(a.Run); err != nil {
+			return err
+		}
 	}
 	if slices.ContainsFunc(j.Records, func(r record) bool { return inScope(a)(r) && r.InForce() }) {
 		return nil // something is still there to be guarded

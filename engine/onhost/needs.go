@@ -275,7 +275,7 @@ type waiting struct {
 // for it.
 func (s *session) endPlay(ctx context.Context, e wire.EndPlay) error {
 	s.underGuard()
-	defer s.stillAgain()
+	defer s.stillAgain(ctx)
 	_, err := s.settlePlay(ctx, e.Play)
 	return journalFailure(err)
 }

@@ -74,7 +74,7 @@ type record struct {
 
 // replacedBy says whether the holder's session is one that t takes the place of.
 func (r record) replacedBy(t Terms) bool {
-	return r.Run == t.Run && r.Pid != os.Getpid() && (t.Patience > 0 || r.Controller == t.Controller)
+	return r.Run == t.Run && r.Pid != os.Getpid() && (t.Patience > 0 || t.Controller != "" && r.Controller == t.Controller)
 }
 
 func (r record) expired(now time.Time) bool {
