@@ -252,6 +252,9 @@ func (s NetAddressSpec) stanza() string {
 	}
 	if s.DHCP.Or(false) {
 		fmt.Fprintf(&b, "iface %s inet dhcp\n", s.Name)
+		if s.From != "" { // mostly a port of this bridge, and the way to the server
+			fmt.Fprintf(&b, "    pre-up ifup %s || true\n", s.From)
+		}
 	}
 	for _, a := range parsed(s.Addresses) {
 		family, wait := "inet", ""

@@ -79,10 +79,10 @@ func TestAddressLaws(t *testing.T) {
 					byIP("mtu", nic, host.LinkChange{MTU: 1300}, "link", "set", nic, "mtu", "1300"),
 					byIP("from", other, add("192.0.2.78/28"), "address", "add", "192.0.2.78/28", "dev", other),
 					edited("persist", addressFile(nic), "iface "+nic+" inet manual\n"),
-					edited("persist", "/etc/network/interfaces.d/"+nic+"-more", "iface "+nic+" inet dhcp\n"),
+					edited("persist", moreFile, "iface "+nic+" inet dhcp\n"),
 				},
 				Spellings: []steptest.Hand{
-					edited("another stanza", "/etc/network/interfaces.d/"+nic+"-more", "iface "+nic+" inet manual\n    mtu 1450\n"),
+					edited("another stanza", moreFile, "iface "+nic+" inet manual\n    mtu 1450\n"),
 				},
 			},
 			{Name: "taken", Spec: NetAddressSpec{From: other, Addresses: []string{"198.18.0.9/24", "2001:db8:0:1::9/64"}, Gateway: step.Is("198.18.0.1")},

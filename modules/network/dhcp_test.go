@@ -101,7 +101,7 @@ func TestLeaseMoves(t *testing.T) {
 	if got, _ := m.File(leaseFile(nic)); got != fmt.Sprintf(leaseText, nic) {
 		t.Errorf("the lease is\n%s", got)
 	}
-	if got, _ := m.File(addressFile(nic)); !strings.Contains(got, "iface "+nic+" inet dhcp\n") || strings.Contains(got, "static") {
+	if got, _ := m.File(addressFile(nic)); !strings.Contains(got, "iface "+nic+" inet dhcp\n    pre-up ifup "+other+" || true\n") || strings.Contains(got, "static") {
 		t.Errorf("the file is\n%s", got)
 	}
 	if len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "another Ethernet address") {

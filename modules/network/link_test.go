@@ -41,11 +41,14 @@ func cleanNICs() []host.Command {
 			ip("link", "set", name, "up", "address", "02:00:00:00:00:0"+string("12"[i])),
 			ip("link", "set", far, "up", "address", "02:00:00:00:00:0"+string("34"[i])))
 	}
-	return slices.Concat(out, steptest.Run("rm", "-f", linkFile(nic), addressFile(nic), handFile))
+	return slices.Concat(out, steptest.Run("rm", "-f", linkFile(nic), addressFile(nic), handFile, moreFile))
 }
 
-// handFile is what an operator wrote of the NICs.
-const handFile = "/etc/network/interfaces.d/" + nic + "-hand"
+// handFile is what an operator wrote of the NICs, and moreFile what another did.
+const (
+	handFile = "/etc/network/interfaces.d/" + nic + "-hand"
+	moreFile = "/etc/network/interfaces.d/" + nic + "-more"
+)
 
 func seenNICs() steptest.Touches {
 	mtus := []string{"/sys/class/net/" + nic + "/mtu", "/sys/class/net/" + other + "/mtu"}
