@@ -29,7 +29,7 @@ func (s NetAddressSpec) refuse(ctx context.Context, v host.View, all map[string]
 		}
 		for name, d := range all {
 			taken := func(o host.Route) bool { return o.Destination == k.Destination && o.Metric == k.Metric }
-			if !slices.Contains(s.both(), name) && slices.ContainsFunc(d.Routes, taken) {
+			if !slices.Contains(s.both(), name) && slices.ContainsFunc(slices.Concat(d.Routes, d.Through), taken) {
 				return fmt.Errorf("%s has a route to %s with metric %d already: take it away there, or give this one another metric", name, r.To, k.Metric)
 			}
 		}

@@ -85,7 +85,7 @@ func TestAddressLaws(t *testing.T) {
 					edited("another stanza", moreFile, "iface "+nic+" inet manual\n    mtu 1450\n"),
 				},
 			},
-			{Name: "taken", Spec: NetAddressSpec{From: other, Addresses: []string{"198.18.0.9/24", "2001:db8:0:1::9/64"}, Gateway: step.Is("198.18.0.1")},
+			{Name: "taken", Spec: NetAddressSpec{From: other, Addresses: []string{"198.18.0.9/24", "2001:db8:0:1::9/64"}, Routes: []NetRoute{{To: "203.0.113.64/26", Via: "198.18.0.1"}}},
 				Drift: []steptest.Hand{addressDrift, byIP("routes", nic, host.LinkChange{AddRoutes: []host.Route{routeOf("203.0.113.128/25", "198.18.0.1", 0)}}, "route", "add", "203.0.113.128/25", "via", "198.18.0.1", "dev", nic)}},
 			{Name: "bare", Spec: NetAddressSpec{Addresses: []string{}, Persist: step.Is(true)}, Drift: []steptest.Hand{addressDrift, edited("persist", handFile, handStanza+"\n")}},
 			{Name: "one of two", Spec: NetAddressSpec{Addresses: []string{"198.18.0.3/24"}, Persist: step.Is(false)}, Drift: []steptest.Hand{addressDrift}},
@@ -151,6 +151,23 @@ iface `+nic+` inet6 static
 	}
 	if after := m.Snapshot(); after != before {
 		t.Errorf("undo left\n%s\nnot\n%s", after, before)
+	}
+}
+
+func TestGateway(t *testing.T) {
+	m := nics()
+	s := stepOf(t, netAddressKind(), NetAddressSpec{Name: nic, Addresses: []string{"198.18.0.1/24", "2001:db8::1/64"}, Gateway: step.Is("198.18.0.254"),
+		Routes: []NetRoute{{To: "default", Via: "2001:db8::fe"}}})
+	run(t, m, s)
+	routes, err := m.Host().Links.Routes(t.Context(), "")
+	for _, want := range []host.Route{routeOf("0.0.0.0/0", "198.18.0.254", 0), routeOf("::/0", "2001:db8::fe", 1024)} {
+		want.Link = nic
+		if err != nil || !slices.Contains(routes, want) {
+			t.Errorf("no %+v among %+v (%v)", want, routes, err)
+		}
+	}
+	if f, err := s.Check(t.Context(), m.Host().View()); err != nil || f.Changed() {
+		t.Errorf("a second check: %+v %v", f.Deltas, err)
 	}
 }
 
