@@ -224,7 +224,7 @@ func (c *change) putOnRecord(needs []step.Need) error {
 	}
 	rec, err := c.s.own.Record(journal.Change{
 		Play: c.play, Index: c.index, Unit: c.x.Unit, Finding: f, Needs: needs, Adopts: adopts,
-		Secrets: within(c.s.hello.Secrets, secretValues(c.x.Unit)), At: c.s.moment(),
+		At: c.s.moment(),
 	})
 	if err != nil {
 		return err

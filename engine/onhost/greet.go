@@ -21,7 +21,6 @@ func (s *session) greet(ctx context.Context, h wire.Hello) error {
 	if !journal.ValidRun(h.Run) {
 		return fmt.Errorf("%q cannot be the name of a run", h.Run)
 	}
-	s.out.scrub.Add(h.Secrets...)
 	s.hello = &h
 	answer := &wire.HelloEvent{}
 	s.readBoot(ctx)

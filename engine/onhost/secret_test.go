@@ -28,7 +28,7 @@ func TestNoSecretLeavesTheHost(t *testing.T) {
 	tool := step.Unit{Address: "tool.t", Kind: "tool", Name: "tells", Spec: []byte(`{}`)}
 
 	c := s.open()
-	c.do(wire.Request{Hello: &wire.Hello{Run: "r1", Intent: wire.Change, Secrets: []string{canary, old}}})
+	c.do(wire.Request{Hello: &wire.Hello{Run: "r1", Intent: wire.Change}})
 	r := c.check(secret)
 	want(t, r, "file.etc/secret planned")
 	d := r.unit("file.etc/secret").Finding.Deltas
@@ -72,9 +72,9 @@ func TestNoSecretLeavesTheHostAnotherDay(t *testing.T) {
 		return host.Result{Exit: 1, Stderr: []byte("bad password " + canary)}
 	})
 	secret := file("/etc/url", "https://user:"+canary+"@host/")
-	secret.Secret = []string{"content"}
+	secret.Secret, secret.Parts = []string{"content"}, []string{canary}
 	c := s.open()
-	c.do(wire.Request{Hello: &wire.Hello{Run: "r1", Intent: wire.Change, Secrets: []string{"", "another", canary}}})
+	c.do(wire.Request{Hello: &wire.Hello{Run: "r1", Intent: wire.Change}})
 	want(t, c.apply(secret), "file.etc/url applying, file.etc/url changed")
 	c.bye()
 
@@ -102,15 +102,16 @@ func TestNoSecretLeavesTheHostAnotherDay(t *testing.T) {
 func TestASecretWithinAValueIsNotStale(t *testing.T) {
 	s := newSite(t)
 	conf := file("/etc/conf", "password = c4nary-value")
+	conf.Parts = []string{"c4nary-value"}
 	c := s.open()
-	c.do(wire.Request{Hello: &wire.Hello{Run: "r1", Intent: wire.Change, Secrets: []string{"c4nary-value"}}})
+	c.do(wire.Request{Hello: &wire.Hello{Run: "r1", Intent: wire.Change}})
 	planned := map[string]string{conf.Address: c.check(conf).unit(conf.Address).Finding.Digest()}
 	want(t, c.do(wire.Request{Apply: &wire.Apply{Play: "p", Units: []step.Unit{conf}, Planned: planned}}),
 		"file.etc/conf applying, file.etc/conf changed")
 	c.bye()
 }
 
-// A spec's sensitive attributes are secrets, whether or not hello named them.
+// A spec's sensitive attributes are secrets, whatever they are made of.
 func TestSensitiveAttributesAreScrubbedUnasked(t *testing.T) {
 	s := newSite(t)
 	u := file("/etc/none/c4nary-value", "x")

@@ -161,7 +161,7 @@ func (s *session) inTheWay(rec *journal.Record) bool {
 }
 
 func (s *session) undoStep(ctx context.Context, j *journal.Journal, rec *journal.Record, f step.Finding) error {
-	s.out.scrub.Add(append(secretValues(rec.Unit), rec.Secrets...)...)
+	s.out.scrub.Add(secretValues(rec.Unit)...)
 	x := &unit{Unit: rec.Unit}
 	if err := s.construct(x); err != nil {
 		return err

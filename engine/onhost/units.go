@@ -133,7 +133,7 @@ func covers(attribute, path string) bool {
 	return attribute == path || strings.HasPrefix(path, attribute+".") || strings.HasPrefix(attribute, path+".")
 }
 
-// secretValues are the strings of a unit's sensitive attributes.
+// secretValues are the strings of a unit's sensitive attributes, and their parts.
 func secretValues(u step.Unit) []string {
 	if len(u.Secret) == 0 {
 		return nil
@@ -142,23 +142,11 @@ func secretValues(u step.Unit) []string {
 	if json.Unmarshal(u.Spec, &spec) != nil {
 		return nil
 	}
-	var all []string
+	all := slices.Clone(u.Parts)
 	for _, path := range u.Secret {
 		all = append(all, leaves(below(spec, path))...)
 	}
 	return all
-}
-
-// within are the secrets that are parts of values. Who undoes the change another
-// day knows the values, and not what they were made of.
-func within(secrets, values []string) []string {
-	var parts []string
-	for _, secret := range secrets {
-		if secret != "" && slices.ContainsFunc(values, func(v string) bool { return v != secret && strings.Contains(v, secret) }) {
-			parts = append(parts, secret)
-		}
-	}
-	return parts
 }
 
 // below follows a path; keys may hold dots, so every split is tried.

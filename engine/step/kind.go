@@ -49,6 +49,10 @@ type Unit struct {
 	// Secret are the paths of sensitive attributes: "password",
 	// "options.key".
 	Secret []string `json:"secret,omitzero"`
+	// Parts are the sensitive values that those attributes are made of, where
+	// they are not the whole of one: a tool may print the password alone that
+	// stood in a configuration. They are said aloud nowhere.
+	Parts []string `json:"parts,omitzero"`
 	// Triggers are the addresses of the steps that this step's attributes
 	// tagged "trigger" name.
 	Triggers []string `json:"triggers,omitzero"`

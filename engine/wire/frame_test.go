@@ -27,7 +27,7 @@ func frames(t testing.TB, requests ...Request) []byte {
 }
 
 var (
-	hello = Request{ID: 1, Hello: &Hello{Run: "r1", Intent: Change, Secrets: []string{"<&>"}}}
+	hello = Request{ID: 1, Hello: &Hello{Run: "r1", Intent: Change, Owner: "<&>"}}
 	check = Request{ID: 2, Check: &Check{Units: []step.Unit{{Address: "file.a", Kind: "file", Spec: []byte(`{"a":1}`)}}}}
 )
 

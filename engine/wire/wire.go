@@ -82,9 +82,6 @@ type Hello struct {
 	TakesBack []string `json:"takes_back,omitempty"`
 	// Facts asks for the facts.
 	Facts bool `json:"facts,omitempty"`
-	// Secrets are values to scrub from what tools print and from what the
-	// runner sends.
-	Secrets []string `json:"secrets,omitempty"`
 }
 
 // Intent is what a session is for.

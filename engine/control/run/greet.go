@@ -35,7 +35,7 @@ func (m *member) hello(intent wire.Intent, facts bool) wire.Request {
 	return wire.Request{Hello: &wire.Hello{
 		Run: r.opts.ID, Site: r.program.Site, Host: m.host.Name, Owner: r.opts.Owner,
 		Playbook: r.program.Playbook, Intent: intent, Controller: r.name, TakesBack: r.leaving, LockTimeout: r.opts.LockTimeout,
-		LeaseTime: r.opts.LeaseTime, Facts: facts, Secrets: r.program.Secrets,
+		LeaseTime: r.opts.LeaseTime, Facts: facts,
 	}}
 }
 
@@ -85,7 +85,6 @@ func wait(ctx context.Context, pause time.Duration) bool {
 // and in any case when ctx ends.
 func (m *member) anew(ctx context.Context, requests ...wire.Request) (*wire.GuardEvent, error) {
 	hello := m.hello(wire.Look, false)
-	hello.Hello.Secrets = nil // nothing is said here that could hold one
 	s, err := m.reach(ctx, m.run.connector.ConnectAnew, append([]wire.Request{hello}, requests...))
 	if err != nil {
 		return nil, err

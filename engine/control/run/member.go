@@ -232,6 +232,8 @@ func (m *member) evaluate(p *language.Play) (language.Evaluation, error) {
 	if diags.Failed() {
 		return out, &DiagnosticsError{diags}
 	}
+	m.run.withParts(out.Units)
+	m.run.withParts(out.Aside)
 	m.skipped[p] = len(out.Skipped)
 	for _, s := range out.Skipped {
 		if s.Reason != language.ByWhen {

@@ -87,7 +87,6 @@ type Record struct {
 	Finding step.Finding // whole: what undo needs
 	Needs   []Need
 	Adopts  []Ref
-	Secrets []string // parts of the unit's sensitive attributes that must not be said aloud either
 	State   State
 	Began   Moment // when it was recorded: before the first effect
 	Applied Moment // when its last effect was over; zero before
@@ -171,7 +170,6 @@ type line struct {
 	Finding *step.Finding `json:"finding,omitzero"`
 	Needs   []step.Need   `json:"needs,omitzero"`
 	Adopts  []Ref         `json:"adopts,omitzero"`
-	Secrets []string      `json:"secrets,omitzero"`
 	Effect  *host.Effect  `json:"effect,omitzero"`
 	Need    *step.Need    `json:"need,omitzero"`
 	Moment  Moment        `json:"moment,omitzero"`

@@ -118,7 +118,7 @@ func (r *Run) addRecord(l line) error {
 	}
 	rec := &Record{
 		N: l.Record, Play: l.Play, Index: l.Index, Unit: *l.Unit, Finding: *l.Finding,
-		Adopts: l.Adopts, Secrets: l.Secrets, State: Recorded, Began: l.Moment,
+		Adopts: l.Adopts, State: Recorded, Began: l.Moment,
 	}
 	for _, n := range l.Needs {
 		rec.Needs = append(rec.Needs, Need{Need: n, Open: true})

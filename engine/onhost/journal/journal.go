@@ -34,7 +34,6 @@ type Change struct {
 	Finding step.Finding
 	Needs   []step.Need
 	Adopts  []Ref
-	Secrets []string
 	At      Moment
 }
 
@@ -42,7 +41,7 @@ type Change struct {
 func (j *Journal) Record(c Change) (*Record, error) {
 	l := line{
 		Kind: lineRecord, Record: len(j.Records) + 1, Play: c.Play, Index: c.Index, Unit: &c.Unit,
-		Finding: &c.Finding, Needs: c.Needs, Adopts: c.Adopts, Secrets: c.Secrets, Moment: c.At,
+		Finding: &c.Finding, Needs: c.Needs, Adopts: c.Adopts, Moment: c.At,
 	}
 	if err := j.write(l); err != nil {
 		return nil, err
