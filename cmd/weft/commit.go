@@ -87,8 +87,8 @@ func printGuards(s streams, guards map[string]wire.GuardEvent) error {
 		if g.State == wire.GuardArmed {
 			left = g.Left.Round(time.Second).String()
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h, wire.Neutralise(g.Run), wire.Neutralise(string(g.State)), left,
-			wire.Neutralise(g.Play), wire.Neutralise(g.Step), wire.Neutralise(g.Owner))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", h, cell(g.Run), cell(string(g.State)), left,
+			cell(g.Play), cell(g.Step), cell(g.Owner))
 	}
 	return w.Flush()
 }

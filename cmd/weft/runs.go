@@ -71,11 +71,14 @@ func printRuns(s streams, byHost map[string][]wire.RunEvent) error {
 	for _, id := range ids {
 		r := rows[id]
 		slices.Sort(r.hosts)
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", wire.Neutralise(id), r.Began.Local().Format("2006-01-02 15:04"),
-			wire.Neutralise(r.State), r.Changed, r.Undone, strings.Join(r.hosts, ","), wire.Neutralise(r.Owner))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", cell(id), r.Began.Local().Format("2006-01-02 15:04"),
+			cell(r.State), r.Changed, r.Undone, strings.Join(r.hosts, ","), cell(r.Owner))
 	}
 	return w.Flush()
 }
+
+// cell is a host's word in a table: it can make neither a column nor a row.
+func cell(s string) string { return strings.Join(strings.Fields(wire.Neutralise(s)), " ") }
 
 // printResumable says which of the runs can be gone on with from here.
 func printResumable(s streams, byHost map[string][]wire.RunEvent) error {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"unicode/utf8"
 
 	"weft/engine/host"
@@ -28,7 +29,7 @@ type File struct {
 	Target  step.Attr[string]  `json:"target,omitzero" weft:"whole" doc:"Makes a symlink that points there, instead of a file with content."`
 	Owner   step.Attr[string]  `json:"owner,omitzero" doc:"User that owns it, by name or number; root for a new file."`
 	Group   step.Attr[string]  `json:"group,omitzero" doc:"Group that owns it, by name or number; root for a new file."`
-	Mode    step.Attr[string]  `json:"mode,omitzero" doc:"Permission bits in octal, as a string; 0644 for a new file."`
+	Mode    step.Attr[string]  `json:"mode,omitzero" doc:"Permission bits in octal, as a string; 0644 for a new file. Where the content is sensitive and nothing is said it is 0600."`
 	State   step.State         `json:"state,omitzero" default:"present" doc:"Whether it is there."`
 }
 
@@ -110,6 +111,9 @@ Values of the kernel below /proc/sys belong to the kind sysctl.`,
 				return nil, err
 			}
 			want.Mode = canonicalMode(want.Mode)
+			if slices.Contains(u.Secret, "content") && want.State.There() && !want.Mode.Managed() {
+				want.Mode = step.Is("0600")
+			}
 			return parented{step.Of("file "+want.Path, files{}, want), want.Path, want.State}, nil
 		},
 	}

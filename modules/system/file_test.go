@@ -198,3 +198,36 @@ func TestModes(t *testing.T) {
 		}
 	}
 }
+
+func TestASensitiveFileIsPrivate(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec   File
+		secret []string
+		want   string
+	}{
+		"sensitive":            {File{Path: "/etc/key", Content: step.Is[content]("x")}, []string{"content"}, "-rw-------"},
+		"sensitive and public": {File{Path: "/etc/key", Content: step.Is[content]("x"), Mode: step.Is("0644")}, []string{"content"}, "-rw-r--r--"},
+		"not sensitive":        {File{Path: "/etc/key", Content: step.Is[content]("x")}, nil, "-rw-r--r--"},
+	} {
+		m := fake.New()
+		spec, err := json.Marshal(c.spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := fileKind().Make(step.Unit{Address: "file.key", Spec: spec, Secret: c.secret})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := s.Check(t.Context(), m.Host().View())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Apply(t.Context(), m.Host(), f); err != nil {
+			t.Fatal(err)
+		}
+		info, err := m.Host().Files.Stat(t.Context(), "/etc/key")
+		if err != nil || info.Mode.String() != c.want {
+			t.Errorf("%s: the mode is %s, %v", name, info.Mode, err)
+		}
+	}
+}

@@ -118,6 +118,9 @@ package lists and caches of apt, the version that dpkg notes beside left-over co
 			if err != nil {
 				return nil, err
 			}
+			if len(u.Secret) > 0 {
+				return nil, fmt.Errorf("%s: %s is sensitive, and apt shows and logs what it installs", u.Address, u.Secret[0])
+			}
 			return packages{spec}, nil
 		},
 	}
