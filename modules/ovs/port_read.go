@@ -73,7 +73,7 @@ func (port) Read(ctx context.Context, v host.View, want PortSpec) (PortSpec, err
 		return have, err
 	}
 	if !there {
-		have.Device = want.asleep(all)
+		have.Device = asleep(want, all)
 		return have, nil
 	}
 	have.State, have.Bridge = step.Present, row.String(at.bridge, "name")
@@ -158,7 +158,7 @@ func (have PortSpec) lost(want PortSpec, d device, here bool) map[string]device 
 }
 
 // asleep returns a NIC that is down before it becomes a port, which brings it up.
-func (want PortSpec) asleep(all map[string]device) map[string]device {
+func asleep(want PortSpec, all map[string]device) map[string]device {
 	d, here := all[want.Name]
 	if !here || !want.State.There() || !want.Up.Managed() || d.Up.Or(false) {
 		return nil
