@@ -4,6 +4,7 @@ import (
 	"context"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"weft/engine/host"
 	"weft/engine/host/ifupdown"
@@ -22,7 +23,10 @@ func logLines(ctx context.Context, h host.Host, name string) string {
 	if err != nil {
 		return "; look at " + switchLog
 	}
-	word := regexp.MustCompile(`(^|[^A-Za-z0-9_.-])` + regexp.QuoteMeta(strings.ToValidUTF8(name, "?")) + `($|[^A-Za-z0-9_.-])`)
+	if !utf8.ValidString(name) { // which no pattern may hold
+		return "; look at " + switchLog
+	}
+	word := regexp.MustCompile(`(^|[^A-Za-z0-9_.-])` + regexp.QuoteMeta(name) + `($|[^A-Za-z0-9_.-])`)
 	var said []string
 	for line := range strings.Lines(string(r.Stdout)) {
 		if word.MatchString(line) {
