@@ -3,6 +3,7 @@ package acceptance
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,7 +95,8 @@ func (l *chaosLab) walk(t *testing.T, wanted []*injection, number int) (left []*
 	} else {
 		w.bare(t)
 	}
-	t.Logf("walk %d: %d of %d injected in %s", number, len(w.done), len(wanted), time.Since(begin).Round(time.Second))
+	survived := len(slices.DeleteFunc(slices.Clone(w.done), func(i *injection) bool { return len(i.wrong) > 0 }))
+	t.Logf("walk %d: of %d faults %d injected, %d survived, in %s", number, len(wanted), len(w.done), survived, time.Since(begin).Round(time.Second))
 	return left
 }
 
