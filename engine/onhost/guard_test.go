@@ -222,7 +222,7 @@ func TestAnotherRunWaitsForAGuard(t *testing.T) {
 	s := guardedSite(t)
 	c := s.open()
 	c.hello("r1")
-	c.apply(guardedFor(700*time.Millisecond, file("/etc/a", "new")))
+	c.apply(guarded60(file("/etc/a", "new")))
 	c.bye()
 	other := s.open()
 	r := other.hello("r2")
@@ -237,6 +237,10 @@ func TestAnotherRunWaitsForAGuard(t *testing.T) {
 		t.Errorf("a rollback of the guarded run is refused: %+v", h.Holder)
 	}
 	back.bye()
+	g := guard.Store{Dir: filepath.Join(s.config.State, "guard")}
+	if err := g.Extend(guard.Moment{Boot: "boot-1", Micros: s.config.filled().Boottime()}, 300*time.Millisecond); err != nil {
+		t.Fatal(err)
+	}
 	patient := s.open()
 	r = patient.do(wire.Request{Hello: &wire.Hello{Run: "r3", Intent: wire.Change, LockTimeout: 10 * time.Second}})
 	if g := guardOf(r); g == nil || g.State != wire.GuardUndone {

@@ -61,7 +61,7 @@ func newLineage(runs []*journal.Journal, digest string) lineage {
 // its heirs, and what the last of them wanted.
 func (l lineage) finding(rec *journal.Record) step.Finding {
 	f := rec.Finding
-	f.Settled = rec.Settled()
+	f.Settled, f.Foreign = rec.Settled(), rec.Foreign
 	begun := rec.UndoBegan
 	for _, h := range l.heirs[rec] {
 		f.Before = overlay(h.record.Finding, f)

@@ -214,3 +214,35 @@ func TestRunsTogetherLeaveAnotherHandsChange(t *testing.T) {
 		t.Errorf("/etc/a holds %q", got)
 	}
 }
+
+// What another hand changed is left also by the undo that finishes one which
+// was killed, wherever that was.
+func TestAKilledUndoKeepsAnothersChange(t *testing.T) {
+	for point := 1; point <= 4; point++ { // two for each of the two files that go
+		s := newSite(t)
+		c := s.open()
+		c.hello("r1")
+		c.apply(files("/etc", map[string]string{"a": "new", "b": "new", "c": "new"}))
+		c.bye()
+		s.machine.WriteFile("/etc/b", "by hand")
+		disk := killAt(s, point)
+		c = s.open()
+		c.hello("r2")
+		c.do(rollback("r1"))
+		_ = c.cut()
+		revive(s, disk)
+		c = s.open()
+		c.hello("r3")
+		r := c.do(rollback("r1"))
+		want(t, r, "files.many conflict, run r1 conflict 0/1")
+		c.bye()
+		if got, _ := s.machine.File("/etc/b"); got != "by hand" {
+			t.Errorf("killed at point %d: another hand's change is lost: %q after %s", point, got, r)
+		}
+		for _, name := range []string{"/etc/a", "/etc/c"} {
+			if _, there := s.machine.File(name); there {
+				t.Errorf("killed at point %d: %s is still there", point, name)
+			}
+		}
+	}
+}

@@ -122,11 +122,21 @@ func (s resourceStep[S]) Undo(ctx context.Context, h host.Host, f Finding) error
 		return fmt.Errorf("read %s: %w", f.Object, err)
 	}
 	target, conflict := before, error(nil)
-	if f.Settled {
-		target, conflict = s.merge(now, want, before)
+	foreign := f.Foreign
+	switch {
+	case f.Settled:
+		target, foreign = s.merge(now, want, before)
+	case len(foreign) > 0:
+		target = grafted(before, now, foreign)
+	}
+	if len(foreign) > 0 {
+		conflict = fmt.Errorf("%s: %s: %w", s.object, strings.Join(foreign, ", "), ErrConflict)
 	}
 	if len(s.resource.Diff(now, target)) == 0 {
 		return conflict
+	}
+	if err := f.leave(foreign); err != nil {
+		return err
 	}
 	if err := s.write(ctx, h, now, target); err != nil {
 		return errors.Join(conflict, fmt.Errorf("write back %s: %w", f.Object, err))
@@ -141,9 +151,17 @@ func (s resourceStep[S]) Undo(ctx context.Context, h host.Host, f Finding) error
 	return conflict
 }
 
-// merge returns what undo should write: before, with the attributes that
-// differ now from both want and before left as they are now.
-func (s resourceStep[S]) merge(now, want, before S) (S, error) {
+// leave says what an undo leaves to another hand.
+func (f Finding) leave(foreign []string) error {
+	if len(foreign) == 0 || f.Leave == nil {
+		return nil
+	}
+	return f.Leave(foreign)
+}
+
+// merge returns what undo should write, before with the attributes that differ
+// now from both want and before left as they are now, and the paths of these.
+func (s resourceStep[S]) merge(now, want, before S) (target S, foreign []string) {
 	open := map[string]bool{}
 	for _, d := range s.resource.Diff(now, before) {
 		open[d.Path] = true
@@ -153,7 +171,6 @@ func (s resourceStep[S]) merge(now, want, before S) (S, error) {
 	for _, name := range wholeAttributes(now) {
 		whole = whole || open[name]
 	}
-	var foreign []string
 	for _, d := range drift {
 		if len(open) > 0 && (whole || open[d.Path]) {
 			foreign = append(foreign, d.Path)
@@ -162,19 +179,23 @@ func (s resourceStep[S]) merge(now, want, before S) (S, error) {
 	if len(foreign) == 0 {
 		return before, nil
 	}
-	conflict := fmt.Errorf("%s: %s: %w", s.object, strings.Join(foreign, ", "), ErrConflict)
 	if whole {
-		return now, conflict
+		return now, foreign
 	}
+	return grafted(before, now, foreign), foreign
+}
+
+// grafted is before with some paths as they are now.
+func grafted[S any](before, now S, paths []string) S {
 	target, current := toTree(before), toTree(now)
-	for _, path := range foreign {
+	for _, path := range paths {
 		graft(target, current, path)
 	}
 	merged, err := decodeState[S](mustJSON(target))
 	if err != nil {
 		panic("step: a merged state that does not decode: " + err.Error())
 	}
-	return merged, conflict
+	return merged
 }
 
 // wholeAttributes are the attributes that are tagged so.

@@ -124,6 +124,14 @@ type Finding struct {
 	// before Undo, and no longer once an undo has begun: what a killed undo
 	// left is our own half-made work again.
 	Settled bool `json:"settled,omitzero"`
+	// Foreign are the parts that another hand had changed when an undo first
+	// began: they stay, also where that undo was killed and is begun again.
+	// The journal sets it before Undo.
+	Foreign []string `json:"foreign,omitzero"`
+	// Leave is called by Undo, before its first effect, with the parts that it
+	// leaves for that reason; nil where nobody needs to know. An error ends
+	// the undo.
+	Leave func(foreign []string) error `json:"-"`
 	// Blind says that nothing on the machine tells whether it was done, so
 	// that a run which is resumed must go by its journal.
 	Blind bool `json:"blind,omitzero"`

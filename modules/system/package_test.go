@@ -347,12 +347,12 @@ func TestSurplusTakesWhatOthersOnlyRecommend(t *testing.T) {
 		"switch":  {State: "installed", needs: "uuidd"},
 		"uuidd":   {State: "installed", Auto: true},
 	}
-	b := newBack(found{Names: []string{"switch"}}, before, now, true)
+	b := newBack(found{Names: []string{"switch"}}, before, now, step.Finding{Settled: true})
 	if got, _ := b.surplus(now, nil); !reflect.DeepEqual(got, []string{"switch", "uuidd"}) {
 		t.Errorf("%v goes", got)
 	}
 	now["byhand"] = pkg{State: "installed", wishes: "uuidd"}
-	b = newBack(found{Names: []string{"switch"}}, before, now, true)
+	b = newBack(found{Names: []string{"switch"}}, before, now, step.Finding{Settled: true})
 	if got, _ := b.surplus(now, nil); !reflect.DeepEqual(got, []string{"switch"}) {
 		t.Errorf("%v goes, though something newer recommends uuidd", got)
 	}

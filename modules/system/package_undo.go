@@ -18,15 +18,16 @@ type back struct {
 	record  found
 	before  table
 	settled bool
+	others  []string        // names that stay, for an undo that was cut had found them changed
 	reach   map[string]bool // what the step may have changed of what was there
 }
 
 // newBack works out how far the step reached: to its names, and to what they
 // need now. Where the change was never seen whole, or an undo was cut, that
 // cannot be told any more, and the whole table is brought back.
-func newBack(record found, before, now table, settled bool) back {
-	b := back{record: record, before: before, settled: settled, reach: map[string]bool{}}
-	if settled {
+func newBack(record found, before, now table, f step.Finding) back {
+	b := back{record: record, before: before, settled: f.Settled, others: f.Foreign, reach: map[string]bool{}}
+	if f.Settled {
 		b.reach = now.closure(record.Names, func(string) bool { return true })
 	} else {
 		for name := range before {
@@ -41,10 +42,15 @@ func newBack(record found, before, now table, settled bool) back {
 
 // bring makes one call of apt, since what comes and what goes may need each
 // other, then takes the configuration of what went, and sets the marks.
-func (b back) bring(ctx context.Context, h host.Host, now table) error {
+func (b back) bring(ctx context.Context, h host.Host, now table, leave func([]string) error) error {
 	foreign := b.foreign(now)
 	var conflict error
 	if len(foreign) > 0 {
+		if leave != nil {
+			if err := leave(foreign); err != nil {
+				return err
+			}
+		}
 		conflict = fmt.Errorf("package %s: %w", strings.Join(foreign, " "), step.ErrConflict)
 	}
 	surplus, left := b.surplus(now, foreign)
@@ -86,7 +92,7 @@ func (b back) exchange(ctx context.Context, h host.Host, i installation) error {
 func (b back) foreign(now table) []string {
 	var names []string
 	if !b.settled {
-		return nil
+		return b.others
 	}
 	for _, name := range b.record.Names {
 		was, is := b.before[name], now[name]

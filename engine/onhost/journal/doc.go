@@ -93,6 +93,9 @@ type Record struct {
 	// WasVerified says that the change was once seen in force, whatever
 	// became of it since.
 	WasVerified bool
+	// Foreign are the parts that an undo left to another hand before it wrote
+	// anything.
+	Foreign []string
 	// UndoBegan says that an undo wrote something, so that what differs is
 	// no longer another hand's work alone.
 	UndoBegan bool
@@ -151,6 +154,7 @@ const (
 	lineFailed   kind = "failed"
 	lineSettled  kind = "settled"
 	lineUndoing  kind = "undoing"
+	lineForeign  kind = "foreign"
 	lineUndone   kind = "undone"
 	lineConflict kind = "conflict"
 	lineStuck    kind = "stuck"
@@ -175,6 +179,7 @@ type line struct {
 	Moment  Moment        `json:"moment,omitzero"`
 	Run     string        `json:"run,omitzero"`
 	Error   string        `json:"error,omitzero"`
+	Foreign []string      `json:"foreign,omitzero"`
 }
 
 func encode(v any) []byte {

@@ -82,6 +82,8 @@ func (r *Run) apply(l line) error {
 			}
 		}
 	case lineFailed:
+	case lineForeign:
+		rec.Foreign = l.Foreign
 	case lineUndoing:
 		rec.State = Undoing
 		rec.Applied = Moment{}

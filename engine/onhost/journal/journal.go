@@ -93,6 +93,11 @@ func (j *Journal) Undoing(rec *Record) error {
 	return j.insist(line{Kind: lineUndoing, Record: rec.N})
 }
 
+// Foreign says what an undo leaves to another hand, before it writes anything.
+func (j *Journal) Foreign(rec *Record, parts []string) error {
+	return j.insist(line{Kind: lineForeign, Record: rec.N, Foreign: parts})
+}
+
 // Undone says that a change was taken back.
 func (j *Journal) Undone(rec *Record, at Moment) error {
 	return j.insist(line{Kind: lineUndone, Record: rec.N, Moment: at})
