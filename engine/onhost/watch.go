@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -156,9 +157,12 @@ func (s *session) takeBackGuarded(ctx context.Context, a guard.Armed) wire.Guard
 	s.out = &mouth{w: heard, scrub: before.scrub, broken: func(error) {}}
 	defer func() { s.out = before }()
 	j, err := s.journalOf(a.Run)
-	if err == nil {
+	switch {
+	case err == nil:
 		s.lineage = lineage{}
 		err = s.takeBackArmed(ctx, a, j)
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil // the run was killed before its first change was on record
 	}
 	if flushed := s.out.flush(); err == nil {
 		err = flushed
