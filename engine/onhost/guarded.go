@@ -41,7 +41,7 @@ func (s *session) beginWhole(limit time.Duration) {
 // underGuard is called where a request begins that may move what stands under a
 // guard of this run.
 func (s *session) underGuard() {
-	if s.armed == nil {
+	if s.forgetDecided(); s.armed == nil {
 		return
 	}
 	s.beginWhole(guardTime + s.armed.Time)
@@ -50,10 +50,22 @@ func (s *session) underGuard() {
 	}
 }
 
+// forgetDecided sees that the guard of this run was decided without this
+// session: it was committed over another connection, or has expired.
+func (s *session) forgetDecided() {
+	if s.armed == nil {
+		return
+	}
+	a, _, err := s.guards().Standing()
+	if errors.Is(err, guard.ErrNone) || err == nil && a.Run != s.armed.Run {
+		s.armed = nil
+	}
+}
+
 // stillAgain is called where that request has come to its end. A guard that
 // nothing came under is not kept.
 func (s *session) stillAgain(ctx context.Context) {
-	if s.armed == nil || s.gate.shut() != nil {
+	if s.forgetDecided(); s.armed == nil || s.gate.shut() != nil {
 		return
 	}
 	if err := s.disarm(ctx, s.armed.Run); err != nil {
@@ -104,19 +116,14 @@ func scopeOf(onFailure string) guard.Scope {
 
 // arm puts a guard up and sees it stand, or gives the one that stands more time.
 func (s *session) arm(ctx context.Context, a guard.Armed) error {
-	a.At = s.bootMoment()
-	if s.armed != nil {
-		if s.armed.Play != a.Play {
-			return fmt.Errorf("one still stands over play %s", s.armed.Play)
-		}
-		_, deadline, err := s.guards().Standing()
-		if err != nil {
-			return err
-		}
-		if deadline.Micros < a.At.Micros+a.Time.Microseconds() {
-			err = s.guards().Extend(a.At, a.Time)
-		}
+	if a.At = s.bootMoment(); a.At.Boot == "" {
+		return errors.New("the kernel does not tell which boot this is, so the next one would not be noticed")
+	}
+	if stands, err := s.standsFor(a); err != nil || stands {
 		return err
+	}
+	if _, err := s.Host.Units.Unit(ctx, guardUnit); err != nil {
+		return fmt.Errorf("a guard is a service of systemd: %w", err)
 	}
 	if err := s.gate.shut(); err != nil {
 		return err
@@ -135,6 +142,33 @@ func (s *session) arm(ctx context.Context, a guard.Armed) error {
 	}
 	s.out.now(wire.Event{Guard: e})
 	return s.awaitBeat(ctx)
+}
+
+// standsFor says whether a guard of this session stands over a's play already,
+// and sees that it lasts long enough for it. The error says what else is in the
+// way of a.
+func (s *session) standsFor(a guard.Armed) (bool, error) {
+	standing, deadline, err := s.guards().Standing()
+	switch {
+	case err == nil && (standing.Run != a.Run || s.armed != nil && standing.Play != a.Play):
+		return false, fmt.Errorf("one over play %[1]s of run %[2]s is not decided yet; `weft commit %[2]s` keeps what stands under it", standing.Play, standing.Run)
+	case err == nil && s.armed != nil:
+		if deadline.Micros < a.At.Micros+a.Time.Microseconds() {
+			err = s.guards().Extend(a.At, a.Time)
+		}
+		return true, err
+	case err != nil && !errors.Is(err, guard.ErrNone):
+		return false, err
+	}
+	s.armed = nil // it was decided over another connection
+	expired, err := s.guards().Expired()
+	switch {
+	case err == nil:
+		return false, fmt.Errorf("that of run %s expired, and what stood under it is being taken back; begin again when that is done", expired.Run)
+	case !errors.Is(err, guard.ErrNone):
+		return false, err
+	}
+	return false, nil
 }
 
 // awaitBeat gives the controller the time to hear of the guard, which it answers
