@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"weft/engine/onhost/guard"
+	"weft/engine/onhost/journal"
 	"weft/engine/onhost/lease"
 	"weft/engine/wire"
 )
@@ -126,7 +127,8 @@ func (s *session) clearGuard(ctx context.Context, standing bool) error {
 		return err
 	}
 	if report.State == wire.GuardExpired {
-		return fmt.Errorf("a guard of run %s expired, and what stood under it is not taken back: %s", a.Run, report.Error)
+		return fmt.Errorf("a guard of run %s expired, and what stood under it is not taken back: %s; repair that and begin again, or, to keep what is there, remove %s",
+			a.Run, report.Error, g.Mark())
 	}
 	return s.standDown(ctx, stopWatcher)
 }
@@ -182,7 +184,8 @@ func (s *session) commit(ctx context.Context, c wire.Commit) error {
 		return err
 	}
 	for _, rec := range j.Records {
-		if inScope(a)(rec) && rec.HalfMade() && len(rec.OpenNeeds()) == 0 {
+		pending := rec.State == journal.Pending && len(rec.OpenNeeds()) > 0
+		if inScope(a)(rec) && rec.HalfMade() && !pending {
 			return fmt.Errorf("%s of run %s is half made; `weft resume %s` goes on, else it is taken back", rec.Unit.Address, c.Run, c.Run)
 		}
 	}
@@ -198,6 +201,9 @@ func (s *session) commit(ctx context.Context, c wire.Commit) error {
 
 // extend gives a guard more time, from now.
 func (s *session) extend(e wire.Extend) error {
+	if e.Time <= 0 {
+		return fmt.Errorf("a guard is extended to some time from now, not to %s", e.Time)
+	}
 	a, err := s.standingOf(e.Run)
 	if err != nil {
 		return err

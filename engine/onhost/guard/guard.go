@@ -150,6 +150,9 @@ func (s Store) Expired() (Armed, error) {
 	return a, err
 }
 
+// Mark is the path of what says that a guard expired and is to be taken back.
+func (s Store) Mark() string { return s.path("expired") }
+
 // Extend sets the deadline to a time from now.
 func (s Store) Extend(now Moment, t time.Duration) error {
 	return s.write("deadline", deadline{Moment{now.Boot, now.Micros + t.Microseconds()}, t})
