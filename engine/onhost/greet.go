@@ -22,6 +22,12 @@ func (s *session) greet(ctx context.Context, h wire.Hello) error {
 		return fmt.Errorf("%q cannot be the name of a run", h.Run)
 	}
 	s.hello = &h
+	s.refused = s.meet(ctx, h)
+	return s.refused
+}
+
+// meet takes what the greeting asks for, and answers it.
+func (s *session) meet(ctx context.Context, h wire.Hello) error {
 	answer := &wire.HelloEvent{}
 	s.readBoot(ctx)
 	if h.Intent == wire.Change {
@@ -103,17 +109,15 @@ func (s *session) readJournals() (err error) {
 }
 
 // readLeft finds what runs left open that are over: not this one, and not the
-// one that is at work while this session looks.
+// one that is at work while this session looks, or works under its lease.
 func (s *session) readLeft() error {
 	names, err := s.store.Marked()
 	if err != nil || len(names) == 0 {
 		return err
 	}
 	atWork := ""
-	if s.held == nil {
-		if holder := lease.Current(s.Runtime); holder != nil {
-			atWork = holder.Run
-		}
+	if holder := lease.Current(s.Runtime); holder != nil {
+		atWork = holder.Run
 	}
 	for _, run := range names {
 		if run == s.hello.Run || run == atWork {

@@ -107,9 +107,10 @@ type session struct {
 	beaten chan struct{}
 	gate   *gate
 
-	hello *wire.Hello // nil before the first request
-	held  keeper      // nil unless this session may change the host
-	busy  *wire.Lease // who may, where this session wanted to
+	hello   *wire.Hello // nil before the first request
+	held    keeper      // nil unless this session may change the host
+	refused error       // why the greeting was; nothing else is served then
+	busy    *wire.Lease // who may, where this session wanted to
 
 	boot     string
 	began    int64              // when the session did, on the clock of deadlines
@@ -183,6 +184,9 @@ func (s *session) one(ctx context.Context, r numbered) {
 func (s *session) dispatch(ctx context.Context, r wire.Request) error {
 	if r.Hello == nil && s.hello == nil {
 		return errors.New("a request before hello")
+	}
+	if r.Hello == nil && s.refused != nil {
+		return fmt.Errorf("the greeting was refused: %w", s.refused)
 	}
 	switch {
 	case r.Hello != nil:

@@ -1,0 +1,189 @@
+package onhost
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"weft/engine/host"
+	"weft/engine/onhost/guard"
+	"weft/engine/step"
+	"weft/engine/wire"
+)
+
+// A runner that is killed after its guard was seen to stand and before its
+// first change is on record has changed nothing, and keeps nobody out.
+func TestAGuardOverNothingGoes(t *testing.T) {
+	s := guardedSite(t)
+	s.machine.WriteFile(guardFile, "[Install]\nWantedBy=multi-user.target\n")
+	s.machine.Systemctl(host.Enable, guardUnit)
+	store := guard.Store{Dir: filepath.Join(s.config.State, "guard")}
+	armed := guard.Armed{
+		Run: "r1", Owner: "anna", Play: "p", Step: "file.etc/a", Runner: "d1", Scope: guard.Play, From: 1,
+		Time: time.Millisecond, At: guard.Moment{Boot: "boot-1", Micros: s.config.filled().Boottime()},
+	}
+	if err := store.Arm(armed); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Watched(os.Getpid()); err != nil {
+		t.Fatal(err)
+	}
+	next := s.open()
+	r := next.hello("r2")
+	if g := guardOf(r); r.failure() != "" || g == nil || g.State != wire.GuardUndone || g.Error != "" {
+		t.Fatalf("the next run was told %+v, %q", g, r.failure())
+	}
+	next.bye()
+	s.noGuardLeft()
+}
+
+func inPlayOf(play string, units ...step.Unit) wire.Request {
+	return wire.Request{Apply: &wire.Apply{Play: play, Units: units}}
+}
+
+func TestEachPlayHasItsGuard(t *testing.T) {
+	s := guardedSite(t)
+	c := s.open()
+	c.hello("r1")
+	for _, play := range []string{"p", "q", "p"} {
+		path := "/etc/" + play + fmt.Sprint(c.id)
+		r := c.do(inPlayOf(play, guarded60(file(path, "new"))))
+		if g := guardOf(r); g == nil || g.State != wire.GuardArmed || g.Play != play {
+			t.Fatalf("play %s: the guard is %+v\n%s", play, g, explained(r))
+		}
+		fresh, _ := s.look("r1")
+		if got := fresh.do(wire.Request{Commit: &wire.Commit{Run: "r1"}}).failure(); got != "" {
+			t.Errorf("play %s: commit: %s", play, got)
+		}
+		fresh.bye()
+		s.noGuardLeft()
+	}
+	c.bye()
+}
+
+// What is left to an operator stands in the way of the next guard of the run.
+func TestOneGuardAtATime(t *testing.T) {
+	s := guardedSite(t)
+	c := s.open()
+	c.hello("r1")
+	c.do(inPlayOf("p", guarded60(file("/etc/a", "new"))))
+	r := c.do(inPlayOf("q", guarded60(file("/etc/b", "new"))))
+	if u := r.unit("file.etc/b"); u.State != wire.Failed || !strings.Contains(u.Error, "`weft commit r1`") {
+		t.Errorf("it is %s: %s", u.State, u.Error)
+	}
+	c.undo()
+	c.bye()
+	s.noGuardLeft()
+}
+
+// noSystemd is a host on which none runs.
+type noSystemd struct{ host.Units }
+
+func (noSystemd) Unit(context.Context, string) (host.Unit, error) {
+	return host.Unit{}, host.ErrNotReady
+}
+func (noSystemd) Do(context.Context, host.UnitVerb, string) error { return host.ErrNotReady }
+
+func TestAHostWithoutSystemdHasNoGuards(t *testing.T) {
+	s := newSite(t)
+	s.config.Host.Units = noSystemd{s.config.Host.Units}
+	before := s.machine.Snapshot()
+	c := s.open()
+	c.hello("r1")
+	r := c.apply(guarded60(file("/etc/a", "new")))
+	if u := r.unit("file.etc/a"); u.State != wire.Failed || !strings.Contains(u.Error, "nothing was changed") {
+		t.Errorf("it is %s: %s", u.State, u.Error)
+	}
+	c.bye()
+	if after := s.machine.Snapshot(); after != before {
+		t.Errorf("the machine is\n%s\nnot\n%s", after, before)
+	}
+	mustNotExist(t, filepath.Join(s.config.State, "guard"))
+	c = s.open()
+	if got := c.hello("r2").failure(); got != "" {
+		t.Errorf("the next run is refused: %s", got)
+	}
+	want(t, c.apply(file("/etc/b", "1")), "file.etc/b applying, file.etc/b changed")
+	c.bye()
+}
+
+// Who was refused at the greeting changes nothing, whatever it asks for next.
+func TestARefusedGreetingChangesNothing(t *testing.T) {
+	s := guardedSite(t)
+	c := s.open()
+	c.hello("r1")
+	c.apply(file("/etc/a", "1"))
+	c.bye()
+	s.config.Digest = "d2"
+	c = s.open()
+	if got := c.hello("r1").failure(); !strings.Contains(got, "another build") {
+		t.Fatalf("the greeting: %q", got)
+	}
+	want(t, c.apply(file("/etc/b", "1")), "ERROR")
+	_ = c.cut()
+	if _, there := s.machine.File("/etc/b"); there {
+		t.Error("it changed the host")
+	}
+}
+
+// A step that was begun and failed is half made, also where it left a restart
+// to do.
+func TestWhatIsHalfMadeIsNotCommitted(t *testing.T) {
+	s := guardedSite(t)
+	s.config.Host = host.Surround(s.machine.Host(), func(_ context.Context, e host.Effect, act func() error) error {
+		if e.Object == "/etc/option-x.service" {
+			return errors.New("refused")
+		}
+		return act()
+	})
+	c := s.open()
+	c.hello("r1")
+	want(t, c.apply(guarded60(option("x", "1"))), "daemon_option.x applying, daemon_option.x failed")
+	fresh, _ := s.look("r1")
+	if got := fresh.do(wire.Request{Commit: &wire.Commit{Run: "r1"}}).failure(); !strings.Contains(got, "half made") {
+		t.Errorf("it was committed: %q", got)
+	}
+	fresh.bye()
+	c.undo()
+	c.bye()
+	s.noGuardLeft()
+}
+
+func TestAnExtensionIsSomeTime(t *testing.T) {
+	s := guardedSite(t)
+	c := s.open()
+	c.hello("r1")
+	c.apply(guarded60(file("/etc/a", "new")))
+	fresh, _ := s.look("r1")
+	for _, d := range []time.Duration{0, -time.Minute} {
+		if got := fresh.do(wire.Request{Extend: &wire.Extend{Run: "r1", Time: d}}).failure(); got == "" {
+			t.Errorf("by %s it was extended", d)
+		}
+	}
+	fresh.bye()
+	want(t, c.undo(), "file.etc/a undone")
+	c.bye()
+}
+
+// A session that is to take a guarded run back and does something else first
+// does not lose its guard.
+func TestAGuardIsNotReplaced(t *testing.T) {
+	s := guardedSite(t)
+	c := s.open()
+	c.hello("r1")
+	c.apply(guarded60(file("/etc/a", "new")))
+	c.bye()
+	other := s.open()
+	other.do(wire.Request{Hello: &wire.Hello{Run: "r2", Intent: wire.Change, TakesBack: []string{"r1"}}})
+	if u := other.apply(guarded60(file("/etc/b", "new"))).unit("file.etc/b"); u.State != wire.Failed || !strings.Contains(u.Error, "r1") {
+		t.Errorf("it is %s: %s", u.State, u.Error)
+	}
+	want(t, other.do(wire.Request{Rollback: &wire.Rollback{Runs: []string{"r1"}}}), "file.etc/a undone, run r1 undone 0/1")
+	other.bye()
+	s.noGuardLeft()
+}
