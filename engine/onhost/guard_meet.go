@@ -189,12 +189,17 @@ func (s *session) commit(ctx context.Context, c wire.Commit) error {
 			return fmt.Errorf("%s of run %s is half made; `weft resume %s` goes on, else it is taken back", rec.Unit.Address, c.Run, c.Run)
 		}
 	}
+	unlock, err := s.guards().Lock(ctx) // until all is removed, so that no other guard comes in between
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := s.guards().Commit(); errors.Is(err, guard.ErrNone) {
 		return fmt.Errorf("too late: the guard of run %s expired this moment, and its change is being taken back", c.Run)
 	} else if err != nil {
 		return err
 	}
-	err = s.standDown(ctx, stopWatcher)
+	err = s.clear(ctx, stopWatcher)
 	s.out.now(wire.Event{Guard: a.Event(wire.GuardCommitted)})
 	return err
 }

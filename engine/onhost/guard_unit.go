@@ -50,6 +50,11 @@ func escaped(path string) string { return strings.ReplaceAll(path, "%", "%%") }
 // putUp installs the service, puts the guard on the disk, starts the service
 // and sees it at work.
 func (s *session) putUp(ctx context.Context, a guard.Armed) error {
+	unlock, err := s.guards().Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	if err := s.guards().Prepare(); err != nil {
 		return err
 	}
@@ -90,6 +95,24 @@ const (
 // standDown removes all of a guard but its report. It is done again without
 // harm.
 func (s *session) standDown(ctx context.Context, w watcher) error {
+	if w == amWatcher {
+		unlock, ok, err := s.guards().Try()
+		if err != nil || !ok {
+			return err // who has the lock stands it down, and waits for the end of this process
+		}
+		defer unlock()
+		return s.clear(ctx, w)
+	}
+	unlock, err := s.guards().Lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return s.clear(ctx, w)
+}
+
+// clear is standDown for who has the lock.
+func (s *session) clear(ctx context.Context, w watcher) error {
 	ctx = context.WithoutCancel(ctx)
 	h := s.Host
 	var errs []error

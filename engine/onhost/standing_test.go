@@ -187,3 +187,51 @@ func TestAGuardIsNotReplaced(t *testing.T) {
 	other.bye()
 	s.noGuardLeft()
 }
+
+// While what was committed is still being removed, the next run may come and
+// put up a guard of its own: that one is not removed with it.
+func TestTheNextGuardIsNotTakenDownWithTheLast(t *testing.T) {
+	s := guardedSite(t)
+	c := s.open()
+	c.hello("r1")
+	c.apply(guarded60(file("/etc/a", "new")))
+	c.bye()
+	reached, release := make(chan struct{}), make(chan struct{})
+	s.config.Host = host.Surround(s.machine.Host(), func(_ context.Context, e host.Effect, act func() error) error {
+		if e.Verb == string(host.Disable) {
+			close(reached)
+			<-release
+		}
+		return act()
+	})
+	fresh, _ := s.look("r1")
+	commit := fresh.send(wire.Request{Commit: &wire.Commit{Run: "r1"}})
+	<-reached
+	s.config.Host = s.machine.Host()
+	next := s.open()
+	next.send(wire.Request{Hello: &wire.Hello{Run: "r2", Owner: "anna", Intent: wire.Change}})
+	apply := next.send(wire.Request{Apply: &wire.Apply{Play: "p", Units: []step.Unit{guarded60(file("/etc/b", "new"))}}})
+	store := guard.Store{Dir: filepath.Join(s.config.State, "guard")}
+	stands := func() bool {
+		a, _, err := store.Standing()
+		return err == nil && a.Run == "r2" && store.Watcher() != 0
+	}
+	for deadline := time.Now().Add(200 * time.Millisecond); !stands() && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	close(release)
+	if got := fresh.wait(commit).failure(); got != "" {
+		t.Errorf("the commit: %s", got)
+	}
+	want(t, next.wait(apply), "file.etc/b applying, file.etc/b changed")
+	if !stands() {
+		t.Error("the guard of the second run does not stand")
+	}
+	if u := s.machine.UnitState(guardUnit); u.FileState != "enabled" || u.ActiveState != "active" {
+		t.Errorf("the unit is %s, %s", u.FileState, u.ActiveState)
+	}
+	fresh.bye()
+	want(t, next.undo(), "file.etc/b undone")
+	next.bye()
+	s.noGuardLeft()
+}

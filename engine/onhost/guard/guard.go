@@ -29,6 +29,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"weft/engine/onhost/private"
@@ -255,6 +256,11 @@ func (s Store) write(name string, v any) (err error) {
 	if err != nil {
 		panic("guard: what is no JSON: " + err.Error())
 	}
+	d, err := lock(s.Dir, syscall.LOCK_EX) // a session and one that extends write the same file
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, d.Close()) }()
 	next := s.path(name + ".next")
 	f, err := os.OpenFile(next, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -272,7 +278,7 @@ func (s Store) write(name string, v any) (err error) {
 	if err = os.Rename(next, s.path(name)); err != nil {
 		return err
 	}
-	return syncDir(s.Dir)
+	return d.Sync()
 }
 
 func syncDir(dir string) error {
