@@ -91,6 +91,7 @@ type Held struct {
 	lock *os.File
 	mine record
 	time time.Duration
+	over bool // it was released
 }
 
 // Take takes the lease in a directory, or waits for it. The second result is
@@ -200,10 +201,13 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Beat moves the expiry.
+// Beat moves the expiry. One that comes when the lease is released does nothing.
 func (h *Held) Beat() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.over {
+		return nil
+	}
 	h.mine.Expires = time.Now().UTC().Add(h.time)
 	h.mine.Deadline = Monotonic() + h.time.Microseconds()
 	body, err := json.Marshal(h.mine)
@@ -229,6 +233,7 @@ func (h *Held) Lost() bool {
 func (h *Held) Release() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.over = true
 	err := os.Remove(filepath.Join(h.dir, "lease"))
 	return errors.Join(err, h.lock.Close())
 }

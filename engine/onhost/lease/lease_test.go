@@ -48,6 +48,17 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
+func TestABeatAfterTheReleaseIsNone(t *testing.T) {
+	dir := t.TempDir()
+	held, _ := take(t, dir, Terms{Run: "r1"})
+	if err := errors.Join(held.Release(), held.Beat()); err != nil {
+		t.Fatal(err)
+	}
+	if left := Current(dir); left != nil {
+		t.Errorf("there is a lease of nobody: %+v", left)
+	}
+}
+
 func TestWaiting(t *testing.T) {
 	dir := t.TempDir()
 	first, _ := take(t, dir, Terms{Run: "r1"})
