@@ -120,6 +120,10 @@ func (s *session) clear(ctx context.Context, w watcher) error {
 	if err != nil {
 		return fmt.Errorf("find %s: %w", guardUnit, err)
 	}
+	// One that still stands was put up half, and nothing came under it.
+	if err := s.guards().Commit(); err != nil && !errors.Is(err, guard.ErrNone) {
+		return err
+	}
 	if w == stopWatcher && u.ActiveState != "inactive" && u.LoadState != "not-found" {
 		errs = append(errs, h.Units.Do(ctx, host.Stop, guardUnit))
 	}
@@ -128,14 +132,8 @@ func (s *session) clear(ctx context.Context, w watcher) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, err)
 	}
-	_, _, stands := s.guards().Standing()
 	if err := errors.Join(errs...); err != nil {
 		return err
-	}
-	if stands == nil { // it was put up half, and nothing came under it
-		if err := s.guards().Commit(); err != nil && !errors.Is(err, guard.ErrNone) {
-			return err
-		}
 	}
 	return s.guards().Forget()
 }

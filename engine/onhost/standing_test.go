@@ -235,3 +235,58 @@ func TestTheNextGuardIsNotTakenDownWithTheLast(t *testing.T) {
 	next.bye()
 	s.noGuardLeft()
 }
+
+// Where what expired cannot be taken back, whoever comes next is told what to
+// do, and the way out that it names is one.
+func TestAGuardThatCannotBeTakenBackSaysWhatToDo(t *testing.T) {
+	s := guardedSite(t)
+	c := s.open()
+	c.hello("r1")
+	c.apply(guarded60(file("/etc/a", "new")))
+	_ = c.cut()
+	s.machine.Systemctl(host.Stop, guardUnit)
+	store := guard.Store{Dir: filepath.Join(s.config.State, "guard")}
+	if err := store.Extend(guard.Moment{Boot: "boot-1", Micros: 1}, 0); err != nil {
+		t.Fatal(err)
+	}
+	s.config.Host = host.Surround(s.machine.Host(), func(_ context.Context, e host.Effect, act func() error) error {
+		if e.Object == "/etc/a" {
+			return errors.New("refused")
+		}
+		return act()
+	})
+	next := s.open()
+	if got := next.hello("r2").failure(); !strings.Contains(got, "remove "+store.Mark()) {
+		t.Fatalf("it was told %q", got)
+	}
+	_ = next.cut()
+	if err := os.Remove(store.Mark()); err != nil {
+		t.Fatal(err)
+	}
+	next = s.open()
+	if got := next.hello("r2").failure(); got != "" {
+		t.Errorf("then it is told %q", got)
+	}
+	next.bye()
+	s.noGuardLeft()
+}
+
+// A guard that is killed by hand ends as a failure, which systemd answers with
+// another start; one that was decided does not.
+func TestAGuardThatIsKilledIsNotDone(t *testing.T) {
+	s := guardedSite(t)
+	c := s.open()
+	c.hello("r1")
+	c.apply(guarded60(file("/etc/a", "new")))
+	killed, kill := context.WithCancel(t.Context())
+	kill()
+	if err := Guard(killed, s.config); !errors.Is(err, ErrUndecided) {
+		t.Errorf("it ended with %v", err)
+	}
+	want(t, c.undo(), "file.etc/a undone")
+	c.bye()
+	if err := Guard(killed, s.config); err != nil {
+		t.Errorf("where none stands it ended with %v", err)
+	}
+	s.noGuardLeft()
+}

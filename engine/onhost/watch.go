@@ -45,10 +45,28 @@ func inScope(a guard.Armed) func(record) bool {
 // error says that the guard itself could not do its work; what it could not take
 // back stays expired, and the next run that comes begins with it.
 //
-// Where ctx ends it waits no longer, and finishes the effect in flight.
+// Where ctx ends it waits no longer, and finishes the effect in flight. The
+// error wraps [ErrUndecided] where something is left for a guard to do.
 func Guard(ctx context.Context, c Config) error {
-	heard := &ear{}
-	s := newSession(c, heard)
+	s := newSession(c, &ear{})
+	err := s.guard(ctx)
+	if ctx.Err() == nil {
+		return err
+	}
+	_, _, standing := s.guards().Standing()
+	_, expired := s.guards().Expired()
+	if errors.Is(standing, guard.ErrNone) && errors.Is(expired, guard.ErrNone) {
+		return nil
+	}
+	return ErrUndecided
+}
+
+// ErrUndecided says that a guard was told to end before it had done its work. It
+// is a failure, so that systemd starts the service again where that was no order
+// of its own but a kill(1) by hand.
+var ErrUndecided = errors.New("the guard was told to end before it was decided")
+
+func (s *session) guard(ctx context.Context) error {
 	release := context.AfterFunc(ctx, func() { s.gate.cut(context.Cause(ctx)) })
 	defer release()
 	free, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
@@ -57,8 +75,6 @@ func Guard(ctx context.Context, c Config) error {
 	s.readBoot(free)
 	a, err := s.watch(ctx)
 	switch {
-	case ctx.Err() != nil:
-		return nil // it was decided, or the machine goes down
 	case errors.Is(err, guard.ErrNone):
 		return s.standDown(free, amWatcher)
 	case err != nil:

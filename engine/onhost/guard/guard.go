@@ -95,8 +95,14 @@ type Store struct {
 
 func (s Store) path(name string) string { return filepath.Join(s.Dir, name) }
 
-// Prepare makes the directory: who finds it looks what is left of a guard.
-func (s Store) Prepare() error { return private.Make(s.Dir) }
+// Prepare makes the directory, on the disk: who finds it looks what is left of a
+// guard.
+func (s Store) Prepare() error {
+	if err := private.Make(s.Dir); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(s.Dir))
+}
 
 // Used says whether there may be anything of a guard.
 func (s Store) Used() bool {
