@@ -251,3 +251,37 @@ func TestGuardCoversWhatIsSentWhole(t *testing.T) {
 		}
 	}
 }
+
+// An undo that does not bring everything back leaves the host its guard.
+func TestGuardOfAFailedUndoIsTold(t *testing.T) {
+	w := &wired{fate: wire.GuardExpired}
+	f := newFleet(t)
+	p := f.program(`play "p" {
+		hosts = role.first
+		step "note" "/x" { text = "x" }
+		step "note" "/y" { text = "y" }
+	}`)
+	o := Options{ID: NewID(time.Now()), Table: f.table, Observer: f, times: hasty}
+	r := New(p, &scripted{answer: func(_ string, q wire.Request) ([]wire.Event, error) {
+		switch {
+		case q.Check != nil:
+			return []wire.Event{said("note./x", wire.Planned), said("note./y", wire.Planned)}, nil
+		case q.Apply != nil:
+			return []wire.Event{w.arm(o.ID), said("note./x", wire.Applying), said("note./x", wire.Changed),
+				said("note./y", wire.Applying), said("note./y", wire.Failed)}, nil
+		case q.UndoPlay != nil:
+			return []wire.Event{said("note./y", wire.Stuck), said("note./x", wire.Undone)}, nil
+		}
+		return nil, nil
+	}}, wire.Change, o)
+	defer r.Close()
+	r.Plan(context.Background())
+	r.Apply(context.Background())
+	recap := r.Recap(context.Background())
+	if recap.Exit != HostFailure || len(recap.Standing) != 1 || recap.Standing[0].Host != "a" {
+		t.Errorf("exit %d, left are %+v", recap.Exit, recap.Standing)
+	}
+	if hint := hintOf(f, HostGuard); !strings.Contains(hint, "weft commit "+recap.Run) {
+		t.Errorf("the hint is %q", hint)
+	}
+}

@@ -38,7 +38,12 @@ func (m *member) undo(ctx context.Context, play string, request wire.Request) {
 	if err := m.insist(ctx, Undoing, play, request); err != nil {
 		return // told, and counted
 	}
-	m.dropGuard() // what stood under it is gone
+	m.run.mu.Lock()
+	stuck := m.stuck
+	m.run.mu.Unlock()
+	if !stuck {
+		m.dropGuard() // what stood under it is gone
+	}
 	if play == "" {
 		clear(m.did)
 	}
