@@ -124,8 +124,12 @@ func (r *Run) Rollback(ctx context.Context, p *Past) {
 		if ctx.Err() != nil {
 			return
 		}
-		r.tell(Event{Type: PlayBegan, Play: o.Play, Phase: Undoing, Hosts: o.Hosts})
-		r.forEach(live(r.named(o.Hosts)), func(m *member) {
+		members := live(r.named(o.Hosts))
+		if len(members) == 0 {
+			continue
+		}
+		r.tell(Event{Type: PlayBegan, Play: o.Play, Phase: Undoing, Hosts: names(members)})
+		r.forEach(members, func(m *member) {
 			request := wire.Request{Rollback: &wire.Rollback{Runs: p.runs[m.host.Name], Run: o.Run, Play: o.Play}}
 			defer r.tellDone(m, o.Play, Undoing)
 			_ = m.insist(ctx, Undoing, o.Play, request) // told already
