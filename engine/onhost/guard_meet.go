@@ -58,7 +58,7 @@ func (s *session) guardHolder() *wire.Lease {
 	at := time.Now().UTC()
 	ago := time.Duration(now.Micros-a.At.Micros) * time.Microsecond
 	left := time.Duration(deadline.Micros-now.Micros) * time.Microsecond
-	return &wire.Lease{Run: a.Run, Owner: a.Owner + ", by a guard that nobody has confirmed yet", Since: at.Add(-ago), Expires: at.Add(left)}
+	return &wire.Lease{Run: a.Run, Owner: a.Owner + ", whose guard nobody has confirmed yet", Since: at.Add(-ago), Expires: at.Add(left)}
 }
 
 // meetGuard sees what stands or is left of a guard. A session that may change

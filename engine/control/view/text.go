@@ -133,12 +133,12 @@ func (t *Text) host(e run.Event) {
 			return
 		}
 	case run.HostLocked:
-		text = "run " + holder(e.Holder) + " has the lease; wait for it, or ask for --lock-timeout"
+		text = holder(e.Holder) + "; come again later, or wait for it with --lock-timeout 5m"
 	case run.HostWaiting:
-		word, text = t.p.yellow("waiting"), "for the lease of run "+holder(e.Holder)
+		word, text = t.p.yellow("waiting"), "for the lease, held "+holder(e.Holder)
 		work = "waiting for the lease of " + wire.Neutralise(e.Holder.Owner)
 	case run.HostTookOver:
-		word, text = t.p.yellow("took over"), "the lease of run "+holder(e.Holder)+", which is dead"
+		word, text = t.p.yellow("took over"), "the lease, held "+holder(e.Holder)+", which is dead"
 		work = "checking"
 	case run.HostCut:
 		word, work = t.p.yellow("cut"), "connecting again"
@@ -154,7 +154,7 @@ func (t *Text) host(e run.Event) {
 }
 
 func holder(l *wire.Lease) string {
-	return fmt.Sprintf("%s by %s, since %s", wire.Neutralise(l.Run), wire.Neutralise(l.Owner), l.Since.Local().Format("15:04:05"))
+	return fmt.Sprintf("since %s by run %s of %s", l.Since.Local().Format("15:04:05"), wire.Neutralise(l.Run), wire.Neutralise(l.Owner))
 }
 
 // word is what a unit's state is called on the screen, in its colour, filled up

@@ -50,8 +50,8 @@ const told = `a   open run r0 was cut here and left changes half made; what it f
 bb  unreachable  no route to host
     → is it up?
       is the cable in?
-bb  waiting  for the lease of run r0 by anna, since 03:04:05
-bb  locked  run r0 by anna, since 03:04:05 has the lease; wait for it, or ask for --lock-timeout
+bb  waiting  for the lease, held since 03:04:05 by run r0 of anna
+bb  locked  since 03:04:05 by run r0 of anna; come again later, or wait for it with --lock-timeout 5m
 play p on a
 a   changed  file.motd  3.0ms
       ~ mode = "0600" → "0644"
