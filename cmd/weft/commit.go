@@ -26,7 +26,8 @@ itself unless somebody confirms it in time, over a new connection. A run does th
 itself, unless it was told --commit-by-hand or was cut. Commit confirms the guards of
 a RUN, and what was changed stays; with --extend the hosts wait so much longer.
 
-Without a RUN it lists the guards that stand.`,
+Without a RUN it lists the guards that stand, and those that ran out and that no
+later change on their hosts has taken note of.`,
 		Args:              cobra.MaximumNArgs(1),
 		ValidArgsFunction: keptRuns(s),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -61,7 +62,7 @@ func commit(ctx context.Context, s streams, f *flags, id string, extend time.Dur
 	standing := maps.Clone(guards)
 	maps.DeleteFunc(standing, func(_ string, g wire.GuardEvent) bool { return g.Run != id || g.State != wire.GuardArmed })
 	if len(standing) == 0 && ctx.Err() == nil {
-		fmt.Fprintf(s.err, "weft: no guard of run %s stands on a host that was reached\n", id)
+		fmt.Fprintf(s.err, "weft: no guard of run %s stands on a host that was reached: it is decided, or there was none; `weft runs` tells what stands of the run\n", id)
 		also = append(also, run.Usage)
 		if len(guards) > 0 { // it may have run out, or be another's
 			if err := printGuards(s, guards); err != nil {

@@ -69,6 +69,10 @@ func resume(cmd *cobra.Command, s streams, f *flags, args []string) error {
 	if err := onlySensitive(t.program, again, "the run", "apply anew with another value"); err != nil {
 		return err
 	}
+	if t.screen.text != nil {
+		t.screen.text.Print(fmt.Sprintf("run %s of %s, begun %s, %s\n",
+			old.ID, old.Sources.Playbook, old.Began.Local().Format("2006-01-02 15:04"), came(old)))
+	}
 	t.run.Plan(ctx)
 	if ctx.Err() != nil || t.run.Changes() {
 		return t.carryOut(ctx, false)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"weft/engine/control/run"
+	"weft/engine/wire"
 )
 
 const keptPlaybook = `
@@ -131,5 +132,28 @@ func TestRunThatCannotBeKept(t *testing.T) {
 	k.begin()
 	if !strings.Contains(errs.String(), "warning: `weft resume r1` will not know this run: keep the run: mkdir ") {
 		t.Errorf("said: %s", errs)
+	}
+}
+
+// What is said at the end of a run that was cut can be done.
+func TestWayBackIsOfWhatWasChanged(t *testing.T) {
+	s, _ := at(nil)
+	f := &flags{inventories: []string{"lab.hcl"}}
+	p, err := load(context.Background(), s, &flags{inventories: []string{"a,"}}, "", s.inputs(context.Background()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.forks = 1
+	r, err := newRun(s, f, p, wire.Change, nil, "weft apply")
+	if err != nil {
+		t.Fatal(err)
+	}
+	k := &task{run: r}
+	if got := k.wayBack(run.Recap{Hosts: map[string]run.Count{"a": {OK: 1}}}); got != "; nothing was changed" {
+		t.Errorf("of nothing: %q", got)
+	}
+	want := ", `weft rollback " + r.ID() + " -i lab.hcl` takes it back"
+	if got := k.wayBack(run.Recap{Hosts: map[string]run.Count{"a": {OK: 1}, "b": {Changed: 1}}}); got != want {
+		t.Errorf("of a change: %q, want %q", got, want)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"weft/engine/control/run"
 	"weft/engine/wire"
 )
 
@@ -18,7 +19,12 @@ func runsCommand(s streams) *cobra.Command {
 		Use:   "runs -i INVENTORY",
 		Short: "List the runs that the hosts' journals know",
 		Long: `Runs lists what the hosts' journals know, the newest first, and below it the runs
-that did not come to their end and can be resumed from here.`,
+that did not come to their end and can be resumed from here.
+
+The state is that of the changes on the hosts that were reached: open, one of them
+is half made; done, all of them are whole, though the run may have had more to do;
+conflict, another hand changed something that an undo therefore left; undone, all
+were taken back.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, quiet, err := visit(cmd.Context(), s, &f, "weft runs")
@@ -89,7 +95,11 @@ func printResumable(s streams, byHost map[string][]wire.RunEvent) error {
 		}
 	}
 	for _, r := range goOn(s, known) {
-		if _, err := fmt.Fprintf(s.out, "run %s is not finished (%s): `weft resume %s` goes on with it\n", r.ID, came(r), r.ID); err != nil {
+		does := "goes on with it"
+		if r.Exit != nil && *r.Exit == run.RolledBack {
+			does = "tries the same again"
+		}
+		if _, err := fmt.Fprintf(s.out, "run %s is not finished (%s): `weft resume %s` %s\n", r.ID, came(r), r.ID, does); err != nil {
 			return err
 		}
 	}

@@ -80,10 +80,20 @@ func (t *task) change(ctx context.Context) error {
 	switch recap.Exit {
 	case run.Interrupted, run.NoContact, run.Locked: // not the playbook's doing
 		if t.screen.text != nil {
-			fmt.Fprintf(t.s.err, "weft: `weft resume %s` goes on with it, `weft rollback %s` takes it back\n", t.run.ID(), t.run.ID())
+			fmt.Fprintf(t.s.err, "weft: `weft resume %s` goes on with it%s\n", t.run.ID(), t.wayBack(recap))
 		}
 	}
 	return exitWith(recap.Exit)
+}
+
+// wayBack says how to take back what a run changed, if anything.
+func (t *task) wayBack(r run.Recap) string {
+	for _, c := range r.Hosts {
+		if c.Changed > 0 {
+			return ", `" + t.run.Command("rollback") + "` takes it back"
+		}
+	}
+	return "; nothing was changed"
 }
 
 // end ends a run that changed nothing.
@@ -120,7 +130,7 @@ func refused(ctx context.Context, s streams, r *run.Run, why error) error {
 // approved asks whether to go on.
 func approved(ctx context.Context, s streams, question string) (bool, error) {
 	if !s.interactive() {
-		return false, errors.New("there is nobody to ask: say --yes, or apply a saved plan")
+		return false, errors.New("there is nobody to ask: look at it first, then say --yes")
 	}
 	fmt.Fprintf(s.err, "\n%s [y/N] ", question)
 	answer, err := s.line(ctx)

@@ -231,6 +231,10 @@ func (m *member) leaveGuard(p *language.Play) {
 	m.tellGuard(Applying, &left, "`"+m.run.command("commit", m.run.opts.ID, m.host.Name)+"` keeps it")
 }
 
+// Command is a command line about this run, for hints: a verb of weft with the
+// inventories.
+func (r *Run) Command(verb string) string { return r.command(verb, r.opts.ID, "") }
+
 // command is a command line about a run, for hints. The run's name may come from
 // a host, and a reader may copy it into a shell.
 func (r *Run) command(verb, id, host string) string {
