@@ -28,6 +28,7 @@ type gate struct {
 	held     keeper
 	inFlight int
 	whole    int    // what was sent whole is under way: a cut waits for its end
+	expired  bool   // a guard did, so no cut waits for anything
 	serving  uint64 // number of the request under way
 	stopAt   uint64 // requests up to this number are stopped
 	cutCause error  // not nil once the session is over
@@ -102,7 +103,7 @@ func (g *gate) shut() error {
 
 func (g *gate) why() error {
 	switch {
-	case g.cutCause != nil && g.whole == 0:
+	case g.cutCause != nil && (g.whole == 0 || g.expired):
 		return g.cutCause
 	case g.serving != 0 && g.serving <= g.stopAt:
 		return errStopped
@@ -122,6 +123,15 @@ func (g *gate) endWhole() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.whole--
+	g.settle()
+}
+
+// expire has a cut wait for nothing but the effect in flight: a guard expired,
+// and what it takes back is not to be worked on.
+func (g *gate) expire() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.expired = true
 	g.settle()
 }
 

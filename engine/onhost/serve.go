@@ -88,7 +88,12 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, c Config) error {
 	inbox := newInbox()
 	s.gate.wake = inbox.close
 	go s.listen(wire.NewReader[wire.Request](in), inbox)
-	release := context.AfterFunc(ctx, func() { s.gate.cut(context.Cause(ctx)) })
+	release := context.AfterFunc(ctx, func() {
+		if _, err := s.guards().Expired(); err == nil { // its process has asked this one to end
+			s.gate.expire()
+		}
+		s.gate.cut(context.Cause(ctx))
+	})
 	defer release()
 	// An effect must outlive ctx, so what is under way has a context of its
 	// own, which the gate cancels between two effects.

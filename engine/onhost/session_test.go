@@ -70,14 +70,17 @@ type client struct {
 }
 
 // open begins a session. A session that a test leaves open is cut.
-func (s *site) open() *client {
+func (s *site) open() *client { return s.openIn(context.Background()) }
+
+// openIn begins a session whose process is told to end when ctx does.
+func (s *site) openIn(ctx context.Context) *client {
 	inR, inW := io.Pipe()
 	outR, outW := io.Pipe()
 	c := &client{t: s.t, w: wire.NewWriter[wire.Request](inW), stdin: inW, stdout: outR, ended: make(chan error, 1)}
 	c.come = sync.NewCond(&c.mu)
 	config := s.config
 	go func() {
-		err := Serve(context.Background(), inR, outW, config)
+		err := Serve(ctx, inR, outW, config)
 		outW.Close()
 		inR.Close()
 		c.ended <- err

@@ -290,3 +290,31 @@ func TestAGuardThatIsKilledIsNotDone(t *testing.T) {
 	}
 	s.noGuardLeft()
 }
+
+// What was sent whole is finished without a session, but not against a guard
+// that expired: its process has the runner end, and would kill it.
+func TestAnExpiredGuardEndsWhatWasSentWhole(t *testing.T) {
+	s := guardedSite(t)
+	s.config.Patience = time.Hour // of which it waits a part for a heartbeat
+	ctx, end := context.WithCancel(t.Context())
+	c := s.openIn(ctx)
+	c.hello("r1")
+	c.send(inPlayOf("p", guarded60(file("/etc/a", "new"))))
+	c.until(func(e wire.Event) bool { return e.Guard != nil })
+	store := guard.Store{Dir: filepath.Join(s.config.State, "guard")}
+	if err := store.Expire(); err != nil {
+		t.Fatal(err)
+	}
+	end()
+	select {
+	case <-c.ended:
+	case <-time.After(5 * time.Second):
+		t.Error("it goes on")
+		_ = c.send(wire.Request{Heartbeat: &wire.Heartbeat{}})
+		<-c.ended
+	}
+	waitUntil(t, func() bool { _, there := s.machine.File(guardFile); return !there })
+	if _, there := s.machine.File("/etc/a"); there {
+		t.Error("the change was made")
+	}
+}
