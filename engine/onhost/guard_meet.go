@@ -68,6 +68,9 @@ func (s *session) meetGuard(ctx context.Context, answer *wire.HelloEvent) error 
 	if !g.Used() {
 		return nil
 	}
+	if s.boot == "" {
+		return errNoBoot
+	}
 	a, deadline, err := g.Standing()
 	standing := err == nil
 	if err != nil && !errors.Is(err, guard.ErrNone) {

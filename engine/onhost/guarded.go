@@ -20,6 +20,11 @@ const undoTime = 15 * time.Minute
 
 func (s *session) guards() guard.Store { return guard.Store{Dir: s.State + "/guard"} }
 
+// errNoBoot says that nothing can be told of a deadline: to take it for over
+// would take back what may still be confirmed. Who is told to end as it begins
+// has it, too.
+var errNoBoot = errors.New("no boot id could be read from /proc/sys/kernel/random, so it is unknown whether a guard's time is over; try again")
+
 // bootMoment is now on the clock of deadlines.
 func (s *session) bootMoment() guard.Moment { return guard.Moment{Boot: s.boot, Micros: s.Boottime()} }
 
@@ -117,7 +122,7 @@ func scopeOf(onFailure string) guard.Scope {
 // arm puts a guard up and sees it stand, or gives the one that stands more time.
 func (s *session) arm(ctx context.Context, a guard.Armed) error {
 	if a.At = s.bootMoment(); a.At.Boot == "" {
-		return errors.New("the kernel does not tell which boot this is, so the next one would not be noticed")
+		return errNoBoot
 	}
 	if stands, err := s.standsFor(a); err != nil || stands {
 		return err

@@ -318,3 +318,36 @@ func TestAnExpiredGuardEndsWhatWasSentWhole(t *testing.T) {
 		t.Error("the change was made")
 	}
 }
+
+// Who cannot tell which boot this is takes no guard for one that expired: a
+// session that is cut as it begins cannot, nor a guard that is told to end.
+func TestNoGuardExpiresForWantOfABoot(t *testing.T) {
+	s := guardedSite(t)
+	c := s.open()
+	c.hello("r1")
+	c.apply(guarded60(file("/etc/a", "new")))
+	c.bye()
+	known := s.config.Host.Kernel
+	s.config.Host.Kernel = noKernel{known}
+	if err := Guard(t.Context(), s.config); !errors.Is(err, errNoBoot) {
+		t.Errorf("a guard ended with %v", err)
+	}
+	again := s.open()
+	if got := again.hello("r1").failure(); got != errNoBoot.Error() {
+		t.Errorf("the run that came again was told %q", got)
+	}
+	_ = again.cut()
+	s.config.Host.Kernel = known
+	again = s.open()
+	if g := guardOf(again.hello("r1")); g == nil || g.State != wire.GuardArmed {
+		t.Errorf("the guard is %+v", g)
+	}
+	want(t, again.undo(), "file.etc/a undone")
+	again.bye()
+	s.noGuardLeft()
+}
+
+// noKernel is a kernel that answers nothing.
+type noKernel struct{ host.Kernel }
+
+func (noKernel) Get(context.Context, string) (string, error) { return "", context.Canceled }

@@ -73,6 +73,9 @@ func (s *session) guard(ctx context.Context) error {
 	defer cancel(nil)
 	s.gate.begin(1, cancel)
 	s.readBoot(free)
+	if s.boot == "" {
+		return errNoBoot
+	}
 	a, err := s.watch(ctx)
 	switch {
 	case errors.Is(err, guard.ErrNone):
