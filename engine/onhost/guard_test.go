@@ -226,7 +226,7 @@ func TestAnotherRunWaitsForAGuard(t *testing.T) {
 	c.bye()
 	other := s.open()
 	r := other.hello("r2")
-	if h := r.events[0].Hello; h == nil || h.Holder == nil || h.Holder.Run != "r1" || !strings.Contains(h.Holder.Owner, "anna, by a guard") {
+	if h := r.events[0].Hello; h == nil || h.Holder == nil || h.Holder.Run != "r1" || !strings.Contains(h.Holder.Owner, "anna, whose guard") {
 		t.Fatalf("the other run was told %+v", r.events[0])
 	}
 	want(t, other.apply(file("/etc/b", "1")), "ERROR")
