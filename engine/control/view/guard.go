@@ -30,13 +30,13 @@ func (t *Text) guard(e run.Event) {
 		text = whose + " is released: what stood under it was taken back"
 	case g.State == wire.GuardUndone && g.Error == "":
 		word = t.p.red("guard")
-		text = fmt.Sprintf("%s ran out, for nobody confirmed it: the host took %s of %s back by itself", whose, count(g.Undone, "step"), play)
+		text = fmt.Sprintf("%s was not confirmed: the host took %s of %s back by itself", whose, count(g.Undone, "step"), play)
 	case g.Error != "":
 		word = t.p.red("guard")
-		text = fmt.Sprintf("%s ran out, and the host could not take all of %s back:\n%s", whose, play, wire.Neutralise(g.Error))
+		text = fmt.Sprintf("%s was not confirmed, and the host could not take all of %s back:\n%s", whose, play, wire.Neutralise(g.Error))
 	default:
 		word = t.p.red("guard")
-		text = fmt.Sprintf("%s ran out: the host is taking %s back just now", whose, play)
+		text = fmt.Sprintf("%s was not confirmed: the host is taking %s back just now", whose, play)
 	}
 	t.say(e, word, text)
 }

@@ -28,9 +28,9 @@ func TestGuardsAreTold(t *testing.T) {
 		{"r1", is(wire.GuardArmed, 0, ""), "`weft commit r1` keeps it", "unless somebody confirms it\n   → `weft commit r1` keeps it\n"},
 		{"r2", is(wire.GuardArmed, 0, ""), "", "a  guard  the guard of run r1 of anna stands until "},
 		{"r1", is(wire.GuardCommitted, 0, ""), "", "a  guard  confirmed over a new connection: the play bridge stays\n"},
-		{"r2", is(wire.GuardUndone, 3, ""), "", "a  guard  the guard of run r1 of anna ran out, for nobody confirmed it: the host took 3 steps of the play bridge back by itself\n"},
+		{"r2", is(wire.GuardUndone, 3, ""), "", "a  guard  the guard of run r1 of anna was not confirmed: the host took 3 steps of the play bridge back by itself\n"},
 		{"r1", is(wire.GuardExpired, 1, "the disk\nis \x1b[2Jfull"), "", "could not take all of the play bridge back:\n   the disk\n   is \\x1b[2Jfull\n"},
-		{"r1", is(wire.GuardExpired, 0, ""), "", "a  guard  its guard ran out: the host is taking the play bridge back just now\n"},
+		{"r1", is(wire.GuardExpired, 0, ""), "", "a  guard  its guard was not confirmed: the host is taking the play bridge back just now\n"},
 	} {
 		var out bytes.Buffer
 		v := NewText(&out, none, Changes)
