@@ -77,6 +77,15 @@ func (p commands) execute(ctx context.Context, stop <-chan struct{}, c host.Comm
 	return result, stdout.cut(), err
 }
 
+// An endedError says after how long a program was ended that took too long.
+type endedError time.Duration
+
+func (e endedError) Error() string {
+	return fmt.Sprintf("ended by weft after %s", time.Duration(e).Round(time.Millisecond))
+}
+
+func (e endedError) Unwrap() error { return context.DeadlineExceeded }
+
 // prepare finds the program and makes its surroundings.
 func prepare(c host.Command) (*exec.Cmd, error) {
 	if len(c.Argv) == 0 || c.Argv[0] == "" {
@@ -154,7 +163,7 @@ func (p commands) wait(ctx context.Context, stop <-chan struct{}, cmd *exec.Cmd,
 	case <-done:
 		return waitError(ended)
 	case <-timer.C:
-		why = fmt.Errorf("ended by weft after %s: %w", limit.Round(time.Millisecond), context.DeadlineExceeded)
+		why = endedError(limit)
 	case <-stop:
 		why = ctx.Err()
 	}
