@@ -81,7 +81,7 @@ func (f *flags) change(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.noRollback, "no-rollback", false, "leave a failed play as it is, as on_failure = \"stop\" does")
 	fs.DurationVar(&f.guardTime, "guard-time", time.Minute, "how long a host waits for a confirmation of a change that may cut the way to it")
 	fs.BoolVar(&f.byHand, "commit-by-hand", false, "leave it to you to confirm guarded changes, with weft commit")
-	fs.DurationVar(&f.timeLimit, "time-limit", 0, "begin no step later than this after the first; hosts that are not done then fail (0 for no limit)")
+	fs.DurationVar(&f.timeLimit, "time-limit", 0, "the longest that the changes may take; what is at work then is ended, and hosts that are not done fail (0 for no limit)")
 	fs.StringVar(&f.failedFile, "failed-file", "", "write the names of the hosts that failed to `file`, for --limit @FILE")
 }
 

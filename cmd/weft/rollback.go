@@ -7,6 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"weft/engine/control/kept"
+	"weft/engine/control/run"
 	"weft/engine/wire"
 )
 
@@ -78,5 +80,22 @@ func rollback(ctx context.Context, s streams, f *flags, play string, ids []strin
 		}
 	}
 	r.Rollback(ctx, past)
-	return exitWith(r.Recap(ctx).Exit)
+	code := r.Recap(ctx).Exit
+	if code == run.OK && play == "" && len(f.limit) == 0 {
+		forget(s, ids)
+	}
+	return exitWith(code)
+}
+
+// forget drops what was kept to go on with runs that are taken back now.
+func forget(s streams, ids []string) {
+	store, err := kept.Open(s.environment)
+	for _, id := range ids {
+		if err == nil {
+			err = store.Forget(id)
+		}
+	}
+	if err != nil {
+		fmt.Fprintf(s.err, "weft: warning: `weft runs` still offers to go on with what was taken back: %v\n", err)
+	}
 }

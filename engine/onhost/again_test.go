@@ -138,6 +138,27 @@ func TestAStepThatTakesTooLongFails(t *testing.T) {
 	c.bye()
 }
 
+func TestAStopThatDoesNotWait(t *testing.T) {
+	s := newSite(t)
+	reached := make(chan struct{})
+	s.config.Host = host.Surround(s.machine.Host(), func(ctx context.Context, e host.Effect, act func() error) error {
+		if e.Object == "/etc/hangs" && e.Verb == "write" {
+			close(reached)
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		return act()
+	})
+	c := s.open()
+	c.hello("r1")
+	id := c.send(wire.Request{Apply: &wire.Apply{Play: "p", Units: []step.Unit{file("/etc/a", "1"), file("/etc/hangs", "1"), file("/etc/b", "1")}}})
+	<-reached
+	c.send(wire.Request{Stop: &wire.Stop{Now: true}})
+	want(t, c.wait(id), "file.etc/a applying, file.etc/a changed, file.etc/hangs applying, file.etc/hangs failed, file.etc/b stopped")
+	want(t, c.undo(), "file.etc/hangs undone, file.etc/a undone")
+	c.bye()
+}
+
 func TestAHeartbeatIsAnswered(t *testing.T) {
 	s := newSite(t)
 	reached, release := holdAt(s, 1)

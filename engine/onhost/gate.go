@@ -31,6 +31,7 @@ type gate struct {
 	expired  bool   // a guard did, so no cut waits for anything
 	serving  uint64 // number of the request under way
 	stopAt   uint64 // requests up to this number are stopped
+	nowAt    uint64 // and up to this one with the effect in flight
 	cutCause error  // not nil once the session is over
 	cancel   context.CancelCauseFunc
 	wake     func() // ends the wait for the next request
@@ -67,6 +68,14 @@ func (g *gate) stop(number uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stopAt = number
+	g.settle()
+}
+
+// stopNow is stop that does not wait for the effect in flight.
+func (g *gate) stopNow(number uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stopAt, g.nowAt = number, number
 	g.settle()
 }
 
@@ -137,7 +146,8 @@ func (g *gate) expire() {
 
 // settle cancels what is under way, unless an effect is in flight.
 func (g *gate) settle() {
-	if err := g.why(); err != nil && g.inFlight == 0 && g.cancel != nil {
+	now := g.serving != 0 && g.serving <= g.nowAt
+	if err := g.why(); err != nil && (g.inFlight == 0 || now) && g.cancel != nil {
 		g.cancel(err)
 	}
 }

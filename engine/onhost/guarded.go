@@ -205,7 +205,7 @@ func (s *session) disarm(ctx context.Context, run string) error {
 			return err
 		}
 	}
-	if slices.ContainsFunc(j.Records, func(r record) bool { return inScope(a)(r) && r.InForce() }) {
+	if slices.ContainsFunc(j.Records, func(r record) bool { return inScope(a)(r) && stands(r) }) {
 		return nil // something is still there to be guarded
 	}
 	if err := s.guards().Commit(); errors.Is(err, guard.ErrNone) {

@@ -95,7 +95,11 @@ func (s *session) listen(r *wire.Reader[wire.Request], b *inbox) {
 				s.gate.cut(fmt.Errorf("%w: %w", ErrCut, err))
 			}
 		case m.Stop != nil:
-			s.gate.stop(b.last())
+			if m.Stop.Now {
+				s.gate.stopNow(b.last())
+			} else {
+				s.gate.stop(b.last())
+			}
 		default:
 			b.put(m)
 			if m.Bye != nil {

@@ -20,6 +20,7 @@ import (
 const (
 	watchPause = 200 * time.Millisecond // between two looks at the deadline
 	lastChance = 3 * time.Second        // for the run's own runner to end
+	respite    = time.Minute            // between two tries, in which others may have the lease
 	undoTries  = 2 * time.Minute        // for what an undo needs to be there: a database that starts
 	settleTime = time.Minute            // for the network of a boot to be up, well or not
 )
@@ -38,6 +39,10 @@ func inScope(a guard.Armed) func(record) bool {
 		return r.N >= a.From
 	}
 }
+
+// stands says whether the machine carries something of a change that can be
+// taken back.
+func stands(r record) bool { return r.InForce() && r.State != journal.Final }
 
 // Guard waits until the guard of this host is decided, and takes back what
 // stands under it where nobody confirms in time: at the deadline, or at once
@@ -88,8 +93,15 @@ func (s *session) guard(ctx context.Context) error {
 	}
 	s.hello = &wire.Hello{Run: a.Run, Owner: "the guard of run " + a.Run + " (" + a.Owner + ")", Intent: wire.Change, LockTimeout: time.Hour}
 	s.chance = lastChance
-	return errors.Join(s.expire(free), s.release())
+	err = errors.Join(s.expire(free), s.release())
+	if errors.Is(err, errNotBack) {
+		_ = sleep(ctx, respite) // for a run that comes and does better; then systemd starts the guard again
+	}
+	return err
 }
+
+// errNotBack ends a guard whose change could not be taken back.
+var errNotBack = errors.New("what stood under the guard is not taken back")
 
 // watch waits until the guard has expired. The error wraps [guard.ErrNone]
 // where there is nothing to wait for any more.
@@ -162,7 +174,7 @@ func (s *session) expire(ctx context.Context) error {
 		s.logf("guard: %v", err) // a full disk tells nobody, but all is back
 	}
 	if report.State == wire.GuardExpired {
-		return nil // the next run, or the next boot, tries again
+		return fmt.Errorf("%w: %s", errNotBack, report.Error)
 	}
 	return s.standDown(ctx, amWatcher)
 }
@@ -176,6 +188,10 @@ func (s *session) takeBackGuarded(ctx context.Context, a guard.Armed) wire.Guard
 	s.out = &mouth{w: heard, scrub: before.scrub, broken: func(error) {}}
 	defer func() { s.out = before }()
 	j, err := s.journalOf(a.Run)
+	stood := map[record]bool{}
+	for _, rec := range recordsOf(j) {
+		stood[rec] = inScope(a)(rec) && stands(rec)
+	}
 	switch {
 	case err == nil:
 		s.lineage = lineage{}
@@ -189,11 +205,11 @@ func (s *session) takeBackGuarded(ctx context.Context, a guard.Armed) wire.Guard
 	left := 0
 	for _, rec := range recordsOf(j) {
 		switch {
-		case !inScope(a)(rec):
-		case rec.State == journal.Undone || rec.State == journal.Conflict:
-			report.Undone++
-		case rec.InForce() && rec.State != journal.Final:
+		case !stood[rec]:
+		case stands(rec):
 			left++
+		case rec.State != journal.Final:
+			report.Undone++
 		}
 	}
 	if err != nil {

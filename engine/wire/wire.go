@@ -175,7 +175,11 @@ type Heartbeat struct{}
 
 // Stop ends the request under way after the effect in flight. It has no Done
 // of its own: the request that it ends reports its units as stopped.
-type Stop struct{}
+type Stop struct {
+	// Now also ends the effect in flight, where that can be: a program is
+	// killed, a wait is given up.
+	Now bool `json:"now,omitempty"`
+}
 
 // Bye ends the session: the lease is released and the runner exits.
 type Bye struct{}

@@ -108,6 +108,12 @@ func (c *command) Check(ctx context.Context, v host.View) (step.Finding, error) 
 		return f, err
 	}
 	done, err := c.done(ctx, v)
+	if err == nil && !done && c.ran {
+		err = errors.New("it ran, and its check still fails")
+		if c.spec.Check == nil {
+			err = fmt.Errorf("it ran, and %s is still not there", c.spec.Creates)
+		}
+	}
 	if err != nil || done {
 		return f, err
 	}

@@ -62,7 +62,7 @@ func network(t testing.TB) string {
 	return on(t, guardedHost, strings.Join([]string{
 		"ip -o address show | grep -v 'scope link' | sed 's/valid_lft.*//; s/ nodad//; s/^[0-9]*: //' | sort", "ip route show", "ip -6 route show | grep -v fe80 | sed 's/expires.*//'",
 		"head -c 100000 /etc/network/interfaces /etc/network/interfaces.d/*", "sudo ovs-vsctl --no-headings --columns=name list port | sort",
-		"systemctl is-enabled weft-guard.service 2>&1 || true", "sudo ls /var/lib/weft/guard 2>/dev/null | grep -v report || true",
+		"systemctl is-enabled weft-guard.service 2>&1 || true", "systemctl --failed --plain --no-legend | awk '{print $1}'", "sudo ls /var/lib/weft/guard 2>/dev/null | grep -v report || true",
 	}, "; "))
 }
 
@@ -132,7 +132,8 @@ func (g guardTest) killed(t *testing.T) {
 	}
 	_ = a.cmd.Wait()
 	reachable(t, time.Now().Add(slack))
-	on(t, guardedHost, "sudo systemctl daemon-reload && sudo systemctl kill --signal=KILL weft-guard.service")
+	on(t, guardedHost, "sudo systemctl daemon-reload && sudo systemctl kill --signal=TERM weft-guard.service")
+	on(t, guardedHost, "for i in $(seq 50); do systemctl is-active -q weft-guard.service && break; sleep 0.1; done; sudo systemctl kill --signal=KILL weft-guard.service")
 	gone := time.Now().Add(8*time.Second + slack)
 	for network(t) != before && time.Now().Before(gone) {
 		wait(t)

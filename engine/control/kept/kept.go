@@ -87,6 +87,17 @@ func (s Store) Put(r *Run) error {
 	return nil
 }
 
+// Forget drops a run: one that was taken back is not gone on with.
+func (s Store) Forget(id string) error {
+	if !name.MatchString(id) {
+		return nil
+	}
+	if err := os.Remove(s.path(id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget run %s: %w", id, err)
+	}
+	return nil
+}
+
 // write replaces a file.
 func write(path string, b []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-") // of mode 0600

@@ -61,6 +61,21 @@ func TestStore(t *testing.T) {
 	}
 }
 
+func TestForget(t *testing.T) {
+	s := Store{Dir: t.TempDir()}
+	if err := s.Put(&Run{ID: "r1"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"../r1", "r1", "r1", "never"} {
+		if err := s.Forget(id); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+		if _, err := s.Get("r1"); (err == nil) != (id == "../r1") {
+			t.Errorf("after %s: %v", id, err)
+		}
+	}
+}
+
 func TestTheNewestAreKept(t *testing.T) {
 	s := Store{filepath.Join(t.TempDir(), "runs")}
 	for i := range Most + 3 {

@@ -150,7 +150,8 @@ func (s *session) call(ctx context.Context, each func(wire.Event), requests ...w
 // await hears the answers to all requests that were sent.
 func (s *session) await(ctx context.Context, each func(wire.Event)) error {
 	defer context.AfterFunc(ctx, func() {
-		_ = s.conn.Write(wire.Request{Stop: &wire.Stop{}})
+		over := errors.As(context.Cause(ctx), new(*TimeLimitError)) // nobody waits for what hangs then
+		_ = s.conn.Write(wire.Request{Stop: &wire.Stop{Now: over}})
 	})()
 	var refused error
 	for e := range s.events {
