@@ -32,7 +32,7 @@ var faults = []fault{
 	{"disk filled", fillDisk},
 	{"sshd restarted", restartSSH},
 	{"power cycled", powerCycle},
-	{"link cut for longer than a lease", cutFor(40 * time.Second)},
+	{"link cut for longer than a lease", cutFor(35 * time.Second)},
 }
 
 func killRunner(t *testing.T, v victim) {

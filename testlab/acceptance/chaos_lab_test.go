@@ -290,7 +290,9 @@ func (w *walk) run(t *testing.T, args []string, wanted *[]*injection) ride {
 		_ = cmd.Process.Kill()
 		<-ended
 		if len(w.done) > 0 {
-			w.done[len(w.done)-1].fail("%s did not end within %s\n%s", strings.Join(args, " "), patience, out.String())
+			text := fmt.Sprintf("%s did not end within %s\n%s", strings.Join(args, " "), patience, out.String())
+			t.Log(text)
+			w.done[len(w.done)-1].fail("%s", text)
 		}
 	}
 	r.exit, r.output = cmd.ProcessState.ExitCode(), out.String()

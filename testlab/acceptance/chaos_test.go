@@ -122,7 +122,9 @@ type walk struct {
 }
 
 // blame is for what came out wrong after all of the walk's faults.
-func (w *walk) blame(format string, args ...any) {
+func (w *walk) blame(t *testing.T, format string, args ...any) {
+	t.Helper()
+	t.Logf(format, args...)
 	for _, i := range w.done {
 		i.fail("in the end of its walk: "+format, args...)
 	}
@@ -158,6 +160,7 @@ func (w *walk) leg(t *testing.T, wanted []*injection, args func(*testing.T) []st
 			last = w.done[len(w.done)-1]
 			failures = 0
 			if r.exit == 0 && len(wanted) == 0 {
+				w.disarm(t)
 				return nil
 			}
 		case r.exit == 0:
@@ -169,6 +172,7 @@ func (w *walk) leg(t *testing.T, wanted []*injection, args func(*testing.T) []st
 			if last == nil {
 				t.Fatalf("with no fault yet, %s", text)
 			}
+			t.Logf("%s", text)
 			last.fail("%s", text)
 			if failures == 3 {
 				w.lost = true
@@ -197,7 +201,7 @@ func (w *walk) prove(t *testing.T) {
 	for i, what := range []string{"the last apply", "one more apply"} {
 		r := w.quiet(t, "apply", "-y", overlay, "-i", inventory)
 		if r.exit != 0 || i > 0 && changedAny.MatchString(r.stdout) {
-			w.blame("%s: exit %d\n%s%s", what, r.exit, r.stdout, r.stderr)
+			w.blame(t, "%s: exit %d\n%s%s", what, r.exit, r.stdout, r.stderr)
 		}
 	}
 }
@@ -208,15 +212,15 @@ func (w *walk) bare(t *testing.T) {
 	t.Helper()
 	for _, h := range hosts {
 		if d := cmp.Diff(w.found[h], w.state(t, h)); d != "" {
-			w.blame("%s is not as it was found:\n%s", h, d)
+			w.blame(t, "%s is not as it was found:\n%s", h, d)
 		}
 		if got := on(t, h, leftovers); got != w.litter[h] {
-			w.blame("%s: left over:\n%s", h, cmp.Diff(w.litter[h], got))
+			w.blame(t, "%s: left over:\n%s", h, cmp.Diff(w.litter[h], got))
 		}
 		// The uplink is left up, and the next walk shall have to bring it up again.
 		on(t, h, "rm -rf /var/lib/weft/runs /run/weft; ip link set eth1 down")
 	}
 	if left := w.atHome(t); left != "" {
-		w.blame("left over at the controller:\n%s", left)
+		w.blame(t, "left over at the controller:\n%s", left)
 	}
 }
