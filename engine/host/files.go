@@ -69,11 +69,16 @@ type Files interface {
 	FileWriter
 }
 
-// KernelReader reads values below /proc and /sys.
+// KernelReader reads what is below /proc and /sys. Errors wrap
+// [fs.ErrNotExist] where the kernel has no such file, directory or link.
 type KernelReader interface {
 	// Get returns the content of a kernel file without its last newline.
-	// The error wraps [fs.ErrNotExist] where the kernel has no such file.
 	Get(ctx context.Context, path string) (string, error)
+	// List returns the names in a directory, sorted.
+	List(ctx context.Context, dir string) ([]string, error)
+	// Link returns where a symlink leads, as the kernel spells it: the
+	// driver of a device is "../../../bus/pci/drivers/e1000e".
+	Link(ctx context.Context, path string) (string, error)
 }
 
 // KernelWriter writes values below /proc and /sys in place.

@@ -3,6 +3,8 @@ package doortest
 import (
 	"errors"
 	"io/fs"
+	"path"
+	"slices"
 	"testing"
 
 	"weft/engine/host"
@@ -21,13 +23,32 @@ func Kernel(t *testing.T, k host.Kernel) {
 	must(t, err)
 	equal(t, "value", got, "7")
 
+	names, err := k.List(t.Context(), "/proc/self")
+	must(t, err)
+	if !slices.Contains(names, "oom_score_adj") || !slices.IsSorted(names) {
+		t.Errorf("/proc/self holds %q", names)
+	}
+	target, err := k.Link(t.Context(), "/proc/self/cwd")
+	must(t, err)
+	if !path.IsAbs(target) {
+		t.Errorf("/proc/self/cwd leads to %q", target)
+	}
+
+	_, err = k.List(t.Context(), "/sys/weft-test")
+	wantError(t, "list of nothing", err, fs.ErrNotExist)
+	_, err = k.Link(t.Context(), "/sys/weft-test")
+	wantError(t, "link of nothing", err, fs.ErrNotExist)
 	_, err = k.Get(t.Context(), "/proc/sys/weft-test/no")
 	wantError(t, "get of nothing", err, fs.ErrNotExist)
 	wantError(t, "set of nothing", k.Set(t.Context(), "/sys/weft-test/no", "1"), fs.ErrNotExist)
-	for _, path := range []string{"/etc/hosts", "/proc/../etc/hosts", "proc/version", ""} {
-		_, err = k.Get(t.Context(), path)
-		wantError(t, "get "+path, err, fs.ErrInvalid)
-		wantError(t, "set "+path, k.Set(t.Context(), path, "1"), fs.ErrInvalid)
+	for _, name := range []string{"/etc/hosts", "/proc/../etc/hosts", "proc/version", ""} {
+		_, err = k.Get(t.Context(), name)
+		wantError(t, "get "+name, err, fs.ErrInvalid)
+		_, err = k.List(t.Context(), name)
+		wantError(t, "list "+name, err, fs.ErrInvalid)
+		_, err = k.Link(t.Context(), name)
+		wantError(t, "link "+name, err, fs.ErrInvalid)
+		wantError(t, "set "+name, k.Set(t.Context(), name, "1"), fs.ErrInvalid)
 	}
 }
 

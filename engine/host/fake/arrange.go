@@ -120,11 +120,22 @@ func (m *Machine) SetKernel(name, value string) {
 	m.kernel[path.Clean(name)] = value
 }
 
-// RemoveKernel removes a kernel value, if it is there.
+// LinkKernel makes or replaces a symlink below /proc or /sys.
+func (m *Machine) LinkKernel(name, target string) {
+	if !underKernel(name) {
+		panic("fake: " + name + " is no kernel link")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kernelLinks[path.Clean(name)] = target
+}
+
+// RemoveKernel removes a kernel value or link, if it is there.
 func (m *Machine) RemoveKernel(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.kernel, path.Clean(name))
+	delete(m.kernelLinks, path.Clean(name))
 }
 
 // KernelValue returns a kernel value, and whether there is one.

@@ -11,6 +11,7 @@ import (
 func TestDoors(t *testing.T) {
 	m := fake.New()
 	m.SetKernel("/proc/self/oom_score_adj", "0\n")
+	m.LinkKernel("/proc/self/cwd", "/")
 	m.Program("cat", func(_ *fake.Machine, c host.Command) host.Result { return host.Result{Stdout: c.Stdin} })
 	m.Program("false", func(*fake.Machine, host.Command) host.Result { return host.Result{Exit: 1} })
 	m.Program("ls", func(*fake.Machine, host.Command) host.Result {

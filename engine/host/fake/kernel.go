@@ -3,7 +3,9 @@ package fake
 import (
 	"context"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"weft/engine/host"
@@ -41,6 +43,52 @@ func (k kernel) Get(ctx context.Context, name string) (string, error) {
 		return "", pathError("read", name, fs.ErrNotExist)
 	}
 	return strings.TrimSuffix(value, "\n"), nil
+}
+
+// List knows a directory by what is below it.
+func (k kernel) List(ctx context.Context, dir string) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !underKernel(dir) {
+		return nil, pathError("list", dir, fs.ErrInvalid)
+	}
+	k.m.mu.Lock()
+	defer k.m.mu.Unlock()
+	below := path.Clean(dir) + "/"
+	names := map[string]bool{}
+	note := func(name string) {
+		if rest, inside := strings.CutPrefix(name, below); inside {
+			rest, _, _ = strings.Cut(rest, "/")
+			names[rest] = true
+		}
+	}
+	for name := range k.m.kernel {
+		note(name)
+	}
+	for name := range k.m.kernelLinks {
+		note(name)
+	}
+	if len(names) == 0 {
+		return nil, pathError("list", dir, fs.ErrNotExist)
+	}
+	return slices.Sorted(maps.Keys(names)), nil
+}
+
+func (k kernel) Link(ctx context.Context, name string) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if !underKernel(name) {
+		return "", pathError("readlink", name, fs.ErrInvalid)
+	}
+	k.m.mu.Lock()
+	defer k.m.mu.Unlock()
+	target, ok := k.m.kernelLinks[path.Clean(name)]
+	if !ok {
+		return "", pathError("readlink", name, fs.ErrNotExist)
+	}
+	return target, nil
 }
 
 func (k kernel) Set(ctx context.Context, name, value string) error {

@@ -14,11 +14,13 @@ type Machine struct {
 	files    tree
 	accounts map[string]bool // users and groups that have a name
 	kernel   map[string]string
-	units    map[string]*unit
-	clock    int64 // microseconds since boot; every start of a unit moves it
-	pids     int
-	net      network
-	hooks    hooks
+	// kernelLinks are the symlinks below /proc and /sys.
+	kernelLinks map[string]string
+	units       map[string]*unit
+	clock       int64 // microseconds since boot; every start of a unit moves it
+	pids        int
+	net         network
+	hooks       hooks
 
 	databases *databases
 	effects   effects
@@ -39,10 +41,10 @@ func New() *Machine {
 	m := &Machine{
 		files:    tree{"/": {Type: host.Directory, Mode: 0o755, Owner: "root", Group: "root"}},
 		accounts: map[string]bool{"root": true, "daemon": true, "adm": true, "nobody": true, "nogroup": true},
-		kernel:   map[string]string{},
-		units:    map[string]*unit{},
-		pids:     100,
-		net:      newNetwork(),
+		kernel:   map[string]string{}, kernelLinks: map[string]string{},
+		units: map[string]*unit{},
+		pids:  100,
+		net:   newNetwork(),
 		hooks: hooks{
 			programs: map[string]Program{},
 			units:    map[string]UnitHook{},
@@ -79,11 +81,11 @@ func (m *Machine) Clone() *Machine {
 	c := &Machine{
 		files:    m.files.clone(),
 		accounts: maps.Clone(m.accounts),
-		kernel:   maps.Clone(m.kernel),
-		units:    make(map[string]*unit, len(m.units)),
-		clock:    m.clock,
-		pids:     m.pids,
-		net:      m.net.clone(),
+		kernel:   maps.Clone(m.kernel), kernelLinks: maps.Clone(m.kernelLinks),
+		units: make(map[string]*unit, len(m.units)),
+		clock: m.clock,
+		pids:  m.pids,
+		net:   m.net.clone(),
 		hooks: hooks{
 			programs: maps.Clone(m.hooks.programs),
 			units:    maps.Clone(m.hooks.units),

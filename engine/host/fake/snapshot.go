@@ -23,6 +23,9 @@ func (m *Machine) Snapshot() string {
 	for _, name := range slices.Sorted(maps.Keys(m.kernel)) {
 		fmt.Fprintf(&b, "kernel %s = %q\n", name, m.kernel[name])
 	}
+	for _, name := range slices.Sorted(maps.Keys(m.kernelLinks)) {
+		fmt.Fprintf(&b, "kernel %s -> %s\n", name, m.kernelLinks[name])
+	}
 	for _, name := range slices.Sorted(maps.Keys(m.units)) {
 		m.renderUnit(&b, name)
 	}

@@ -33,6 +33,29 @@ func (kernel) Get(ctx context.Context, path string) (string, error) {
 	return strings.TrimSuffix(string(value), "\n"), pathError("read", path, err)
 }
 
+func (kernel) List(ctx context.Context, dir string) ([]string, error) {
+	if err := kernelPath(ctx, "list", dir); err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, pathError("list", dir, err)
+	}
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names, nil
+}
+
+func (kernel) Link(ctx context.Context, path string) (string, error) {
+	if err := kernelPath(ctx, "readlink", path); err != nil {
+		return "", err
+	}
+	target, err := os.Readlink(path)
+	return target, pathError("readlink", path, err)
+}
+
 // Set writes in one write(2), as the kernel takes each for a value of its own.
 func (kernel) Set(ctx context.Context, path, value string) error {
 	if err := kernelPath(ctx, "write", path); err != nil {
