@@ -13,6 +13,7 @@
 //	Links     network namespaces, links, addresses and routes
 //	OVSDB     databases of Open vSwitch and OVN, as JSON-RPC transactions
 //	Packets   packets sent and answered, for probes (it has no writing half)
+//	Disks     room on file systems (no writing half either)
 //
 // Every call of a writing half is an [Effect] with a name. [Observe] puts a
 // function in front of each of them: the runner's journal stands there, and so
@@ -39,6 +40,7 @@ type View struct {
 	Links    LinkReader
 	OVSDB    OVSDBReader
 	Packets  Packets
+	Disks    Disks
 
 	// Memo keeps what many steps ask (the package table, the facts) until
 	// the next effect. It may be nil, and then keeps nothing.
@@ -57,6 +59,7 @@ type Host struct {
 	Links    Links
 	OVSDB    OVSDB
 	Packets  Packets
+	Disks    Disks
 	Memo     *Memo
 	Self     string
 }
@@ -65,6 +68,6 @@ type Host struct {
 func (h Host) View() View {
 	return View{
 		Files: h.Files, Kernel: h.Kernel, Commands: h.Commands, Units: h.Units,
-		Links: h.Links, OVSDB: h.OVSDB, Packets: h.Packets, Memo: h.Memo, Self: h.Self,
+		Links: h.Links, OVSDB: h.OVSDB, Packets: h.Packets, Disks: h.Disks, Memo: h.Memo, Self: h.Self,
 	}
 }

@@ -52,6 +52,17 @@ func Kernel(t *testing.T, k host.Kernel) {
 	}
 }
 
+// Disks checks the door to the room on file systems.
+func Disks(t *testing.T, d host.Disks) {
+	s, err := d.Space(t.Context(), "/tmp")
+	must(t, err)
+	if s.Total <= 0 || s.Free < 0 || s.Free > s.Total || s.ReadOnly {
+		t.Errorf("/tmp has %+v", s)
+	}
+	_, err = d.Space(t.Context(), "/weft-test/no")
+	wantError(t, "space of nothing", err, fs.ErrNotExist)
+}
+
 // Commands checks the door to the programs. It needs cat, false and ls.
 func Commands(t *testing.T, c host.Commands) {
 	for name, do := range map[string]func(host.Command) (host.Result, error){

@@ -25,6 +25,7 @@ import (
 func Run(t *testing.T, h host.Host) {
 	t.Run("Files", func(t *testing.T) { Files(t, h.Files) })
 	t.Run("Kernel", func(t *testing.T) { Kernel(t, h.Kernel) })
+	t.Run("Disks", func(t *testing.T) { Disks(t, h.Disks) })
 	t.Run("Commands", func(t *testing.T) { Commands(t, h.Commands) })
 	t.Run("Units", func(t *testing.T) { Units(t, h) })
 	t.Run("Links", func(t *testing.T) { Links(t, h) })

@@ -20,6 +20,7 @@ type Machine struct {
 	clock       int64 // microseconds since boot; every start of a unit moves it
 	pids        int
 	net         network
+	disks       map[string]host.Space // by mount point
 	hooks       hooks
 
 	databases *databases
@@ -44,7 +45,7 @@ func New() *Machine {
 		kernel:   map[string]string{}, kernelLinks: map[string]string{},
 		units: map[string]*unit{},
 		pids:  100,
-		net:   newNetwork(),
+		net:   newNetwork(), disks: map[string]host.Space{"/": {Total: 20 << 30, Free: 15 << 30}},
 		hooks: hooks{
 			programs: map[string]Program{},
 			units:    map[string]UnitHook{},
@@ -69,7 +70,7 @@ func New() *Machine {
 func (m *Machine) Host() host.Host {
 	return host.Host{
 		Files: files{m}, Kernel: kernel{m}, Commands: commands{m}, Units: units{m},
-		Links: links{m}, OVSDB: m.databases.door(m), Packets: packets{m},
+		Links: links{m}, OVSDB: m.databases.door(m), Packets: packets{m}, Disks: disks{m},
 		Self: "/var/lib/weft/bin/fake/weft-runner",
 	}
 }
@@ -85,7 +86,7 @@ func (m *Machine) Clone() *Machine {
 		units: make(map[string]*unit, len(m.units)),
 		clock: m.clock,
 		pids:  m.pids,
-		net:   m.net.clone(),
+		net:   m.net.clone(), disks: maps.Clone(m.disks),
 		hooks: hooks{
 			programs: maps.Clone(m.hooks.programs),
 			units:    maps.Clone(m.hooks.units),

@@ -22,6 +22,7 @@ func New() host.Host {
 		Links:    links{},
 		OVSDB:    NewOVSDB(Sockets()),
 		Packets:  packets{},
+		Disks:    disks{},
 		Memo:     &host.Memo{},
 		Self:     self,
 	}
