@@ -61,7 +61,7 @@ func newLineage(runs []*journal.Journal, digest string) lineage {
 // its heirs, and what the last of them wanted.
 func (l lineage) finding(rec *journal.Record) step.Finding {
 	f := rec.Finding
-	f.Settled, f.Foreign = rec.Settled(), rec.Foreign
+	f.Settled, f.Foreign, f.Own = rec.Settled(), rec.Foreign, rec.Own
 	begun := rec.UndoBegan
 	for _, h := range l.heirs[rec] {
 		f.Before = overlay(h.record.Finding, f)

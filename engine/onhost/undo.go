@@ -170,7 +170,7 @@ func (s *session) undoStep(ctx context.Context, j *journal.Journal, rec *journal
 		return fmt.Errorf("%s is a probe, and changed nothing", rec.Unit.Kind)
 	}
 	h := s.hostFor("undo", rec.Unit.Kind, func(e host.Effect) error { return s.lineage.announce(j, rec, e) })
-	f.Leave = func(parts []string) error { return j.Foreign(rec, parts) }
+	f.Sort = func(foreign, own []string) error { return j.Sorted(rec, foreign, own) }
 	s.changed = true
 	ctx, cancel := limited(ctx, rec.Unit)
 	defer cancel()

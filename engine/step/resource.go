@@ -135,7 +135,7 @@ func (s resourceStep[S]) Undo(ctx context.Context, h host.Host, f Finding) error
 	if len(s.resource.Diff(now, target)) == 0 {
 		return conflict
 	}
-	if err := f.leave(foreign); err != nil {
+	if err := f.Sorted(foreign, nil); err != nil {
 		return err
 	}
 	if err := s.write(ctx, h, now, target); err != nil {
@@ -151,12 +151,13 @@ func (s resourceStep[S]) Undo(ctx context.Context, h host.Host, f Finding) error
 	return conflict
 }
 
-// leave says what an undo leaves to another hand.
-func (f Finding) leave(foreign []string) error {
-	if len(foreign) == 0 || f.Leave == nil {
+// Sorted has what an undo settled before its first effect remembered, for the
+// undo that goes on where this one is killed.
+func (f Finding) Sorted(foreign, own []string) error {
+	if len(foreign)+len(own) == 0 || f.Sort == nil {
 		return nil
 	}
-	return f.Leave(foreign)
+	return f.Sort(foreign, own)
 }
 
 // merge returns what undo should write, before with the attributes that differ

@@ -128,10 +128,14 @@ type Finding struct {
 	// began: they stay, also where that undo was killed and is begun again.
 	// The journal sets it before Undo.
 	Foreign []string `json:"foreign,omitzero"`
-	// Leave is called by Undo, before its first effect, with the parts that it
-	// leaves for that reason; nil where nobody needs to know. An error ends
-	// the undo.
-	Leave func(foreign []string) error `json:"-"`
+	// Own are the parts that an undo, when it first began, saw to be this
+	// change's, and that cannot be told from others' once it has gone some way.
+	// The journal sets it before Undo.
+	Own []string `json:"own,omitzero"`
+	// Sort is called by Undo, before its first effect, with the parts of
+	// either sort, where there are any; nil where nobody needs to know. An
+	// error ends the undo.
+	Sort func(foreign, own []string) error `json:"-"`
 	// Blind says that nothing on the machine tells whether it was done, so
 	// that a run which is resumed must go by its journal.
 	Blind bool `json:"blind,omitzero"`

@@ -342,7 +342,7 @@ func (s packages) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 	if now, err = repaired(ctx, h, now); err != nil {
 		return err
 	}
-	if err := newBack(record, before, now, f).bring(ctx, h, now, f.Leave); err != nil {
+	if err := newBack(record, before, now, f).bring(ctx, h, now); err != nil {
 		return err
 	}
 	for _, dir := range record.Data {

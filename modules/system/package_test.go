@@ -358,6 +358,43 @@ func TestSurplusTakesWhatOthersOnlyRecommend(t *testing.T) {
 	}
 }
 
+// TestUndoGoesOnWhereAptLostItsMarks: apt writes them anew on a full disk, and
+// what was automatic looks as if somebody had asked for it.
+func TestUndoGoesOnWhereAptLostItsMarks(t *testing.T) {
+	m := debianMachine()
+	found, _ := m.File(dpkgStatus)
+	marks, _ := m.File(aptStates)
+	s := packageStep(t, PackageSpec{Name: steptest.Prefix + "-pony"})
+	f := applied(t, m, s)
+	f.Sort = func(foreign, own []string) error {
+		f.Foreign, f.Own = foreign, own
+		return nil
+	}
+	m.Program("apt-get", func(m *fake.Machine, c host.Command) host.Result {
+		if slices.Contains(c.Argv, "-s") {
+			return aptGetModel(m, c)
+		}
+		a := loadApt(m)
+		a.Packages[steptest.Prefix+"-libpony"].Auto = false
+		saveApt(m, a)
+		return failed("Write error - write (28: No space left on device)")
+	})
+	if err := s.Undo(t.Context(), m.Host(), f); err == nil {
+		t.Fatal("an undo without room succeeds")
+	}
+	m.Program("apt-get", aptGetModel)
+	f.Settled = false
+	if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := m.File(dpkgStatus); got != found {
+		t.Errorf("left is:\n%s\nfound was:\n%s", got, found)
+	}
+	if got, _ := m.File(aptStates); got != marks {
+		t.Errorf("marks are:\n%s\nwere:\n%s", got, marks)
+	}
+}
+
 func TestUndoRemovesDataThatWasNotThere(t *testing.T) {
 	const pony = steptest.Prefix + "-pony"
 	m := debianMachine()

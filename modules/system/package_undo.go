@@ -18,7 +18,7 @@ type back struct {
 	record  found
 	before  table
 	settled bool
-	others  []string        // names that stay, for an undo that was cut had found them changed
+	finding step.Finding    // what it says of an undo that was cut
 	reach   map[string]bool // what the step may have changed of what was there
 }
 
@@ -26,7 +26,7 @@ type back struct {
 // need now. Where the change was never seen whole, or an undo was cut, that
 // cannot be told any more, and the whole table is brought back.
 func newBack(record found, before, now table, f step.Finding) back {
-	b := back{record: record, before: before, settled: f.Settled, others: f.Foreign, reach: map[string]bool{}}
+	b := back{record: record, before: before, settled: f.Settled, finding: f, reach: map[string]bool{}}
 	if f.Settled {
 		b.reach = now.closure(record.Names, func(string) bool { return true })
 	} else {
@@ -42,18 +42,18 @@ func newBack(record found, before, now table, f step.Finding) back {
 
 // bring makes one call of apt, since what comes and what goes may need each
 // other, then takes the configuration of what went, and sets the marks.
-func (b back) bring(ctx context.Context, h host.Host, now table, leave func([]string) error) error {
+func (b back) bring(ctx context.Context, h host.Host, now table) error {
 	foreign := b.foreign(now)
 	var conflict error
 	if len(foreign) > 0 {
-		if leave != nil {
-			if err := leave(foreign); err != nil {
-				return err
-			}
-		}
 		conflict = fmt.Errorf("package %s: %w", strings.Join(foreign, " "), step.ErrConflict)
 	}
 	surplus, left := b.surplus(now, foreign)
+	if len(b.finding.Own) == 0 {
+		if err := b.finding.Sorted(foreign, union(surplus, left)); err != nil {
+			return errors.Join(conflict, err)
+		}
+	}
 	i := installation{packages: b.missing(now, foreign), without: surplus, listsAge: age(b.record.ListsAge)}
 	if err := b.exchange(ctx, h, i); err != nil {
 		return errors.Join(conflict, err)
@@ -92,7 +92,7 @@ func (b back) exchange(ctx context.Context, h host.Host, i installation) error {
 func (b back) foreign(now table) []string {
 	var names []string
 	if !b.settled {
-		return b.others
+		return b.finding.Foreign
 	}
 	for _, name := range b.record.Names {
 		was, is := b.before[name], now[name]
@@ -123,8 +123,11 @@ func (b back) missing(now table, foreign []string) map[string]string {
 // came with them and nothing else needs. Left are those of them to purge: all
 // but what had left its configuration before.
 func (b back) surplus(now table, foreign []string) (surplus, left []string) {
+	// An apt that is cut, or meets a full disk, may lose the marks of what is
+	// automatic: only the undo that began this one saw them.
+	known := slices.Concat(b.record.Names, b.finding.Own)
 	ours := func(name string) bool {
-		return slices.Contains(b.record.Names, name) && !b.before[name].there() && !slices.Contains(foreign, name)
+		return slices.Contains(known, name) && !b.before[name].there() && !slices.Contains(foreign, name)
 	}
 	var roots []string
 	for name, p := range now {
@@ -152,6 +155,12 @@ func (b back) surplus(now table, foreign []string) (surplus, left []string) {
 		}
 	}
 	return surplus, left
+}
+
+func union(a, b []string) []string {
+	all := slices.Concat(a, b)
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // marks sets the holds of the names, and the automatic marks of all that this

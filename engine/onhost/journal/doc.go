@@ -94,8 +94,8 @@ type Record struct {
 	// became of it since.
 	WasVerified bool
 	// Foreign are the parts that an undo left to another hand before it wrote
-	// anything.
-	Foreign []string
+	// anything, and Own those that it saw to be of this change.
+	Foreign, Own []string
 	// UndoBegan says that an undo wrote something, so that what differs is
 	// no longer another hand's work alone.
 	UndoBegan bool
@@ -154,7 +154,7 @@ const (
 	lineFailed   kind = "failed"
 	lineSettled  kind = "settled"
 	lineUndoing  kind = "undoing"
-	lineForeign  kind = "foreign"
+	lineSorted   kind = "sorted"
 	lineUndone   kind = "undone"
 	lineConflict kind = "conflict"
 	lineStuck    kind = "stuck"
@@ -180,6 +180,7 @@ type line struct {
 	Run     string        `json:"run,omitzero"`
 	Error   string        `json:"error,omitzero"`
 	Foreign []string      `json:"foreign,omitzero"`
+	Own     []string      `json:"own,omitzero"`
 }
 
 func encode(v any) []byte {

@@ -82,8 +82,8 @@ func (r *Run) apply(l line) error {
 			}
 		}
 	case lineFailed:
-	case lineForeign:
-		rec.Foreign = l.Foreign
+	case lineSorted:
+		rec.Foreign, rec.Own = l.Foreign, l.Own
 	case lineUndoing:
 		rec.State = Undoing
 		rec.Applied = Moment{}

@@ -93,9 +93,10 @@ func (j *Journal) Undoing(rec *Record) error {
 	return j.insist(line{Kind: lineUndoing, Record: rec.N})
 }
 
-// Foreign says what an undo leaves to another hand, before it writes anything.
-func (j *Journal) Foreign(rec *Record, parts []string) error {
-	return j.insist(line{Kind: lineForeign, Record: rec.N, Foreign: parts})
+// Sorted says what an undo leaves to another hand, and what it saw to be of the
+// change itself, before it writes anything.
+func (j *Journal) Sorted(rec *Record, foreign, own []string) error {
+	return j.insist(line{Kind: lineSorted, Record: rec.N, Foreign: foreign, Own: own})
 }
 
 // Undone says that a change was taken back.
