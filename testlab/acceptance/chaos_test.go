@@ -90,10 +90,11 @@ func (l *chaosLab) walk(t *testing.T, wanted []*injection, number int) (left []*
 		w.prove(t)
 		left = append(left, w.leg(t, back, w.rollbackArgs)...)
 	}
-	if w.lost {
-		l.boot(t)
-	} else {
+	if !w.lost {
 		w.bare(t)
+	}
+	if w.lost || w.blamed {
+		l.boot(t) // or the next walk pays for this one
 	}
 	survived := len(slices.DeleteFunc(slices.Clone(w.done), func(i *injection) bool { return len(i.wrong) > 0 }))
 	t.Logf("walk %d: of %d faults %d injected, %d survived, in %s", number, len(wanted), len(w.done), survived, time.Since(begin).Round(time.Second))
@@ -119,12 +120,14 @@ type walk struct {
 	resume bool // the next time that it goes on, by `weft resume`
 	broken bool // the last command did not end well
 	lost   bool // nothing helps any more
+	blamed bool // something came out wrong
 }
 
 // blame is for what came out wrong after all of the walk's faults.
 func (w *walk) blame(t *testing.T, format string, args ...any) {
 	t.Helper()
 	t.Logf(format, args...)
+	w.blamed = true
 	for _, i := range w.done {
 		i.fail("in the end of its walk: "+format, args...)
 	}
