@@ -3,6 +3,7 @@ package modules
 
 import (
 	"weft/engine/step"
+	"weft/modules/machine"
 	"weft/modules/network"
 	"weft/modules/ovn"
 	"weft/modules/ovs"
@@ -14,6 +15,7 @@ func Kinds() step.Table {
 	return step.NewTable(
 		system.Kinds(),
 		network.Kinds(),
+		machine.Kinds(),
 		ovs.Kinds(),
 		ovn.Kinds(),
 	)
