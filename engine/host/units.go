@@ -28,7 +28,9 @@ type UnitReader interface {
 // UnitVerb is an order to systemd.
 type UnitVerb string
 
-// The orders that weft gives. Reload is daemon-reload, and takes no unit.
+// The orders that weft gives. Reload is daemon-reload, and takes no unit. Nor
+// does Reboot, which boots the machine anew and returns when systemd has taken
+// the order: whoever gave it is ended soon.
 const (
 	Start   UnitVerb = "start"
 	Stop    UnitVerb = "stop"
@@ -38,6 +40,7 @@ const (
 	Mask    UnitVerb = "mask"
 	Unmask  UnitVerb = "unmask"
 	Reload  UnitVerb = "daemon-reload"
+	Reboot  UnitVerb = "reboot"
 )
 
 // UnitWriter gives orders to systemd.

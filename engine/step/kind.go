@@ -56,8 +56,8 @@ type Unit struct {
 	// Triggers are the addresses of the steps that this step's attributes
 	// tagged "trigger" name.
 	Triggers []string `json:"triggers,omitzero"`
-	// AfterNeeds are systemd units whose open needs are settled before this
-	// step is checked.
+	// AfterNeeds are systemd units, or [Machine], whose open needs are settled
+	// before this step is checked.
 	AfterNeeds []string `json:"after_needs,omitzero"`
 	// Guard asks for a guard before this step's first effect: unless it is
 	// confirmed over a new connection in this time, the host takes the play
@@ -66,6 +66,8 @@ type Unit struct {
 	// Limit is the longest that the step may take, from its check to its
 	// verification, and again its undo; zero is no limit.
 	Limit time.Duration `json:"limit,omitzero"`
+	// Reboot is what becomes of a reboot that the change needs.
+	Reboot RebootPolicy `json:"reboot,omitzero"`
 }
 
 // A Problem is a mistake in a spec that can be seen without a machine.

@@ -180,7 +180,7 @@ func mustJSON(v any) json.RawMessage {
 // that manages its object comes, before a probe, or at the end of the play.
 type Need struct {
 	Verb   NeedVerb `json:"verb"`
-	Object string   `json:"object"` // the systemd unit
+	Object string   `json:"object"` // the systemd unit, or Machine
 	Reason string   `json:"reason"` // the step that raised it
 }
 
@@ -189,7 +189,10 @@ type NeedVerb string
 
 // The needs that exist.
 const (
+	// RestartUnit restarts a systemd unit.
 	RestartUnit NeedVerb = "restart"
+	// Reboot boots the machine anew; the object is [Machine].
+	Reboot NeedVerb = "reboot"
 )
 
 // Cost is what a change costs beyond the change itself; the plan shows it.

@@ -15,6 +15,7 @@ func (m *Machine) Reboot(bootID string) {
 	m.SetKernel("/proc/sys/kernel/random/boot_id", bootID)
 	m.mu.Lock()
 	m.clock = 0
+	m.goingDown = false
 	var active []string
 	for _, name := range slices.Sorted(maps.Keys(m.units)) {
 		if m.units[name].active == "active" {
@@ -33,4 +34,12 @@ func (m *Machine) Reboot(bootID string) {
 		state, sub := upState(d)
 		m.settle(d, state, sub)
 	}
+}
+
+// GoingDown says whether a reboot was ordered that has not come yet: a test
+// calls [Machine.Reboot] for it.
+func (m *Machine) GoingDown() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.goingDown
 }

@@ -132,7 +132,7 @@ func (m *Machine) unit(d definition) *unit {
 }
 
 func (m *Machine) do(verb host.UnitVerb, name string) error {
-	if verb != host.Reload && !validUnit(name) {
+	if verb != host.Reload && verb != host.Reboot && !validUnit(name) {
 		return errors.New("not the full name of a unit, like ssh.service")
 	}
 	switch verb {
@@ -153,6 +153,10 @@ func (m *Machine) do(verb host.UnitVerb, name string) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if verb == host.Reboot {
+		m.goingDown = true
+		return nil
+	}
 	defer m.reload()
 	d := m.files.define(name)
 	switch verb {

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/godbus/dbus/v5"
+
 	"weft/engine/host"
 )
 
@@ -113,7 +115,7 @@ func (u *units) Do(ctx context.Context, verb host.UnitVerb, name string) error {
 }
 
 func (u *units) do(ctx context.Context, verb host.UnitVerb, name string) error {
-	if verb != host.Reload {
+	if verb != host.Reload && verb != host.Reboot {
 		if err := validUnit(name); err != nil {
 			return err
 		}
@@ -131,6 +133,11 @@ func (u *units) do(ctx context.Context, verb host.UnitVerb, name string) error {
 		return u.job(ctx, bus, "RestartUnit", name)
 	case host.Reload:
 		return bus.call(ctx, "Reload", nil)
+	case host.Reboot:
+		// What systemctl(1) reboot does; the manager's own Reboot stops no
+		// service. The job ends everything, so nobody waits for it.
+		var job dbus.ObjectPath
+		return bus.call(ctx, "StartUnit", []any{"reboot.target", "replace-irreversibly"}, &job)
 	}
 	if err := bus.changeFiles(ctx, verb, name); err != nil {
 		return err
