@@ -19,7 +19,7 @@ type Machine struct {
 	units       map[string]*unit
 	clock       int64 // microseconds since boot; every start of a unit moves it
 	pids        int
-	goingDown   bool  // a reboot was ordered
+	goingDown   bool // a reboot was ordered
 	net         network
 	disks       map[string]host.Space // by mount point
 	hooks       hooks
