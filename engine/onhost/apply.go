@@ -40,7 +40,12 @@ func (s *session) apply(ctx context.Context, a wire.Apply) error {
 			return nil
 		}
 		c := &change{s: s, x: x, play: a.Play, index: a.Index, began: time.Now(), guard: a.Guard, byHand: a.ByHand, onFailure: a.OnFailure}
-		if err := c.converge(ctx, a.Planned); err != nil {
+		err := c.converge(ctx, a.Planned)
+		if errors.Is(err, errReboot) {
+			s.sayBoot()
+			return nil
+		}
+		if err != nil {
 			if s.gate.shut() != nil {
 				s.stopped(units[i+1:])
 			}
@@ -83,6 +88,9 @@ func (c *change) converge(ctx context.Context, planned map[string]string) error 
 	ctx, cancel := limited(ctx, c.x.Unit)
 	defer cancel()
 	c.over = func() bool { return errors.As(context.Cause(ctx), new(*limitError)) }
+	if rec := c.s.tried(c.x); rec != nil {
+		return c.keep(ctx, rec)
+	}
 	if len(c.x.AfterNeeds) > 0 {
 		if _, err := c.s.settle(ctx, c.s.openNeeds(named(c.x.AfterNeeds))); err != nil {
 			return c.fail(fmt.Errorf("what must come before this step failed: %w", err))
@@ -112,7 +120,7 @@ func (c *change) converge(ctx context.Context, planned map[string]string) error 
 // be there, or wait for a need.
 func (c *change) find(ctx context.Context) error {
 	f, err := c.s.look(ctx, c.x)
-	if errors.Is(err, step.ErrNotYet) && c.s.changed {
+	if errors.Is(err, step.ErrNotYet) && (c.s.changed || c.s.ownBefore > 0) {
 		if _, settled := c.s.settle(ctx, c.s.openNeeds(c.s.ofPlay(c.play))); settled != nil {
 			return errors.Join(err, settled)
 		}
@@ -206,7 +214,9 @@ func (c *change) needs() []step.Need {
 	}
 	for _, h := range c.half {
 		for _, n := range h.record.OpenNeeds() {
-			add(n)
+			if !isReboot(n) || !c.s.bootedSince(h.record) {
+				add(n)
+			}
 		}
 	}
 	return all

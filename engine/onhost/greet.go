@@ -28,8 +28,12 @@ func (s *session) greet(ctx context.Context, h wire.Hello) error {
 
 // meet takes what the greeting asks for, and answers it.
 func (s *session) meet(ctx context.Context, h wire.Hello) error {
-	answer := &wire.HelloEvent{}
 	s.readBoot(ctx)
+	up, err := s.isUp(ctx)
+	if err != nil {
+		s.logf("whether the machine is up: %v", err)
+	}
+	answer := &wire.HelloEvent{Boot: s.boot, Booting: !up}
 	if h.Intent == wire.Change {
 		if err := s.takeHost(ctx, answer); err != nil {
 			return err
@@ -51,7 +55,6 @@ func (s *session) meet(ctx context.Context, h wire.Hello) error {
 		}
 		answer.Open = append(answer.Open, j.Header.Run)
 	}
-	var err error
 	if h.Facts {
 		answer.Facts, err = s.facts(ctx)
 	}
@@ -135,6 +138,11 @@ func (s *session) readLeft() error {
 		case err != nil:
 			return fmt.Errorf("%w; to go on without what it remembers, remove %s", err, s.store.Mark(run))
 		case j.Open():
+			if s.held != nil {
+				if err := s.bootedMeanwhile(j); err != nil {
+					return err
+				}
+			}
 			s.left = append(s.left, j)
 		case s.held != nil: // cut between its last line and its end
 			if err := j.Close(); err != nil {

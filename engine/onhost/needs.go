@@ -81,7 +81,7 @@ func (s *session) ofPlay(play string) func(step.Need, raised) bool {
 func named(units []string) func(step.Need, raised) bool {
 	return func(n step.Need, _ raised) bool {
 		return slices.ContainsFunc(units, func(u string) bool {
-			return u == n.Object || u+".service" == n.Object
+			return u == n.Object || u+".service" == n.Object && !isReboot(n)
 		})
 	}
 }
@@ -114,6 +114,9 @@ func (s *session) leftAt(ctx context.Context, x *unit) []openNeed {
 	}
 	needs := s.openNeeds(func(n step.Need, r raised) bool { return s.isLeft(r) && s.shownAt(n, r.record) == x })
 	return slices.DeleteFunc(needs, func(n openNeed) bool {
+		if isReboot(n.Need) {
+			return !slices.ContainsFunc(n.raised, func(r raised) bool { return !s.bootedSince(r.record) })
+		}
 		u, err := s.Host.Units.Unit(ctx, n.Object)
 		return err == nil && s.moot(n, u)
 	})
@@ -125,7 +128,7 @@ func showLeft(f *step.Finding, needs []openNeed) {
 	for _, n := range needs {
 		f.Deltas = append(slices.Clone(f.Deltas), step.Change(string(n.Verb), nil, n.Object))
 		if f.Cost.Disruption == "" {
-			f.Cost.Disruption = "restarts " + strings.TrimSuffix(n.Object, ".service")
+			f.Cost.Disruption = disruption(n.Need)
 		}
 	}
 }
@@ -172,9 +175,13 @@ type restart struct {
 }
 
 // settle settles needs, once each, and returns the first that failed. It says
-// whether anything was really restarted.
+// whether anything was really restarted. Where one of them is a reboot that is
+// to come, nothing is restarted, and the error is errReboot.
 func (s *session) settle(ctx context.Context, needs []openNeed) (restarted bool, err error) {
 	var errs []error
+	if needs, err = s.bootsFirst(needs); err != nil {
+		return false, err
+	}
 	var pending []restart
 	for _, n := range needs {
 		r, err := s.serveNeed(ctx, n)
@@ -277,18 +284,27 @@ func (s *session) endPlay(ctx context.Context, e wire.EndPlay) error {
 	s.underGuard()
 	defer s.stillAgain(ctx)
 	_, err := s.settlePlay(ctx, e.Play)
+	if errors.Is(err, errReboot) {
+		s.sayBoot()
+		return nil
+	}
 	return journalFailure(err)
 }
 
 // settlePlay settles the needs of a play and verifies what waited for them. It
 // says whether all is well.
 func (s *session) settlePlay(ctx context.Context, play string) (ok bool, err error) {
-	_, err = s.settle(ctx, s.openNeeds(s.ofPlay(play)))
+	if _, err = s.settle(ctx, s.openNeeds(s.ofPlay(play))); errors.Is(err, errReboot) {
+		return false, err
+	}
 	ok = err == nil
 	still := s.waiting[:0:0]
 	for _, w := range s.waiting {
 		if w.change.play != play {
 			still = append(still, w)
+			continue
+		}
+		if ok && s.leftToOthers(w) {
 			continue
 		}
 		if verified := w.change.verifyLate(ctx, w.needs); verified != nil {

@@ -38,6 +38,9 @@ type Config struct {
 	// Patience is how long a change that needs a moment to be seen (after a
 	// restart, say) is waited for; ten seconds where zero.
 	Patience time.Duration
+	// BootTime is how long a machine may take from its first answer after a
+	// boot to its default target; five minutes where zero.
+	BootTime time.Duration
 
 	// Log takes lines for people; nil drops them.
 	Log io.Writer
@@ -62,6 +65,9 @@ func (c Config) filled() Config {
 	}
 	if c.Patience == 0 {
 		c.Patience = 10 * time.Second
+	}
+	if c.BootTime == 0 {
+		c.BootTime = 5 * time.Minute
 	}
 	if c.Log == nil {
 		c.Log = io.Discard
@@ -129,6 +135,9 @@ type session struct {
 	known    []*unit // the same, in the order they were first seen
 	waiting  []waiting
 	changed  bool // something was changed in this session
+
+	boots       []raised // what the last request wanted the machine to boot for
+	toldPending bool     // that a reboot is left to others
 
 	// ownBefore is how many records this run had when the session began.
 	ownBefore int
@@ -217,6 +226,8 @@ func (s *session) dispatch(ctx context.Context, r wire.Request) error {
 		return s.apply(ctx, *r.Apply)
 	case r.EndPlay != nil:
 		return s.endPlay(ctx, *r.EndPlay)
+	case r.Reboot != nil:
+		return s.reboot(ctx)
 	case r.UndoPlay != nil:
 		return s.undoPlay(ctx, *r.UndoPlay)
 	case r.Rollback != nil:

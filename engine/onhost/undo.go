@@ -20,7 +20,11 @@ func (s *session) undoPlay(ctx context.Context, u wire.UndoPlay) error {
 	s.waiting = slices.DeleteFunc(s.waiting, func(w waiting) bool { return w.change.play == u.Play })
 	s.lineage = lineage{}
 	s.beginWhole(undoTime)
+	s.boots = nil
 	err := s.takeBack(ctx, s.own, func(r *journal.Record) bool { return r.Play == u.Play })
+	if len(s.boots) > 0 {
+		s.sayBoot()
+	}
 	return errors.Join(err, s.disarm(ctx, s.own.Header.Run))
 }
 
@@ -52,15 +56,18 @@ func (s *session) takeBack(ctx context.Context, j *journal.Journal, wanted func(
 			late = append(late, rec)
 			continue
 		}
-		if err := s.conclude(j, rec, u); err != nil {
+		if err := s.conclude(ctx, j, rec, u); err != nil {
 			return err
 		}
 	}
 	if err := s.settleUndone(ctx, undone); err != nil {
 		return err
 	}
+	if len(s.boots) > 0 {
+		return nil // they are tried again after the reboot
+	}
 	for _, rec := range late {
-		if err := s.conclude(j, rec, s.undoOne(ctx, j, rec)); err != nil {
+		if err := s.conclude(ctx, j, rec, s.undoOne(ctx, j, rec)); err != nil {
 			return err
 		}
 	}
@@ -107,7 +114,7 @@ func (s *session) undoOne(ctx context.Context, j *journal.Journal, rec *journal.
 }
 
 // conclude says how an undo went, and notes it.
-func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) error {
+func (s *session) conclude(ctx context.Context, j *journal.Journal, rec *journal.Record, a attempt) error {
 	e := wire.UnitEvent{State: wire.Undone, Elapsed: time.Since(a.began)}
 	if a.err != nil {
 		e = failure(a.err, time.Since(a.began))
@@ -125,7 +132,9 @@ func (s *session) conclude(j *journal.Journal, rec *journal.Record, a attempt) e
 	switch {
 	case noted != nil:
 	case a.err == nil:
-		noted = j.Undone(rec, s.moment())
+		if noted = j.Undone(rec, s.moment()); noted == nil {
+			noted = s.backAsFound(ctx, j, rec, s.lineage.finding(rec))
+		}
 	case s.gate.shut() != nil:
 		e.Error = "stopped half-way, undo it again: " + e.Error
 	case journalFailure(a.err) != nil:
@@ -199,6 +208,7 @@ func onlyConflict(err error) bool {
 func (s *session) rollback(ctx context.Context, r wire.Rollback) error {
 	runs, refused := s.leaving(r.Runs)
 	s.lineage = newLineage(runs, s.Digest)
+	s.boots = nil
 	if !r.Ask {
 		s.beginWhole(undoTime)
 	}
@@ -219,6 +229,9 @@ func (s *session) rollback(ctx context.Context, r wire.Rollback) error {
 			continue
 		}
 		done = append(done, j)
+	}
+	if len(s.boots) > 0 {
+		s.sayBoot()
 	}
 	for _, j := range done { // last: one that went with an older run is gone only now
 		if r.Ask {

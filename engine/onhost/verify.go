@@ -117,8 +117,12 @@ func (c *change) stays(ctx context.Context) error {
 	return err
 }
 
-// fail says why the unit failed. Its record stays half made.
+// fail says why the unit failed. Its record stays half made. A reboot that must
+// come first is no failure.
 func (c *change) fail(err error) error {
+	if errors.Is(err, errReboot) {
+		return err
+	}
 	if c.over != nil && c.over() {
 		err = fmt.Errorf("%w: %w", &limitError{c.x.Limit}, err)
 	}

@@ -44,6 +44,7 @@ type Request struct {
 	Apply     *Apply     `json:"apply,omitempty"`
 	Probe     *Probe     `json:"probe,omitempty"`
 	EndPlay   *EndPlay   `json:"end_play,omitempty"`
+	Reboot    *Reboot    `json:"reboot,omitempty"`
 	UndoPlay  *UndoPlay  `json:"undo_play,omitempty"`
 	Rollback  *Rollback  `json:"rollback,omitempty"`
 	Commit    *Commit    `json:"commit,omitempty"`
@@ -138,6 +139,12 @@ type EndPlay struct {
 	Play string `json:"play"`
 }
 
+// Reboot boots the machine anew, after a request that ended with a
+// [RebootEvent]. Its Done says that the order was given: the session is ended by
+// the host soon, and the run goes on in another, in which the same request is
+// asked again.
+type Reboot struct{}
+
 // UndoPlay takes back what this run did in a play, in reverse, and settles the
 // needs of what was undone. It goes on where the session is cut, and decides a
 // guard of this run.
@@ -196,8 +203,10 @@ type Event struct {
 	Exec  *ExecEvent  `json:"exec,omitempty"`
 	Wait  *WaitEvent  `json:"wait,omitempty"`
 	Guard *GuardEvent `json:"guard,omitempty"`
-	Pulse *Pulse      `json:"pulse,omitempty"` // has no ID
-	Done  *Done       `json:"done,omitempty"`
+	// Reboot ends the events of a request that goes on only after a reboot.
+	Reboot *RebootEvent `json:"reboot,omitempty"`
+	Pulse  *Pulse       `json:"pulse,omitempty"` // has no ID
+	Done   *Done        `json:"done,omitempty"`
 }
 
 // Pulse answers a Heartbeat.
@@ -221,6 +230,12 @@ type HelloEvent struct {
 	// Changed are the steps that earlier sessions of this run changed and
 	// that are still in force, in order.
 	Changed []Place `json:"changed,omitempty"`
+	// Boot is the kernel's random id of this boot; empty where it cannot be
+	// read.
+	Boot string `json:"boot,omitempty"`
+	// Booting says that the machine is not yet up: its default target was not
+	// reached.
+	Booting bool `json:"booting,omitempty"`
 }
 
 // Place names a step of a run.
@@ -276,9 +291,20 @@ type UnitEvent struct {
 
 // NeedEvent tells of a need that was settled or could not be.
 type NeedEvent struct {
-	Need    step.Need     `json:"need"`
-	Error   string        `json:"error,omitempty"`
+	Need  step.Need `json:"need"`
+	Error string    `json:"error,omitempty"`
+	// Pending says that it stays open, for that is what the play asks for.
+	Pending bool          `json:"pending,omitempty"`
 	Elapsed time.Duration `json:"elapsed,omitempty"`
+}
+
+// RebootEvent says that a request stopped where the machine must boot anew
+// before anything else. What it had not come to was not begun.
+type RebootEvent struct {
+	// Steps are those that need it, by address.
+	Steps []string `json:"steps"`
+	// Boot is the id of the boot that is to end.
+	Boot string `json:"boot"`
 }
 
 // RunEvent is a run in the host's journal.

@@ -12,7 +12,21 @@ type Run struct {
 	Header
 	Records []*Record // in the order they were made
 	Closed  bool      // nothing was open when the last session ended
+
+	boots map[Direction]int // the reboots that were ordered
 }
+
+// Direction is what a reboot is for.
+type Direction string
+
+// The directions: what a run changed, and what is taken back of it.
+const (
+	Onwards Direction = "booting"
+	Back    Direction = "booting-back"
+)
+
+// Boots is how often the machine was told to boot anew.
+func (r *Run) Boots(d Direction) int { return r.boots[d] }
 
 // Open says whether something of the run is left half made or unsettled.
 func (r *Run) Open() bool {
@@ -61,6 +75,12 @@ func (r *Run) apply(l line) error {
 		return r.addRecord(l)
 	case lineSettled:
 		return r.settle(l)
+	case kind(Onwards), kind(Back):
+		if r.boots == nil {
+			r.boots = map[Direction]int{}
+		}
+		r.boots[Direction(l.Kind)]++
+		return nil
 	case lineEffect:
 		if l.Record == 0 {
 			return r.tried(l)
@@ -134,6 +154,9 @@ func (r *Run) settle(l line) error {
 		return errors.New("a settled line without its need")
 	}
 	for _, rec := range r.Records {
+		if l.Record != 0 && rec.N != l.Record {
+			continue
+		}
 		for i, n := range rec.Needs {
 			if n.Open && n.Verb == l.Need.Verb && n.Object == l.Need.Object {
 				rec.Needs[i].Open = false

@@ -87,6 +87,17 @@ func (j *Journal) Settled(n step.Need) error {
 	return j.insist(line{Kind: lineSettled, Need: &n})
 }
 
+// SettledOf closes a need in one record alone.
+func (j *Journal) SettledOf(rec *Record, n step.Need) error {
+	return j.insist(line{Kind: lineSettled, Record: rec.N, Need: &n})
+}
+
+// Booting announces that the machine is told to boot anew, for what the run
+// changed or for what was taken back of it.
+func (j *Journal) Booting(d Direction, at Moment) error {
+	return j.insist(line{Kind: kind(d), Moment: at})
+}
+
 // Undoing announces the undo of a record. The first effect of it raises the
 // record's needs again.
 func (j *Journal) Undoing(rec *Record) error {
