@@ -96,6 +96,9 @@ func (k kernel) Set(ctx context.Context, name, value string) error {
 	if _, err := k.Get(ctx, name); err != nil {
 		return err
 	}
+	if ours, err := k.m.setPCI(name, value); ours {
+		return pathError("write", name, err)
+	}
 	k.m.mu.Lock()
 	hook := k.m.hooks.kernel[path.Clean(name)]
 	k.m.mu.Unlock()

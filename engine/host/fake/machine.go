@@ -22,6 +22,7 @@ type Machine struct {
 	goingDown   bool // a reboot was ordered
 	net         network
 	disks       map[string]host.Space // by mount point
+	pci         bus
 	hooks       hooks
 
 	databases *databases
@@ -46,7 +47,7 @@ func New() *Machine {
 		kernel:   map[string]string{}, kernelLinks: map[string]string{},
 		units: map[string]*unit{},
 		pids:  100,
-		net:   newNetwork(), disks: map[string]host.Space{"/": {Total: 20 << 30, Free: 15 << 30}},
+		net:   newNetwork(), disks: map[string]host.Space{"/": {Total: 20 << 30, Free: 15 << 30}}, pci: newBus(),
 		hooks: hooks{
 			programs: map[string]Program{},
 			units:    map[string]UnitHook{},
@@ -87,7 +88,7 @@ func (m *Machine) Clone() *Machine {
 		units: make(map[string]*unit, len(m.units)),
 		clock: m.clock,
 		pids:  m.pids,
-		net:   m.net.clone(), disks: maps.Clone(m.disks),
+		net:   m.net.clone(), disks: maps.Clone(m.disks), pci: m.pci.clone(),
 		hooks: hooks{
 			programs: maps.Clone(m.hooks.programs),
 			units:    maps.Clone(m.hooks.units),

@@ -1,5 +1,5 @@
-// Package facts reads what a playbook may know of a host as host.facts: files
-// and the kernel, and no program.
+// Package facts reads what a playbook may know of a host as host.facts: files,
+// the kernel and systemd, and no program.
 package facts
 
 import (
@@ -25,7 +25,7 @@ func Collect(ctx context.Context, v host.View) (*host.Facts, error) {
 		BootID:       c.kernel("/proc/sys/kernel/random/boot_id"),
 		MachineID:    strings.TrimSpace(c.file("/etc/machine-id")),
 		CPUs:         countCPUs(c.kernel("/sys/devices/system/cpu/online")),
-		MemoryMB:     memory(c.kernel("/proc/meminfo")),
+		MemoryMB:     memoryOf(c.kernel("/proc/meminfo")),
 		Packages:     packages(c.file("/var/lib/dpkg/status")),
 	}
 	if f.Architecture == "" {
@@ -42,6 +42,10 @@ func Collect(ctx context.Context, v host.View) (*host.Facts, error) {
 	}
 	f.Modules = modules(c.kernel("/proc/modules"), builtin)
 	f.Links = c.links()
+	c.machine(f)
+	c.memory(f)
+	c.devices(f)
+	c.upkeep(f)
 	if c.err != nil {
 		return nil, fmt.Errorf("read the facts: %w", c.err)
 	}
@@ -129,20 +133,6 @@ func countCPUs(list string) int {
 		n += int(b-a) + 1
 	}
 	return n
-}
-
-// memory is MemTotal of proc_meminfo(5) in MiB; the file counts KiB.
-func memory(meminfo string) int {
-	for line := range strings.Lines(meminfo) {
-		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {
-			kib, err := strconv.ParseUint(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 52)
-			if err != nil {
-				return 0
-			}
-			return int(kib / 1024)
-		}
-	}
-	return 0
 }
 
 // modules are the loaded ones of proc_modules(5) and those of modules.builtin,
