@@ -20,6 +20,7 @@ var keptFlags = map[string]bool{
 	"user": false, "become": false, "ask-become-pass": false, "become-password-file": true, "ask-pass": false,
 	"password-file": true, "private-key": true, "ssh-config": true, "host-keys": false, "connect-timeout": false,
 	"forks": false, "no-rollback": false, "guard-time": false, "commit-by-hand": false, "identity": true,
+	"reboot": false, "reboot-timeout": false,
 }
 
 // given are the flags to keep that are not as they are by default.
@@ -98,6 +99,12 @@ func (k *keeper) end(exit run.Exit) {
 	if !k.part || exit != run.OK {
 		k.run.Exit = &exit
 	}
+	k.put()
+}
+
+// rebooting notes which hosts are away, for whoever resumes the run meanwhile.
+func (k *keeper) rebooting(away []string) {
+	k.run.Rebooting = away
 	k.put()
 }
 

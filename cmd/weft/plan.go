@@ -15,6 +15,7 @@ import (
 	"weft/engine/control/run"
 	"weft/engine/control/view"
 	"weft/engine/language"
+	"weft/engine/step"
 	"weft/engine/wire"
 	"weft/modules"
 )
@@ -89,6 +90,11 @@ func newRun(s streams, f *flags, p *language.Program, intent wire.Intent, o run.
 	if f.forks < 1 {
 		return nil, fmt.Errorf("--forks is at least 1, not %d", f.forks)
 	}
+	switch step.RebootPolicy(f.reboot) {
+	case "", step.RebootAuto, step.RebootNever, step.RebootStaged:
+	default:
+		return nil, fmt.Errorf("--reboot is auto, never or staged, not %q", f.reboot)
+	}
 	limit, err := selected(p, f)
 	if err != nil {
 		return nil, err
@@ -106,6 +112,7 @@ func newRun(s streams, f *flags, p *language.Program, intent wire.Intent, o run.
 	options := run.Options{
 		ID: cmp.Or(f.resumed, run.NewID(time.Now())), Owner: owner() + " (" + what + ")", Table: modules.Kinds(),
 		Limit: limit, Forks: f.forks, Connections: connections(), LockTimeout: f.lockTimeout, GuardTime: f.guardTime, ByHand: f.byHand,
+		Reboot: step.RebootPolicy(f.reboot), RebootTime: f.rebootTime, Awaited: f.awaited,
 		TimeLimit: f.timeLimit, Inventories: f.inventories, Observer: o,
 	}
 	if intent == wire.Change {

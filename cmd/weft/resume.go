@@ -57,7 +57,7 @@ func resume(cmd *cobra.Command, s streams, f *flags, args []string) error {
 		return err
 	}
 	again := f.vars
-	f.resumed = old.ID
+	f.resumed, f.awaited = old.ID, old.Rebooting
 	f.fromPlan(&old.Sources)
 	t, err := newTask(cmd, s, f, old.Sources.Playbook, replay(&old.Sources, s.inputs(ctx)), "weft resume "+old.ID)
 	if err != nil {

@@ -40,7 +40,9 @@ func newTask(cmd *cobra.Command, s streams, f *flags, playbook string, in inputs
 		screen.close()
 		return nil, err
 	}
-	return &task{s, f, p, r, screen, newKeeper(s, f, cmd.Flags(), r.ID(), p, files)}, nil
+	k := newKeeper(s, f, cmd.Flags(), r.ID(), p, files)
+	r.OnReboot(k.rebooting)
+	return &task{s, f, p, r, screen, k}, nil
 }
 
 func (t *task) close() {

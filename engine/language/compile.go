@@ -12,7 +12,7 @@ import (
 
 var playRule = blockRule{
 	what:   "a play",
-	attrs:  []string{"hosts", "serial", "max_failures", "continue", "on_failure", "guard", "time_limit", "description"},
+	attrs:  []string{"hosts", "serial", "max_failures", "continue", "on_failure", "reboot", "guard", "time_limit", "description"},
 	blocks: []string{"step", "use"},
 }
 

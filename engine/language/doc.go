@@ -81,6 +81,7 @@
 //	  max_failures = 0
 //	  continue     = false
 //	  on_failure   = "rollback"             # or "stop", "rollback_run", "rollback_all": see [Rollback]
+//	  reboot       = "auto"                 # or "never", "staged": see step.RebootPolicy
 //	  guard        = "60s"                  # of each step that changes something, see below
 //	  time_limit   = "10m"                  # of each step
 //	  description  = "all that compute"

@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+
+	"weft/engine/step"
 )
 
 // hostValues makes `hosts` and `role`, without facts and outputs.
@@ -113,6 +115,15 @@ func (b *binder) playHead(p *Play, block *playBlock) {
 			p.OnFailure = said
 		case said != "":
 			b.error(e.Range(), fmt.Sprintf("on_failure cannot be %q", said), meant(said, known))
+		}
+	}
+	if e := attribute(block.body, "reboot"); e != nil {
+		known := []string{string(step.RebootAuto), string(step.RebootNever), string(step.RebootStaged)}
+		switch said := text(e, ctx, "reboot", &b.mistakes); {
+		case slices.Contains(known, said):
+			p.Reboot = step.RebootPolicy(said)
+		case said != "":
+			b.error(e.Range(), fmt.Sprintf("reboot cannot be %q", said), meant(said, known))
 		}
 	}
 	p.guard, p.limit = b.span(block, guardSpan), b.span(block, limitSpan)

@@ -109,6 +109,9 @@ type Play struct {
 	MaxFailures int      // of a batch
 	Continue    bool     // runs on the hosts that are still good after a failure before
 	OnFailure   string   // one of the constants below
+	// Reboot is what becomes of a reboot that a step needs; empty where the
+	// play does not say.
+	Reboot step.RebootPolicy
 	Steps       []Step   // as written, lists of steps laid out
 
 	index    int

@@ -6,7 +6,7 @@ import (
 	"weft/engine/host"
 )
 
-// The machine as the object of a need.
+// Machine is the object of a need that is about the whole machine.
 const Machine = "host"
 
 // RebootPolicy says what becomes of a need to boot the machine anew.

@@ -32,6 +32,8 @@ type Run struct {
 	Began   time.Time           `json:"began"`
 	Sources run.Saved           `json:"sources"` // without steps: a resumed run plans again
 	Flags   map[string][]string `json:"flags"`   // those that say how hosts are reached and treated, by name
+	// Rebooting are the hosts that were told to reboot and are not back.
+	Rebooting []string `json:"rebooting,omitempty"`
 	// Exit is what the run came to; nil while it is under way, and of one that
 	// was killed.
 	Exit *run.Exit `json:"exit,omitempty"`

@@ -250,13 +250,15 @@ func (m *member) advance(ctx context.Context, p *language.Play, index int) (over
 	return false, err
 }
 
-// endPlay settles the needs of what the play changed so far.
+// endPlay settles the needs of what the play changed so far. After errBack the
+// steps that wait for them are sent again first: another session knows nothing
+// of them.
 func (m *member) endPlay(ctx context.Context, p *language.Play) error {
 	m.pending = false
 	if !m.dirty {
 		return nil
 	}
-	return m.insist(ctx, Applying, p.Name, wire.Request{EndPlay: &wire.EndPlay{Play: p.Name}})
+	return m.call(ctx, Applying, p.Name, wire.Request{EndPlay: &wire.EndPlay{Play: p.Name}})
 }
 
 // ready are the units that come next and are known, and the first that is not.

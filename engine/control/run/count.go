@@ -9,12 +9,16 @@ func (m *member) tally(phase Phase, play string, u *wire.UnitEvent) {
 	if u.State != wire.Applying && phase != Proving {
 		m.breaks = 0 // it gets on
 	}
+	delete(m.unsettled, u.Address)
 	switch u.State {
 	case wire.Converged, wire.Proved:
 		m.countIn(u.Address, m.fine(play, u.Address))
 	case wire.Changed, wire.Pending:
 		m.countIn(u.Address, &m.count.Changed)
 		m.pending = m.pending || u.State == wire.Pending
+		if u.State == wire.Pending {
+			m.unsettled[u.Address] = true
+		}
 		m.dirty, m.touched = true, true
 	case wire.Applying:
 		m.dirty, m.touched = true, true

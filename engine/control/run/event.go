@@ -34,6 +34,8 @@ type Event struct {
 	Hint string `json:"hint,omitempty"`
 	// Open are runs that were cut and left changes half made on the host.
 	Open []string `json:"open,omitempty"`
+	// Steps are those that a host reboots for.
+	Steps []string `json:"steps,omitempty"`
 	// Hosts are those that a play or a run is about.
 	Hosts []string `json:"hosts,omitempty"`
 	// Recap ends a run.
@@ -53,6 +55,7 @@ const (
 	HostUnreachable EventType = "unreachable" // Error, Hint
 	HostCut         EventType = "cut"         // the connection broke in the middle, and is tried again
 	HostBack        EventType = "back"        // and was made again; the run goes on
+	HostReboots     EventType = "rebooting"   // it was told to, for Steps
 	HostLost        EventType = "lost"        // the connection broke, and did not come back
 	HostGuard       EventType = "guard"       // Guard is where it stands, Hint
 	HostLocked      EventType = "locked"      // Holder has the lease

@@ -102,6 +102,8 @@ type fleet struct {
 	cut    map[string]int
 	trips  map[string]int // writes of the controller
 	tags   []string       // that leave out other steps
+	// reboots says, where it is set, whether a machine that goes down is back.
+	reboots func(host string, m *fake.Machine) bool
 	events []Event
 }
 
@@ -131,6 +133,9 @@ func (f *fleet) Connect(ctx context.Context, h *language.Host, first []wire.Requ
 		return nil, &UnreachableError{Says: "no route to host", Hint: "plug it in"}
 	}
 	m := f.machine(h.Name)
+	if m.GoingDown() && f.reboots != nil && !f.reboots(h.Name, m) {
+		return nil, &UnreachableError{Says: "connection refused"}
+	}
 	f.mu.Lock()
 	state := f.state[h.Name]
 	f.mu.Unlock()
@@ -206,8 +211,8 @@ func (f *fleet) program(playbook string) *language.Program {
 		"inv.hcl": `
 			site = "test"
 			host "a" { roles = ["first"] }
-			host "b" { roles = ["other"] }
-			host "c" { roles = ["other"] }
+			host "b" { roles = ["other", "central"] }
+			host "c" { roles = ["other", "central"] }
 		`,
 	}
 	config, diags := language.Load(f.table, language.Sources{Playbook: "play.hcl", Inventories: []string{"inv.hcl"},

@@ -19,7 +19,9 @@ func (m *member) connect(ctx context.Context, facts bool, requests ...wire.Reque
 	}
 	m.run.tell(Event{Type: HostBegan, Host: m.host.Name, Phase: Planning})
 	back := m.run.aside()
-	s, err := m.reach(ctx, m.run.connector.Connect, append([]wire.Request{m.hello(m.intent, facts)}, requests...))
+	s, err := m.connectAwaited(ctx, func() (*session, error) {
+		return m.reach(ctx, m.run.connector.Connect, append([]wire.Request{m.hello(m.intent, facts)}, requests...))
+	})
 	back()
 	if err != nil {
 		m.unreachable(ctx, err)

@@ -39,6 +39,9 @@ type member struct {
 	changed map[wire.Place]bool    // what earlier sessions of this run changed
 	counted map[string]*int        // the counter of each step that was applied or proved
 
+	boots     *wire.RebootEvent // that the last request came to; nil for none
+	unsettled map[string]bool   // steps that were applied and wait for their needs
+
 	guard  *guard           // that stands on the host for this run; nil for none
 	mayArm time.Duration    // of a guard that the play under way may arm
 	past   *wire.GuardEvent // of this run, that was decided before this session
@@ -128,6 +131,8 @@ func (m *member) hear(ctx context.Context, phase Phase, play string, converse fu
 	case broken != nil:
 		m.fail(phase, broken)
 		return broken
+	case m.boots != nil:
+		return m.bootAnew(ctx, phase)
 	}
 	return err
 }
@@ -147,6 +152,8 @@ func (m *member) take(ctx context.Context, phase Phase, play string, e wire.Even
 		m.greeted(ctx, out, e.Hello)
 	case e.Guard != nil:
 		m.guarded(ctx, out, e.Guard)
+	case e.Reboot != nil:
+		m.boots = e.Reboot
 	case e.Wait != nil:
 		out.Type, out.Holder = HostWaiting, &e.Wait.Holder
 		r.tell(out)
@@ -231,6 +238,9 @@ func (m *member) evaluate(p *language.Play) (language.Evaluation, error) {
 	out, diags := m.run.program.Evaluate(p, m.host.Name, known)
 	if diags.Failed() {
 		return out, &DiagnosticsError{diags}
+	}
+	for i := range out.Units {
+		out.Units[i].Reboot = m.run.rebootPolicy(p)
 	}
 	m.run.withParts(out.Units)
 	m.run.withParts(out.Aside)

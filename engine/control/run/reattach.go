@@ -37,6 +37,7 @@ func (m *member) broke(ctx context.Context, phase Phase, cause error) error {
 	switch {
 	case err == nil:
 		m.touched = true // what was sent may have changed what was planned
+		m.again()
 		m.run.tell(Event{Type: HostBack, Host: m.host.Name, Phase: phase})
 		return errBack
 	case errors.Is(err, errAway):

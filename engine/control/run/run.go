@@ -56,6 +56,14 @@ type Options struct {
 	// step begins, and hosts that are not done fail. Zero is no limit. It
 	// does not cut what is taken back.
 	TimeLimit time.Duration
+	// Reboot replaces what the plays say of reboots, where it is not empty.
+	Reboot step.RebootPolicy
+	// RebootTime is how long a host may take to come back; ten minutes where
+	// zero.
+	RebootTime time.Duration
+	// Awaited are hosts that an earlier session of the run told to reboot: they
+	// are waited for where they do not answer at once.
+	Awaited []string
 	// Inventories are those of the program, for the commands in hints.
 	Inventories []string
 	Observer    Observer
@@ -80,6 +88,7 @@ func (o Options) filled() Options {
 	}
 	o.LeaseTime = cmp.Or(max(o.LeaseTime, 0), 30*time.Second)
 	o.GuardTime = cmp.Or(max(o.GuardTime, 0), time.Minute)
+	o.RebootTime = cmp.Or(max(o.RebootTime, 0), 10*time.Minute)
 	if o.times == (times{}) {
 		o.times = times{pause: 200 * time.Millisecond, pauseMax: 5 * time.Second, absence: o.LeaseTime, grace: 30 * time.Second, goodbye: patience, moment: 250 * time.Millisecond}
 	}
@@ -121,6 +130,12 @@ type Run struct {
 	mu       sync.Mutex // guards the observer, and what members share
 	timings  []Timing
 	standing []Standing
+	// rebooting are the hosts that are away for a reboot, and onReboot is told.
+	rebooting []string
+	onReboot  func(away []string)
+
+	away    chan struct{} // holds one while a host of a role of few is away
+	missing string        // such a host that did not come back; guarded by away
 }
 
 // New prepares a run. Intent Change takes each host's lease when it is greeted.
@@ -142,7 +157,7 @@ func New(p *language.Program, c Connector, intent wire.Intent, o Options) *Run {
 		m := &member{
 			run: r, host: h, intent: intent, plays: plays[h.Name],
 			checked: map[string]checkedUnit{}, counted: map[string]*int{}, skipped: map[*language.Play]int{},
-			did: map[string]bool{}, changed: map[wire.Place]bool{},
+			did: map[string]bool{}, changed: map[wire.Place]bool{}, unsettled: map[string]bool{},
 		}
 		switch {
 		case r.chosen[h.Name]:
@@ -156,6 +171,7 @@ func New(p *language.Program, c Connector, intent wire.Intent, o Options) *Run {
 		r.byName[h.Name] = m
 	}
 	r.forks = make(chan struct{}, r.opts.Forks)
+	r.away = make(chan struct{}, 1)
 	r.crowded = o.Connections > 0 && len(r.byName) > o.Connections
 	return r
 }

@@ -144,6 +144,8 @@ func (t *Text) host(e run.Event) {
 		word, work = t.p.yellow("cut"), "connecting again"
 	case run.HostBack:
 		word, text, work = t.p.green("back"), "connected again; the run goes on there", "going on"
+	case run.HostReboots:
+		word, text, work = t.p.yellow("reboots"), "for "+wire.Neutralise(strings.Join(e.Steps, ", ")), "rebooting"
 	case run.HostFailed:
 		word = t.p.red("failed")
 	}
@@ -231,6 +233,8 @@ func (t *Text) need(e run.Event) {
 	case n.Error != "":
 		t.live.keep(fmt.Sprintf("%s  %s  %s\n%s\n", t.name(e.Host), t.p.red("failed"), what,
 			indent(strings.Repeat(" ", t.width+4), wire.Neutralise(n.Error))))
+	case n.Pending:
+		t.live.keep(fmt.Sprintf("%s  %s  %s: it is left to whoever boots the host\n", t.name(e.Host), t.p.yellow("pending"), what))
 	case t.verbosity >= Needs || e.Phase != run.Planning:
 		t.live.keep(fmt.Sprintf("%s  %s  %s  %s\n", t.name(e.Host), t.p.yellow("settled"), what, t.p.faint(short(n.Elapsed))))
 	}

@@ -2,6 +2,7 @@ package steptest
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"os"
 
@@ -16,6 +17,8 @@ type place interface {
 	snapshot(ctx context.Context) (string, error)
 	// hand lets another hand change the place.
 	hand(ctx context.Context, h Hand) error
+	// boot boots the place anew.
+	boot(ctx context.Context) error
 }
 
 // ground makes places in the state that a hand left.
@@ -57,6 +60,13 @@ func (p fakePlace) hand(_ context.Context, h Hand) error {
 		return fmt.Errorf("%s has no Fake half", h.Name)
 	}
 	h.Fake(p.m)
+	return nil
+}
+
+// boot gives each boot an id of its own, and the same in every walk.
+func (p fakePlace) boot(context.Context) error {
+	last, _ := p.m.KernelValue("/proc/sys/kernel/random/boot_id")
+	p.m.Reboot(fmt.Sprintf("%x", sha256.Sum256([]byte(last)))[:32])
 	return nil
 }
 

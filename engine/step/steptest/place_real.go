@@ -63,6 +63,11 @@ func (p realPlace) hand(ctx context.Context, h Hand) error {
 	return nil
 }
 
+// boot would end the walk with the machine.
+func (realPlace) boot(context.Context) error {
+	return errors.New("this change needs a reboot, which no walk on a real host survives: walk it on the fake alone")
+}
+
 // snapshot reads all that the subject touches.
 func (p realPlace) snapshot(ctx context.Context) (string, error) {
 	var b strings.Builder

@@ -35,6 +35,11 @@ type Subject struct {
 	// state (a timeout, whether to purge): they have no drift.
 	Policy []string
 
+	// Forget takes away what a killed run left on a fake machine that no undo is
+	// to bring back: an order for the next boot. Where nil, a later run's undo
+	// brings back even that.
+	Forget func(m *fake.Machine)
+
 	// Prepare brings a real host what the kind needs there and the fake has
 	// by Machine. It runs once; what it brought it takes away by t.Cleanup.
 	Prepare func(t *testing.T, h host.Host)

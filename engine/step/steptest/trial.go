@@ -120,11 +120,26 @@ func (tr *trial) apply(ctx context.Context, p place, f step.Finding, c *cut) err
 	if err := s.Apply(ctx, h, f); err != nil {
 		return fmt.Errorf("apply: %w", err)
 	}
-	return settle(ctx, p.host(), f)
+	if err := restart(ctx, p.host(), f); err != nil || !needsReboot(f) {
+		return err
+	}
+	if err := p.boot(ctx); err != nil {
+		return err
+	}
+	if k, ok := s.(step.Keeper); ok {
+		if err := k.Keep(ctx, host.Observe(p.host(), c.before), f); err != nil {
+			return fmt.Errorf("keep: %w", err)
+		}
+	}
+	return nil
 }
 
-// settle restarts the units that a finding named, if they run.
-func settle(ctx context.Context, h host.Host, f step.Finding) error {
+func needsReboot(f step.Finding) bool {
+	return slices.ContainsFunc(f.Needs, func(n step.Need) bool { return n.Verb == step.Reboot })
+}
+
+// restart restarts the units that a finding named, if they run.
+func restart(ctx context.Context, h host.Host, f step.Finding) error {
 	for _, n := range f.Needs {
 		if n.Verb != step.RestartUnit {
 			continue
@@ -201,7 +216,15 @@ func (tr *trial) undo(ctx context.Context, p place, f step.Finding, c *cut) erro
 	if err := s.Undo(ctx, host.Observe(p.host(), c.before), f); err != nil {
 		return err
 	}
-	return settle(ctx, p.host(), f)
+	if err := restart(ctx, p.host(), f); err != nil || !needsReboot(f) {
+		return err
+	}
+	if r, ok := s.(step.Returner); ok {
+		if back, err := r.Returned(ctx, p.host().View(), f); back || err != nil {
+			return err
+		}
+	}
+	return p.boot(ctx)
 }
 
 // undone takes a finding back and compares with the snapshot under a law.

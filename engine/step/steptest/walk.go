@@ -90,6 +90,16 @@ func (tr *trial) halfway(ctx context.Context, how cut) (place, step.Finding, err
 	return p, f, nil
 }
 
+// half is a half-applied state as the undo of a later run leaves it.
+func (tr *trial) half(ctx context.Context, p place) (string, error) {
+	if fake, ok := p.(fakePlace); ok && tr.subject.Forget != nil {
+		m := fake.m.Clone()
+		tr.subject.Forget(m)
+		return m.Snapshot(), nil
+	}
+	return p.snapshot(ctx)
+}
+
 // killed is law 5 for one effect, and law 3 from the half-applied state.
 func (tr *trial) killed(ctx context.Context, how cut, at host.Effect, found string) error {
 	when := fmt.Sprintf("killed before effect %d (%s)", how.at, at)
@@ -100,7 +110,7 @@ func (tr *trial) killed(ctx context.Context, how cut, at host.Effect, found stri
 	if err != nil {
 		return err
 	}
-	half, err := p.snapshot(ctx)
+	half, err := tr.half(ctx, p)
 	if err != nil {
 		return err
 	}
