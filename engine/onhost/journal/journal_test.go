@@ -279,8 +279,19 @@ func TestPrune(t *testing.T) {
 		ok(t, j.Close())
 		ok(t, os.Chtimes(s.path(run), now.Add(-c.age), now.Add(-c.age)))
 	}
+	must(t, first(s.Prune(now)))
+	if names := must(t, first(s.Names())); strings.Join(names, " ") != "1-old 2-old-open 3-new" {
+		t.Errorf("of few that look old %v is kept", names)
+	}
+	for i := range KeepLeast - 1 {
+		h := header
+		h.Run, h.Runner = fmt.Sprintf("4-new-%02d", i), "d3"
+		j := must(t, first(s.Run(h)))
+		must(t, first(j.Record(aChange("file /a"))))
+		ok(t, j.Close())
+	}
 	runners := must(t, first(s.Prune(now)))
-	if names := must(t, first(s.Names())); strings.Join(names, " ") != "2-old-open 3-new" {
+	if names := must(t, first(s.Names())); strings.Join(names[:2], " ") != "2-old-open 3-new" || len(names) != KeepLeast+1 {
 		t.Errorf("kept %v", names)
 	}
 	if len(runners) != 2 || !runners["d2"] || !runners["d3"] {

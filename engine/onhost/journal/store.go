@@ -19,6 +19,9 @@ import (
 const (
 	KeepFor  = 90 * 24 * time.Hour // since the last line
 	KeepRuns = 500                 // the newest
+	// KeepLeast are the newest runs that are kept however old they look: a
+	// clock that jumps must not cost the way back.
+	KeepLeast = 20
 )
 
 // reserveBytes are given back to a full disk: some thousand lines.
@@ -194,7 +197,8 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Prune forgets what is older than [KeepFor] or beyond the newest [KeepRuns],
+// Prune forgets what is older than [KeepFor], but for the newest [KeepLeast], and
+// what is beyond the newest [KeepRuns],
 // and returns the digests of the runners that the rest names.
 func (s Store) Prune(now time.Time) (runners map[string]bool, err error) {
 	names, err := s.Names()
@@ -217,7 +221,8 @@ func (s Store) Prune(now time.Time) (runners map[string]bool, err error) {
 		if err != nil {
 			return nil, err
 		}
-		old := now.Sub(info.ModTime()) > KeepFor || len(names)-i > KeepRuns
+		newer := len(names) - 1 - i
+		old := now.Sub(info.ModTime()) > KeepFor && newer >= KeepLeast || newer >= KeepRuns
 		if old && !slices.Contains(open, run) {
 			if err := os.RemoveAll(filepath.Join(s.runs(), run)); err != nil {
 				return nil, err
