@@ -23,6 +23,7 @@ type Machine struct {
 	net         network
 	disks       map[string]host.Space // by mount point
 	pci         bus
+	grub        grub
 	hooks       hooks
 
 	databases *databases
@@ -88,7 +89,7 @@ func (m *Machine) Clone() *Machine {
 		units: make(map[string]*unit, len(m.units)),
 		clock: m.clock,
 		pids:  m.pids,
-		net:   m.net.clone(), disks: maps.Clone(m.disks), pci: m.pci.clone(),
+		net:   m.net.clone(), disks: maps.Clone(m.disks), pci: m.pci.clone(), grub: m.grub,
 		hooks: hooks{
 			programs: maps.Clone(m.hooks.programs),
 			units:    maps.Clone(m.hooks.units),

@@ -7,12 +7,17 @@ import (
 	"weft/engine/host"
 )
 
+// bootID is the kernel's random id of a boot.
+const bootID = "/proc/sys/kernel/random/boot_id"
+
 // Reboot is a power cut and what comes after it where all that was at work
 // comes back: the boot has a new id, the clock begins anew, and every unit that
 // was active is started from its files as they are now. Links, kernel values
-// and databases stay, as if their files said what they are.
-func (m *Machine) Reboot(bootID string) {
-	m.SetKernel("/proc/sys/kernel/random/boot_id", bootID)
+// and databases stay, as if their files said what they are; the kernel's command
+// line is what the boot loader says, where there is one ([Machine.InstallGRUB]).
+func (m *Machine) Reboot(id string) {
+	m.bootGRUB()
+	m.SetKernel(bootID, id)
 	m.mu.Lock()
 	m.clock = 0
 	m.goingDown = false

@@ -15,12 +15,15 @@ import (
 // Snapshot renders the whole state of the machine as text, the same text for
 // the same state: files, kernel values, units that are not at rest, links,
 // routes and databases. What changes by itself is not in it: indexes of links,
-// process ids, times.
+// process ids, times, the id of the boot.
 func (m *Machine) Snapshot() string {
 	var b strings.Builder
 	m.mu.Lock()
 	m.files.render(&b)
 	for _, name := range slices.Sorted(maps.Keys(m.kernel)) {
+		if name == bootID {
+			continue
+		}
 		fmt.Fprintf(&b, "kernel %s = %q\n", name, m.kernel[name])
 	}
 	for _, name := range slices.Sorted(maps.Keys(m.kernelLinks)) {
