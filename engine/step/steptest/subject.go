@@ -35,9 +35,9 @@ type Subject struct {
 	// state (a timeout, whether to purge): they have no drift.
 	Policy []string
 
-	// Forget takes away what a killed run left on a fake machine that no undo is
-	// to bring back: an order for the next boot. Where nil, a later run's undo
-	// brings back even that.
+	// Forget takes away what a run left on a fake machine that the undo of a
+	// later one is not to bring back: an order for the next boot, or what is
+	// over with the next. Where nil, a later undo brings back even that.
 	Forget func(m *fake.Machine)
 
 	// Prepare brings a real host what the kind needs there and the fake has

@@ -229,6 +229,11 @@ func (tr *trial) undo(ctx context.Context, p place, f step.Finding, c *cut) erro
 
 // undone takes a finding back and compares with the snapshot under a law.
 func (tr *trial) undone(ctx context.Context, p place, f step.Finding, law int, want, when string) {
+	tr.undoneTo(ctx, p, f, law, want, when, func() (string, error) { return p.snapshot(ctx) })
+}
+
+// undoneTo is undone for a look at the place that is not the snapshot.
+func (tr *trial) undoneTo(ctx context.Context, p place, f step.Finding, law int, want, when string, look func() (string, error)) {
 	err := tr.undo(ctx, p, f, &cut{})
 	if f.Cost.Irreversible != "" {
 		if !errors.Is(err, step.ErrIrreversible) {
@@ -240,7 +245,7 @@ func (tr *trial) undone(ctx context.Context, p place, f step.Finding, law int, w
 		tr.fail(law, "%s: undo: %v", when, err)
 		return
 	}
-	got, err := p.snapshot(ctx)
+	got, err := look()
 	if err != nil {
 		tr.fail(0, "%s: %v", when, err)
 	} else if got != want {

@@ -90,7 +90,8 @@ func (tr *trial) halfway(ctx context.Context, how cut) (place, step.Finding, err
 	return p, f, nil
 }
 
-// half is a half-applied state as the undo of a later run leaves it.
+// half is a state that a run left, half applied maybe, as the undo of a later one
+// leaves it.
 func (tr *trial) half(ctx context.Context, p place) (string, error) {
 	if fake, ok := p.(fakePlace); ok && tr.subject.Forget != nil {
 		m := fake.m.Clone()
@@ -141,7 +142,8 @@ func (tr *trial) killed(ctx context.Context, how cut, at host.Effect, found stri
 	if ours, _, err = tr.converge(ctx, p, when+", then run again"); err != nil {
 		return err
 	}
-	tr.undone(ctx, p, ours, 3, half, when+", run again, then undone by its own finding")
+	look := func() (string, error) { return tr.half(ctx, p) }
+	tr.undoneTo(ctx, p, ours, 3, half, when+", run again, then undone by its own finding", look)
 	return nil
 }
 
@@ -321,7 +323,7 @@ func (s Subject) chain(ctx context.Context, g ground, seed uint64) []Violation {
 		}
 		when += " " + c.Name
 		tr := newTrial(s, c, from, g)
-		found, err := p.snapshot(ctx)
+		found, err := tr.half(ctx, p)
 		if err != nil {
 			return []Violation{{0, err.Error()}}
 		}
@@ -336,7 +338,8 @@ func (s Subject) chain(ctx context.Context, g ground, seed uint64) []Violation {
 	}
 	for i := len(links) - 1; i >= 0; i-- {
 		l := links[i]
-		if l.trial.undone(ctx, p, l.finding, 3, l.found, when+", undone in reverse"); len(l.trial.broken) > 0 {
+		look := func() (string, error) { return l.trial.half(ctx, p) }
+		if l.trial.undoneTo(ctx, p, l.finding, 3, l.found, when+", undone in reverse", look); len(l.trial.broken) > 0 {
 			return l.trial.broken
 		}
 	}
