@@ -1,8 +1,10 @@
 package fake
 
 import (
+	"cmp"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,6 +83,59 @@ func (m *Machine) BindPCI(address, driver string) {
 		d.driverOverride = driver
 		m.pci.devices[address] = d
 		must(m.bind(address, driver))
+	}
+	m.renderPCI()
+}
+
+// OverridePCI sets driver_override of a device, as another hand does; the empty
+// string clears it.
+func (m *Machine) OverridePCI(address, driver string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d := m.pci.devices[address]
+	d.driverOverride = driver
+	m.pci.devices[address] = d
+	m.renderPCI()
+}
+
+// RemovePCI takes a device out of the machine.
+func (m *Machine) RemovePCI(address string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unbind(address)
+	delete(m.pci.devices, address)
+	m.renderPCI()
+}
+
+// ofRule are the lines of udev rules that choose a driver.
+var ofRule = regexp.MustCompile(`KERNEL=="([0-9a-f:.]+)".*ATTR\{driver_override\}="([^"]*)"`)
+
+// BootPCI is what a boot makes of the devices, which [Machine.Reboot] leaves as
+// they are: the drivers of the kernel take them, but for those that udev's rules
+// or driverctl's files give to another.
+func (m *Machine) BootPCI() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	chosen := map[string]string{}
+	for _, name := range m.files.children("/etc/udev/rules.d") {
+		for _, match := range ofRule.FindAllStringSubmatch(m.files[name].Content, -1) {
+			chosen[match[1]] = match[2]
+		}
+	}
+	for _, name := range m.files.children("/etc/driverctl.d") {
+		chosen[strings.TrimPrefix(path.Base(name), "pci-")] = strings.TrimSpace(m.files[name].Content)
+	}
+	for _, address := range slices.Sorted(maps.Keys(m.pci.devices)) {
+		d := m.pci.devices[address]
+		d.driverOverride = chosen[address]
+		m.pci.devices[address] = d
+		driver := cmp.Or(d.driverOverride, d.Native)
+		if d.Driver == driver {
+			continue
+		}
+		m.unbind(address)
+		m.pci.drivers[driver] = true
+		m.probe(address)
 	}
 	m.renderPCI()
 }
