@@ -7,6 +7,10 @@
 //	weft-runner guard             wait for the guard of this host to be decided, and
 //	                              take its change back where nobody confirms it;
 //	                              the program of weft-guard.service
+//	weft-runner trial [-confirm TIME] [-staged]
+//	                              on a boot that tries kernel arguments, boot the machine
+//	                              anew where nobody keeps them; the program of
+//	                              weft-trial.service
 //	weft-runner echo [-for TIME] ADDRESS
 //	                              send TCP bytes back, for probes
 //	weft-runner version           the digest of this program
@@ -50,7 +54,7 @@ func main() {
 	}
 }
 
-const usage = "usage: weft-runner serve | undo [-play PLAY] [-half] RUN | guard | echo [-for TIME] ADDRESS | version"
+const usage = "usage: weft-runner serve | undo [-play PLAY] [-half] RUN | guard | trial [-confirm TIME] [-staged] | echo [-for TIME] ADDRESS | version"
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	if len(args) == 0 {
@@ -71,6 +75,8 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 			return err
 		}
 		return onhost.Guard(ctx, c)
+	case "trial":
+		return trialVerb(ctx, args)
 	case "echo":
 		return echoVerb(ctx, args)
 	case "version":
