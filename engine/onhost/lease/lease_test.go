@@ -48,6 +48,23 @@ func TestOneAtATime(t *testing.T) {
 	}
 }
 
+// A clock that jumps, by hand or at the first contact with a time server, ends no
+// lease and keeps none alive.
+func TestAJumpOfTheClockIsNoTime(t *testing.T) {
+	now := time.Now()
+	live := record{Lease: wire.Lease{Expires: now.Add(-24 * time.Hour)}, Boot: BootID(), Deadline: Monotonic() + 1e6}
+	dead := record{Lease: wire.Lease{Expires: now.Add(24 * time.Hour)}, Boot: BootID(), Deadline: Monotonic() - 1}
+	if BootID() == "" {
+		t.Skip("this machine tells no boot id")
+	}
+	if live.expired(now) || !dead.expired(now) {
+		t.Errorf("expired: the live one %v, the dead one %v", live.expired(now), dead.expired(now))
+	}
+	if before := (record{Lease: live.Lease, Boot: "another", Deadline: live.Deadline}); !before.expired(now) {
+		t.Error("a deadline of another boot is believed")
+	}
+}
+
 func TestABeatAfterTheReleaseIsNone(t *testing.T) {
 	dir := t.TempDir()
 	held, _ := take(t, dir, Terms{Run: "r1"})
