@@ -137,7 +137,10 @@ func (c *change) fail(err error) error {
 		e.State = wire.Stopped
 		if begun {
 			e.State = wire.Failed
-			e.Error = "stopped half-way; the next apply takes it up: " + e.Error
+			if errors.Is(err, context.Canceled) { // says where it was, and not why
+				e.Error = oneLine(shut)
+			}
+			e.Error = "stopped half-way: " + e.Error
 		}
 	}
 	c.s.report(c.x, e)
