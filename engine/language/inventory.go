@@ -14,10 +14,11 @@ import (
 const groupAll = "all"
 
 var (
-	hostRule  = blockRule{what: "a host", attrs: []string{"address", "roles", "groups", "vars"}, blocks: []string{"ssh", "nic"}}
+	hostRule  = blockRule{what: "a host", attrs: []string{"address", "roles", "groups", "vars"}, blocks: []string{"ssh", "vm", "nic"}}
 	groupRule = blockRule{what: "a group", attrs: []string{"hosts", "roles", "vars"}, blocks: []string{"ssh"}}
 	sshRule   = blockRule{what: "ssh", attrs: []string{"user", "port", "become", "identity_files", "proxy_jump"}}
-	nicRule   = blockRule{what: "a nic", attrs: []string{"network", "address", "mac"}}
+	nicRule   = blockRule{what: "a nic", attrs: []string{"network", "address", "mac", "model"}}
+	vmRule    = blockRule{what: "a vm", attrs: []string{"memory", "cpus", "numa_nodes", "iommu"}}
 	labRule   = blockRule{what: "a lab", attrs: []string{"image", "repository"}, blocks: []string{"network"}}
 	netRule   = blockRule{what: "a network", attrs: []string{"cidr", "access"}}
 )
@@ -110,6 +111,7 @@ func (b *binder) host(block *hostBlock) (*Host, map[string]cty.Value) {
 		h.Groups = texts(e, ctx, "groups", &b.mistakes)
 	}
 	h.SSH = b.ssh(block.body, ctx)
+	b.vm(h, block.body, ctx)
 	for _, inner := range block.body.Blocks {
 		if inner.Type == "nic" {
 			b.nic(h, inner, ctx)

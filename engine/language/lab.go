@@ -84,6 +84,7 @@ func (b *binder) nic(h *Host, block *hclsyntax.Block, ctx *hcl.EvalContext) {
 			b.error(e.Range(), "mac is an Ethernet address", hint("for example 02:00:00:00:00:01"))
 		}
 	}
+	b.nicModel(h, &n, block.Body, ctx)
 	h.NICs = append(h.NICs, n)
 }
 

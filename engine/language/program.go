@@ -63,6 +63,7 @@ type Host struct {
 	Roles   []string // its own, then those of its groups
 	SSH     SSH
 	NICs    []NIC // for the lab
+	VM      *VM   // for the lab; nil for a host in namespaces
 }
 
 // SSH is how a host is reached, as its and its groups' `ssh` blocks say. What
@@ -81,6 +82,7 @@ type NIC struct {
 	Network string // of the lab
 	Address string // with its prefix length; empty for none
 	MAC     string // empty for one that the lab makes up
+	Model   string // of a virtual machine's card; empty for the lab's choice
 }
 
 // Lab is what `weft lab` boots.

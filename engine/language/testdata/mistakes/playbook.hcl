@@ -101,6 +101,7 @@ play "gateway" {
   hosts      = role.central
   time_limit = "-1m"
   on_failure = "rolback"
+  reboot     = "sometimes"
 
   step "ovn_switch_port" "l2gw" {
     switch = "ls1"
