@@ -89,6 +89,11 @@ func (s *session) look(ctx context.Context, x *unit) (step.Finding, error) {
 	if err == nil && f.Blind {
 		err = s.onlyOnce(x, &f)
 	}
+	if f.Cost.Disruption == "" {
+		if i := slices.IndexFunc(f.Needs, isReboot); i >= 0 {
+			f.Cost.Disruption = disruption(f.Needs[i])
+		}
+	}
 	if err == nil && len(x.Secret) > 0 {
 		f.Deltas = slices.Clone(f.Deltas)
 		for i, d := range f.Deltas {
