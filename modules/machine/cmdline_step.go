@@ -297,6 +297,9 @@ func (s cmdline) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 	if err := f.Sorted(foreign, nil); err != nil {
 		return err
 	}
+	if len(foreign) > 0 {
+		back = nil // the rest of a sequence would be one that nobody asked for
+	}
 	if err := s.takeBack(ctx, h, &b, back, found, want); err != nil {
 		return err
 	}
@@ -306,7 +309,8 @@ func (s cmdline) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 	return nil
 }
 
-// takeBack ends the trial first: it must not be booted any more.
+// takeBack ends the trial first: it must not be booted any more. Without
+// stores to write back the configuration is left as it is.
 func (s cmdline) takeBack(ctx context.Context, h host.Host, b *boots, back stores, found foundBoots, want wantedBoots) error {
 	left, err := b.left(ctx, h.View(), want.Step)
 	if err != nil {
@@ -317,22 +321,22 @@ func (s cmdline) takeBack(ctx context.Context, h host.Host, b *boots, back store
 			return fmt.Errorf("end the trial: %w", err)
 		}
 	}
+	if b.hasEnv && !found.HadEnv && b.emptyEnv() {
+		if err := h.Files.Remove(ctx, b.place.env); err != nil {
+			return err
+		}
+	}
+	if back == nil {
+		return nil
+	}
 	if err := b.write(ctx, h, back); err != nil {
 		return fmt.Errorf("write the configuration back: %w", err)
 	}
 	stale, err := b.stale(want.Request, back)
-	if err != nil {
+	if err != nil || !stale {
 		return err
 	}
-	if stale {
-		if err := b.generate(ctx, h); err != nil {
-			return err
-		}
-	}
-	if b.hasEnv && !found.HadEnv && b.emptyEnv() {
-		return h.Files.Remove(ctx, b.place.env)
-	}
-	return nil
+	return b.generate(ctx, h)
 }
 
 // emptyEnv says whether the environment block holds nothing but our order.
@@ -372,10 +376,7 @@ func (b *boots) back(found foundBoots, want wantedBoots) (back stores, foreign [
 		}
 		back = append(back, s)
 	}
-	if len(foreign) > 0 {
-		return b.stores, foreign, nil // the rest of a sequence would be one that nobody asked for
-	}
-	return back, nil, nil
+	return back, foreign, nil
 }
 
 // stale says whether the menu in grub.cfg is of another configuration.
