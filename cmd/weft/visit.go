@@ -43,11 +43,19 @@ func (q *quiet) Observe(e run.Event) {
 // recap is the exit status as an error.
 func (q *quiet) recap(r run.Recap) error { return exitWith(r.Exit) }
 
-// visit prepares a run that only looks at the hosts of the inventories.
-func visit(ctx context.Context, s streams, f *flags, what string) (*run.Run, *quiet, error) {
+func newQuiet(s streams, f *flags) (*quiet, error) {
 	q := &quiet{text: view.NewText(s.err, s.environment, view.Verbosity(min(f.verbose, int(view.Everything))))}
 	if f.output != "text" && f.output != "json" {
-		return nil, q, fmt.Errorf("--output is text or json, not %q", f.output)
+		return q, fmt.Errorf("--output is text or json, not %q", f.output)
+	}
+	return q, nil
+}
+
+// visit prepares a run that only looks at the hosts of the inventories.
+func visit(ctx context.Context, s streams, f *flags, what string) (*run.Run, *quiet, error) {
+	q, err := newQuiet(s, f)
+	if err != nil {
+		return nil, q, err
 	}
 	p, err := load(ctx, s, f, "", s.inputs(ctx))
 	if err != nil {

@@ -57,6 +57,7 @@ func (s *session) meet(ctx context.Context, h wire.Hello) error {
 	}
 	if h.Facts {
 		answer.Facts, err = s.facts(ctx)
+		answer.Clock = time.Now().UTC()
 	}
 	s.out.say(wire.Event{Hello: answer})
 	return err

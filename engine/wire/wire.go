@@ -215,6 +215,9 @@ type Pulse struct{}
 // HelloEvent answers Hello.
 type HelloEvent struct {
 	Facts *host.Facts `json:"facts,omitempty"`
+	// Clock is what the host's clock showed when it answered; it comes with
+	// the facts.
+	Clock time.Time `json:"clock,omitzero"`
 	// Holder is set where the lease was not to be had; nothing else will be
 	// served then but Look requests.
 	Holder *Lease `json:"holder,omitempty"`

@@ -17,6 +17,7 @@ func (m *member) connect(ctx context.Context, facts bool, requests ...wire.Reque
 		m.out(Interrupted)
 		return context.Cause(ctx)
 	}
+	m.asked = time.Now().Round(0) // of the wall: another machine's clock is compared with it
 	m.run.tell(Event{Type: HostBegan, Host: m.host.Name, Phase: Planning})
 	back := m.run.aside()
 	s, err := m.connectAwaited(ctx, func() (*session, error) {

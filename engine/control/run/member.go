@@ -26,6 +26,9 @@ type member struct {
 	parked  bool             // the session was ended for others to have one
 	listen  func(wire.Event) // told of every event as well; may be nil
 
+	surveyed *Surveyed // what a survey learns of it; nil where there is none
+	asked    time.Time // before the greeting was sent
+
 	seen    int                    // the version of the knowledge it was evaluated with
 	waits   bool                   // some attribute was unknown then
 	checked map[string]checkedUnit // by address
@@ -182,6 +185,9 @@ func (m *member) greeted(ctx context.Context, out Event, h *wire.HelloEvent) {
 	m.before(h)
 	if h.Facts != nil {
 		m.run.known.setFacts(m.host.Name, h.Facts)
+		if m.surveyed != nil {
+			m.surveyed.Facts, m.surveyed.Ahead = h.Facts, ahead(h.Clock, m.asked, time.Now())
+		}
 	}
 	if h.TookOver != nil {
 		taken := out

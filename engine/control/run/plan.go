@@ -61,7 +61,7 @@ func (m *member) check(ctx context.Context, facts map[string]bool) {
 	request := wire.Request{Check: &wire.Check{Units: units}}
 	switch {
 	case m.session == nil:
-		_ = m.connect(ctx, false, request)
+		_ = m.connect(ctx, m.surveyed != nil, request)
 	case len(units) > 0:
 		_ = m.call(ctx, Planning, "", request)
 	}
