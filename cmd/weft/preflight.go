@@ -56,7 +56,7 @@ func lookAhead(ctx context.Context, s streams, f *flags, playbook string) error 
 	hosts := []preflight.Host{}
 	for _, h := range p.Hosts {
 		if seen, ok := surveyed[h.Name]; ok {
-			hosts = append(hosts, preflight.Host{Name: h.Name, Facts: seen.Facts, Ahead: seen.Ahead, Planned: planned[h.Name]})
+			hosts = append(hosts, preflight.Host{Name: h.Name, Facts: seen.Facts, Ahead: seen.Ahead, Planned: planned[h.Name], Units: seen.Units})
 		}
 	}
 	findings := preflight.Judge(hosts)

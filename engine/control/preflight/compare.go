@@ -1,11 +1,14 @@
 package preflight
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"weft/engine/host"
 )
 
 // twins are hosts that share what each must have for itself, because one was
@@ -76,6 +79,53 @@ func inside(link string) bool {
 		}
 	}
 	return len(link) == 15 && strings.HasPrefix(link, "br-") // Docker's, by the network's id
+}
+
+// tunnels are links that tunnels go over and that leave guests less than they
+// count on. On a bare host the step that makes the tunnels cannot look yet.
+func (h Host) tunnels() []Finding {
+	const (
+		usual = 1500 // of an underlay, and of what guests get of it: 1442
+		v4    = 58   // bytes of Geneve: IPv4, UDP, its header, OVN's option, the inner Ethernet header
+		v6    = v4 + 20
+	)
+	var all []Finding
+	for _, u := range h.Units {
+		var spec struct {
+			IP string `json:"encap_ip"`
+		}
+		if json.Unmarshal(u.Spec, &spec) != nil { // another kind's attribute of that name
+			continue
+		}
+		for text := range strings.SplitSeq(spec.IP, ",") {
+			ip, err := netip.ParseAddr(strings.TrimSpace(text))
+			link, l := h.carrying(ip)
+			if err != nil || l == nil || l.MTU >= usual {
+				continue
+			}
+			head := v4
+			if ip.Is6() {
+				head = v6
+			}
+			all = append(all, Finding{Host: h.Name, Severity: Problem, Step: u.Address,
+				What: fmt.Sprintf("%s, which its tunnels go over, has MTU %d: Geneve leaves guests %d", link, l.MTU, l.MTU-head),
+				Why:  fmt.Sprintf("guests usually have %d or more, and their larger packets are lost", usual-v4),
+				Do:   fmt.Sprintf("give %s at least %d (net_link, and the switches between), or the guests less", link, usual)})
+		}
+	}
+	return all
+}
+
+// carrying is the link that has an address.
+func (h Host) carrying(ip netip.Addr) (string, *host.NIC) {
+	for name, l := range h.Facts.Links {
+		for _, a := range l.Addresses {
+			if p, err := netip.ParsePrefix(a); err == nil && p.Addr() == ip {
+				return name, l
+			}
+		}
+	}
+	return "", nil
 }
 
 // end is a link of a host in a network.

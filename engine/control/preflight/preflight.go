@@ -15,6 +15,7 @@ import (
 
 	"weft/engine/control/run"
 	"weft/engine/host"
+	"weft/engine/step"
 	"weft/engine/wire"
 )
 
@@ -43,6 +44,7 @@ type Host struct {
 	Facts   *host.Facts
 	Ahead   time.Duration // of its clock, see [run.Surveyed]
 	Planned []run.Planned
+	Units   []step.Unit
 }
 
 // Judge returns what it finds, host by host in the order given, problems first.
@@ -53,6 +55,7 @@ func Judge(hosts []Host) []Finding {
 		all = append(all, h.machine()...)
 		all = append(all, h.disks()...)
 		all = append(all, h.clock()...)
+		all = append(all, h.tunnels()...)
 	}
 	all = append(all, twins(hosts)...)
 	all = append(all, mtus(hosts)...)

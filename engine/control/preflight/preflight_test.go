@@ -51,15 +51,19 @@ func TestJudge(t *testing.T) {
 		}, "b", Problem, "same MAC as a: 52:54:00:00:01:01"},
 		"no machine-id": {func(a, _ *Host) { a.Facts.MachineID = "" }, "a", Problem, "no machine-id"},
 		"MTU":           {func(_, b *Host) { b.Facts.Links["eth0"].MTU = 9000 }, "a", Problem, "eth0 has MTU 1500, and eth0 of b in the same network 10.0.0.0/24 has 9000"},
-		"ahead":         {func(a, _ *Host) { a.Ahead = 90 * time.Second }, "a", Warning, "1m30s ahead of"},
-		"behind":        {func(a, _ *Host) { a.Ahead = -3 * time.Second }, "a", Warning, "3s behind"},
-		"no time":       {func(a, _ *Host) { a.Facts.TimeSync = "" }, "a", Warning, "no service keeps its clock"},
-		"read-only":     {func(a, _ *Host) { a.Facts.FileSystems["/var"] = &host.FileSystem{SizeMB: 9, FreeMB: 9, ReadOnly: true} }, "a", Problem, "/var is mounted read-only"},
-		"full":          {func(a, _ *Host) { a.Facts.FileSystems["/var"] = &host.FileSystem{SizeMB: 900, FreeMB: 9} }, "a", Problem, "/var has 9 of 900 MB left"},
-		"nearly full":   {func(a, _ *Host) { a.Facts.FileSystems["/var"] = &host.FileSystem{SizeMB: 900, FreeMB: 500} }, "a", Warning, "/var has 500 of 900 MB left"},
-		"no kernel":     {func(a, _ *Host) { a.Facts.FileSystems["/boot"] = &host.FileSystem{SizeMB: 200, FreeMB: 20} }, "a", Warning, "/boot has 20"},
-		"Arch":          {func(a, _ *Host) { a.Facts.Family, a.Facts.Distribution, a.Facts.Version = "arch", "arch", "x" }, "a", Problem, "arch x, which weft does not know"},
-		"CentOS":        {func(a, _ *Host) { a.Facts.Family, a.Facts.Distribution = "redhat", "centos" }, "a", Warning, "centos"},
+		"small underlay": {func(a, b *Host) {
+			a.Facts.Links["eth0"].MTU, b.Facts.Links["eth0"].MTU = 1400, 1400
+			a.Units = []step.Unit{{Address: "ovn_chassis.self", Spec: []byte(`{"encap_ip":"10.9.9.9,10.0.0.1"}`)}, {Address: "x.y", Spec: []byte(`{"encap_ip":5}`)}}
+		}, "a", Problem, "eth0, which its tunnels go over, has MTU 1400: Geneve leaves guests 1342"},
+		"ahead":       {func(a, _ *Host) { a.Ahead = 90 * time.Second }, "a", Warning, "1m30s ahead of"},
+		"behind":      {func(a, _ *Host) { a.Ahead = -3 * time.Second }, "a", Warning, "3s behind"},
+		"no time":     {func(a, _ *Host) { a.Facts.TimeSync = "" }, "a", Warning, "no service keeps its clock"},
+		"read-only":   {func(a, _ *Host) { a.Facts.FileSystems["/var"] = &host.FileSystem{SizeMB: 9, FreeMB: 9, ReadOnly: true} }, "a", Problem, "/var is mounted read-only"},
+		"full":        {func(a, _ *Host) { a.Facts.FileSystems["/var"] = &host.FileSystem{SizeMB: 900, FreeMB: 9} }, "a", Problem, "/var has 9 of 900 MB left"},
+		"nearly full": {func(a, _ *Host) { a.Facts.FileSystems["/var"] = &host.FileSystem{SizeMB: 900, FreeMB: 500} }, "a", Warning, "/var has 500 of 900 MB left"},
+		"no kernel":   {func(a, _ *Host) { a.Facts.FileSystems["/boot"] = &host.FileSystem{SizeMB: 200, FreeMB: 20} }, "a", Warning, "/boot has 20"},
+		"Arch":        {func(a, _ *Host) { a.Facts.Family, a.Facts.Distribution, a.Facts.Version = "arch", "arch", "x" }, "a", Problem, "arch x, which weft does not know"},
+		"CentOS":      {func(a, _ *Host) { a.Facts.Family, a.Facts.Distribution = "redhat", "centos" }, "a", Warning, "centos"},
 		"refused": {func(a, _ *Host) {
 			a.Planned = []run.Planned{{Address: "pci_driver.x", State: wire.Failed, Reason: "vfio-pci needs an IOMMU"}}
 		}, "a", Problem, "vfio-pci needs an IOMMU"},

@@ -72,11 +72,17 @@ func (m *member) check(ctx context.Context, facts map[string]bool) {
 func (m *member) unchecked() ([]step.Unit, error) {
 	m.seen, m.waits = m.run.known.now(), false
 	m.planned = m.planned[:0]
+	if m.surveyed != nil {
+		m.surveyed.Units = nil
+	}
 	var units []step.Unit
 	for _, p := range m.plays {
 		e, err := m.evaluate(p)
 		if err != nil {
 			return nil, err
+		}
+		if m.surveyed != nil {
+			m.surveyed.Units = append(m.surveyed.Units, e.Units...)
 		}
 		for _, u := range e.Units {
 			planned := m.plan(p, u)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"weft/engine/host"
+	"weft/engine/step"
 )
 
 // Surveyed is what a survey learnt of a host.
@@ -14,6 +15,8 @@ type Surveyed struct {
 	// machine's; negative where it is behind, zero where no difference is
 	// certain: the answer was on its way for a while.
 	Ahead time.Duration
+	// Units are its steps, as far as they can be evaluated.
+	Units []step.Unit
 	// Failed says that the host did not come through the plan pass.
 	Failed bool
 }

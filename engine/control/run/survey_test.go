@@ -22,7 +22,7 @@ func TestSurvey(t *testing.T) {
 	r := New(p, f, wire.Look, f.options())
 	defer r.Close()
 	got := r.Survey(context.Background())
-	if len(got) != 2 || got["b"].Facts.MachineID != "b1" || got["b"].Failed || got["b"].Ahead != 0 {
+	if len(got) != 2 || got["b"].Facts.MachineID != "b1" || got["b"].Failed || got["b"].Ahead != 0 || len(got["b"].Units) != 1 {
 		t.Errorf("got %+v", got)
 	}
 	if plan := r.Planned()["b"]; len(plan) != 1 || plan[0].State != wire.Planned {
