@@ -122,10 +122,10 @@ func (all stores) edited(r request, variable string) (stores, error) {
 	return out, nil
 }
 
-// indirect says whether a fragment is only a reference to where the arguments
-// are: $kernelopts.
+// indirect says whether a fragment refers to where its arguments are, in the
+// environment block.
 func (f fragment) indirect() bool {
-	return slices.ContainsFunc(f.script.split(f.value), func(w span) bool { return w.opaque })
+	return slices.ContainsFunc(f.script.split(f.value), func(w span) bool { return w.opaque && w.argument == "$kernelopts" })
 }
 
 // keysOf are arguments without their values.
