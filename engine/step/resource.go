@@ -170,7 +170,9 @@ func (s resourceStep[S]) merge(now, want, before S) (target S, foreign []string)
 	drift := s.resource.Diff(now, want)
 	whole := open["state"] || slices.ContainsFunc(drift, func(d Delta) bool { return d.Path == "state" })
 	for _, name := range wholeAttributes(now) {
-		whole = whole || open[name]
+		for path := range open {
+			whole = whole || path == name || strings.HasPrefix(path, name+".")
+		}
 	}
 	for _, d := range drift {
 		if len(open) > 0 && (whole || open[d.Path]) {

@@ -11,6 +11,8 @@ type mounted struct {
 	point  string
 	fsType string
 	source string
+	// flags are the mount's own options, super those of its file system.
+	flags, super []string
 }
 
 // readMounts reads /proc/self/mountinfo. A line that is none is skipped.
@@ -22,7 +24,14 @@ func readMounts(text string) []mounted {
 		if !ok || len(left) < 6 || len(right) < 2 {
 			continue
 		}
-		all = append(all, mounted{device: left[2], point: unescapeMount(left[4]), fsType: right[0], source: unescapeMount(right[1])})
+		m := mounted{
+			device: left[2], point: unescapeMount(left[4]), fsType: right[0], source: unescapeMount(right[1]),
+			flags: strings.Split(left[5], ","),
+		}
+		if len(right) > 2 {
+			m.super = strings.Split(right[2], ",")
+		}
+		all = append(all, m)
 	}
 	return all
 }
