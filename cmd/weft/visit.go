@@ -76,7 +76,9 @@ func factsCommand(s streams) *cobra.Command {
 	var f flags
 	cmd := &cobra.Command{
 		Use:   "facts [HOST...] -i INVENTORY",
-		Short: "Print what playbooks can know of hosts, as JSON",
+		Short: "Print what playbooks can know of hosts",
+		Long: `Facts reads what expressions find as host.facts. Text has what people look for;
+-o json has all of it, by host, packages and kernel modules too.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.limit = append(f.limit, args...)
 			r, q, err := visit(cmd.Context(), s, &f, "weft facts")
@@ -91,7 +93,12 @@ func factsCommand(s streams) *cobra.Command {
 				}
 			})
 			code := q.recap(r.Recap(cmd.Context()))
-			if err := printJSON(s, facts); err != nil {
+			if f.output == "json" {
+				err = printJSON(s, facts)
+			} else {
+				err = view.Facts(s.out, s.environment, facts)
+			}
+			if err != nil {
 				return err
 			}
 			return code
