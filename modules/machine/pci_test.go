@@ -5,6 +5,8 @@ import (
 	"errors"
 	"maps"
 	"net/netip"
+	"os"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -58,55 +60,129 @@ func withoutIOMMU() *fake.Machine {
 
 func unbound(m *fake.Machine) { m.BindPCI(nic, "") }
 
+// A realNIC is one of a real host that the laws may have: its address and link
+// come from the environment.
+type realNIC struct{ address, link string }
+
+// nicHere is the fake's NIC, or on a real host the one that WEFT_LAWS_NIC and
+// WEFT_LAWS_LINK name.
+func nicHere(t *testing.T) realNIC {
+	t.Helper()
+	if os.Getenv("WEFT_LAWS_HOST") != "1" {
+		return realNIC{nic, "ens1"}
+	}
+	n := realNIC{os.Getenv("WEFT_LAWS_NIC"), os.Getenv("WEFT_LAWS_LINK")}
+	if n.address == "" || n.link == "" {
+		t.Skip("needs a NIC to play with: WEFT_LAWS_NIC=0000:00:05.0 WEFT_LAWS_LINK=enp0s5")
+	}
+	return n
+}
+
+// onlyFake is for subjects whose machines no real host is.
+func onlyFake(t *testing.T) {
+	t.Helper()
+	if os.Getenv("WEFT_LAWS_HOST") == "1" {
+		t.Skip("tried on the fake only: it wants a machine without IOMMU, or with driverctl, or a NIC seen by its MAC")
+	}
+}
+
+// is writes to the files of the NIC as another hand does: it leaves its driver,
+// and goes to another where one is named.
+func (n realNIC) is(driver string) []host.Command {
+	at := "/sys/bus/pci/devices/" + n.address
+	hands := sequence(typed(at+"/driver_override", driver+"\n"), n.unbound())
+	if driver != "" {
+		hands = sequence(hands, steptest.Run("modprobe", driver), typed("/sys/bus/pci/drivers_probe", n.address))
+	}
+	return hands
+}
+
+func (n realNIC) unbound() []host.Command {
+	return steptest.Run("find", "/sys/bus/pci/devices/"+n.address+"/driver/", "-maxdepth", "1", "-name", "unbind", "-exec", "sh", "-c", "echo "+n.address+" > $0", "{}", ";")
+}
+
+// clean gives the NIC back to the kernel.
+func (n realNIC) clean() []host.Command {
+	return sequence(typed("/sys/bus/pci/devices/"+n.address+"/driver_override", "\n"), n.unbound(), steptest.Run("rm", "-f", rulePath(n.address)),
+		typed("/sys/bus/pci/drivers_probe", n.address), steptest.Run("udevadm", "settle"),
+		steptest.Run("ip", "link", "set", n.link, "up", "mtu", "1400"))
+}
+
+func (n realNIC) touches() steptest.Touches {
+	return steptest.Touches{
+		Files:  []string{rulePath(n.address)},
+		Kernel: []string{"/sys/bus/pci/devices/" + n.address + "/driver_override", "/sys/class/net/" + n.link + "/flags", "/sys/class/net/" + n.link + "/mtu"},
+		Queries: []host.Command{
+			{Argv: []string{"readlink", "/sys/bus/pci/devices/" + n.address + "/driver"}},
+		},
+	}
+}
+
 func byHand(driver string) func(*fake.Machine) {
 	return func(m *fake.Machine) { m.BindPCI(nic, driver) }
 }
 
-func pciDrift() []steptest.Hand {
+func (n realNIC) drift() []steptest.Hand {
 	return []steptest.Hand{
-		{Name: "driver", Fake: unbound},
-		{Name: "driver", Fake: byHand(uio)},
-		{Name: "driver.override", Fake: func(m *fake.Machine) { m.OverridePCI(nic, "") }},
+		{Name: "driver", Fake: unbound, Host: n.unbound()},
+		{Name: "driver", Fake: byHand(uio), Host: n.is(uio)},
+		{Name: "driver.override", Fake: func(m *fake.Machine) { m.OverridePCI(nic, "") }, Host: typed("/sys/bus/pci/devices/"+n.address+"/driver_override", "\n")},
 	}
 }
 
-func persistent(d []steptest.Hand) []steptest.Hand {
-	return append(d,
-		steptest.Hand{Name: "persistent", Fake: wrote(rulePath(nic), "# by hand\n")},
-		steptest.Hand{Name: "persistent", Fake: func(m *fake.Machine) { m.Remove(rulePath(nic)) }})
+func (n realNIC) persistent() []steptest.Hand {
+	return append(n.drift(),
+		steptest.Hand{Name: "persistent", Fake: wrote(rulePath(nic), "# by hand\n"), Host: typed(rulePath(n.address), "# by hand\n")},
+		steptest.Hand{Name: "persistent", Fake: func(m *fake.Machine) { m.Remove(rulePath(nic)) }, Host: steptest.Run("rm", "-f", rulePath(n.address))})
 }
 
-// pciFound is every state that a device may be in.
-var pciFound = []steptest.Hand{
-	{Name: "the kernel's"},
-	{Name: "down", Fake: func(m *fake.Machine) { m.SetLink("", "ens1", host.LinkChange{Up: new(false), MTU: 1500}) }},
-	{Name: "no driver", Fake: unbound},
-	{Name: "by hand", Fake: together(byHand(uio), wrote(rulePath(nic), "# mine\n"))},
-	{Name: "vfio by hand", Fake: byHand(vfio)},
-	{Name: "override alone", Fake: func(m *fake.Machine) { m.OverridePCI(nic, uio) }},
+// found is every state that a device may be in.
+func (n realNIC) found() []steptest.Hand {
+	return []steptest.Hand{
+		{Name: "the kernel's"},
+		{
+			Name: "down", Fake: func(m *fake.Machine) { m.SetLink("", "ens1", host.LinkChange{Up: new(false), MTU: 1500}) },
+			Host: steptest.Run("ip", "link", "set", n.link, "down", "mtu", "1500"),
+		},
+		{Name: "no driver", Fake: unbound, Host: n.unbound()},
+		{Name: "by hand", Fake: together(byHand(uio), wrote(rulePath(nic), "# mine\n")), Host: sequence(n.is(uio), typed(rulePath(n.address), "# mine\n"))},
+		{Name: "vfio by hand", Fake: byHand(vfio), Host: n.is(vfio)},
+		{Name: "override alone", Fake: func(m *fake.Machine) { m.OverridePCI(nic, uio) }, Host: typed("/sys/bus/pci/devices/"+n.address+"/driver_override", uio+"\n")},
+	}
 }
+
+// fakeNIC is for subjects that are tried on the fake only.
+var fakeNIC = realNIC{nic, "ens1"}
 
 var policy = []string{"device", "mac", "fallback", "shared_with", "unsafe_no_iommu"}
 
+// On a real host the NIC goes from one driver to another some hundred times.
 func TestPCIDriverLaws(t *testing.T) {
+	n := nicHere(t)
+	native := "e1000e"
+	if target, err := os.Readlink("/sys/bus/pci/devices/" + n.address + "/driver"); err == nil && n != fakeNIC {
+		native = path.Base(target)
+	}
 	laws(t, steptest.Subject{
-		Kind: pciDriverKind(), Machine: pciMachine, Policy: policy, Found: pciFound,
+		Kind: pciDriverKind(), Machine: pciMachine, Policy: policy, Found: n.found(),
+		Borrows: "a NIC is hardware", Clean: n.clean(), Touches: n.touches(),
 		Cases: []steptest.Case{
 			{
 				Name:  "vfio",
-				Spec:  PCIDriverSpec{Device: "01:00.0", Driver: vfio, Fallback: uio, Persistent: true, SharedWith: []string{"02:00.0"}},
-				Drift: persistent(pciDrift()),
+				Spec:  PCIDriverSpec{Device: strings.TrimPrefix(n.address, "0000:"), Driver: vfio, Fallback: uio, Persistent: true, SharedWith: []string{"02:00.0"}},
+				Drift: n.persistent(),
 			},
-			{Name: "until a boot", Spec: PCIDriverSpec{Device: nic, Driver: vfio}, Drift: persistent(pciDrift())[:4]},
-			{Name: "the kernel's", Spec: PCIDriverSpec{Device: nic, Driver: "e1000e", Persistent: true}, Drift: persistent(pciDrift())},
+			{Name: "until a boot", Spec: PCIDriverSpec{Device: n.address, Driver: vfio}, Drift: n.persistent()[:4]},
+			{Name: "the kernel's", Spec: PCIDriverSpec{Device: n.address, Driver: native, Persistent: true}, Drift: n.persistent()},
 		},
 	})
 }
 
 func TestPCIDriverLawsByMAC(t *testing.T) {
-	drift := []steptest.Hand{{Name: "driver", Fake: byHand("e1000e")}, pciDrift()[2]} // without a link no MAC would be seen any more
+	onlyFake(t)
+	drift := []steptest.Hand{{Name: "driver", Fake: byHand("e1000e")}, fakeNIC.drift()[2]} // without a link no MAC would be seen any more
 	laws(t, steptest.Subject{
-		Kind: pciDriverKind(), Machine: pciMachine, Policy: policy, Found: pciFound[:2],
+		Kind: pciDriverKind(), Machine: pciMachine, Policy: policy, Found: fakeNIC.found()[:2],
 		Cases: []steptest.Case{
 			{Name: "persistent", Spec: PCIDriverSpec{MAC: strings.ToUpper(nicMAC), Driver: vfio, Persistent: true},
 				Drift: append(drift, steptest.Hand{Name: "persistent", Fake: wrote(rulePath(nic), macComment+nicMAC+"\n")})},
@@ -116,6 +192,7 @@ func TestPCIDriverLawsByMAC(t *testing.T) {
 }
 
 func TestPCIDriverLawsWithDriverctl(t *testing.T) {
+	onlyFake(t)
 	drift := []steptest.Hand{{Name: "persistent.driverctl", Fake: wrote(driverctlPath(nic), uio+"\n")}}
 	laws(t, steptest.Subject{
 		Kind: pciDriverKind(), Policy: append([]string{"persistent"}, policy...),
@@ -125,18 +202,19 @@ func TestPCIDriverLawsWithDriverctl(t *testing.T) {
 			m.WriteFile(driverctl, "#!/bin/bash\n")
 			return m
 		},
-		Found: append(pciFound[:4:4], steptest.Hand{Name: "driverctl's", Fake: together(byHand(uio), wrote(driverctlPath(nic), uio+"\n"))}),
+		Found: append(fakeNIC.found()[:4:4], steptest.Hand{Name: "driverctl's", Fake: together(byHand(uio), wrote(driverctlPath(nic), uio+"\n"))}),
 		Cases: []steptest.Case{
-			{Name: "persistent", Spec: PCIDriverSpec{Device: nic, Driver: vfio, Persistent: true}, Drift: append(pciDrift(), drift...),
+			{Name: "persistent", Spec: PCIDriverSpec{Device: nic, Driver: vfio, Persistent: true}, Drift: append(fakeNIC.drift(), drift...),
 				Spellings: []steptest.Hand{{Name: "no newline", Fake: wrote(driverctlPath(nic), vfio)}}},
-			{Name: "until a boot", Spec: PCIDriverSpec{Device: nic, Driver: vfio}, Drift: append(pciDrift(), drift...)},
+			{Name: "until a boot", Spec: PCIDriverSpec{Device: nic, Driver: vfio}, Drift: append(fakeNIC.drift(), drift...)},
 		},
 	})
 }
 
 func TestPCIDriverLawsWithoutIOMMU(t *testing.T) {
+	onlyFake(t)
 	laws(t, steptest.Subject{
-		Kind: pciDriverKind(), Machine: withoutIOMMU, Policy: policy, Found: pciFound[:4],
+		Kind: pciDriverKind(), Machine: withoutIOMMU, Policy: policy, Found: fakeNIC.found()[:4],
 		Cases: []steptest.Case{
 			{Name: "fallback", Spec: PCIDriverSpec{Device: nic, Driver: vfio, Fallback: uio, Persistent: true}, Drift: []steptest.Hand{
 				{Name: "driver", Fake: unbound}, {Name: "persistent", Fake: wrote(rulePath(nic), "")},
