@@ -123,7 +123,7 @@ func (h Host) disks() []Finding {
 	root := h.Facts.FileSystems["/"]
 	for _, at := range []string{"/", "/boot", "/var"} {
 		f := h.Facts.FileSystems[at]
-		if f == nil || at != "/" && root != nil && *f == *root {
+		if f == nil || at != "/" && root != nil && f.SizeMB == root.SizeMB && f.ReadOnly == root.ReadOnly {
 			continue // it is no file system of its own
 		}
 		add := func(s Severity, what, why, do string) {

@@ -88,7 +88,8 @@ func blscfg(config string) bool {
 }
 
 // words splits a kernel command line as the kernel does (next_arg in
-// lib/cmdline.c): at blanks outside double quotes, which go.
+// lib/cmdline.c): at blanks outside double quotes, which go. What follows "--" is
+// for init.
 func words(line string) []string {
 	quoted := false
 	fields := strings.FieldsFunc(line, func(r rune) bool {
@@ -97,7 +98,7 @@ func words(line string) []string {
 	})
 	out := make([]string, 0, len(fields))
 	for _, f := range fields {
-		if len(out) == most {
+		if len(out) == most || f == "--" {
 			break
 		}
 		out = append(out, strings.ReplaceAll(f, `"`, ""))

@@ -15,7 +15,7 @@ import (
 func bigMachine() *fake.Machine {
 	m := fake.New()
 	for name, value := range map[string]string{
-		"/proc/cmdline":                          `BOOT_IMAGE=/vmlinuz ro dyndbg="file a.c +p" hugepagesz=1G hugepages=2`,
+		"/proc/cmdline":                          `BOOT_IMAGE=/vmlinuz ro dyndbg="file a.c +p" hugepagesz=1G hugepages=2 -- single`,
 		"/sys/devices/system/node/node0/cpulist": "0-1,4",
 		"/sys/devices/system/node/node0/meminfo": "Node 0 MemTotal:  4194304 kB\nNode 0 MemFree: 1 kB",
 		"/sys/devices/system/node/node0/hugepages/hugepages-1048576kB/nr_hugepages":   "2",
