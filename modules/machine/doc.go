@@ -17,5 +17,5 @@ import "weft/engine/step"
 
 // Kinds are the kinds of this family.
 func Kinds() []step.Kind {
-	return []step.Kind{cmdlineKind(), hugepagesKind(), kernelModuleKind(), mountKind(), pciDriverKind()}
+	return []step.Kind{cmdlineKind(), hugepagesKind(), kernelModuleKind(), mountKind(), cpuIsolationKind(), pciDriverKind()}
 }
