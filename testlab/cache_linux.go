@@ -15,6 +15,8 @@ import (
 const (
 	imagesDir       = "images"
 	repositoriesDir = "repositories"
+	disksDir        = "disks"
+	snapshotsDir    = "snapshots"
 	usersDir        = "users" // a file a lab: the path of its lab.json
 )
 
@@ -70,7 +72,7 @@ func (c cache) prune() error {
 	if err != nil {
 		return err
 	}
-	for _, kind := range []string{imagesDir, repositoriesDir} {
+	for _, kind := range []string{imagesDir, repositoriesDir, disksDir, snapshotsDir} {
 		entries, err := os.ReadDir(filepath.Join(c.dir, kind))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -113,6 +115,9 @@ func (c cache) used() (map[string]bool, error) {
 			return nil, err
 		}
 		used[r.Image], used[r.Repository] = true, true
+		for _, vm := range r.VMs {
+			used[vm.Shape.Image], used[vm.Snapshot] = true, true
+		}
 	}
 	return used, nil
 }

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// bootTime is how long a host may take until its sshd answers. It takes two seconds where the machine is idle.
-	bootTime = 90 * time.Second
+	// namespaceBootTime is how long a host may take until its sshd answers. It takes two seconds where the machine is idle.
+	namespaceBootTime = 90 * time.Second
 	// signalReboot is SIGRTMIN+5 of glibc, at which systemd starts reboot.target; systemd(1).
 	signalReboot = syscall.Signal(34 + 5)
 )
@@ -31,10 +31,15 @@ type host struct {
 	dir       string
 	address   netip.Addr
 	group     cgroup
+	bootTime  time.Duration // until its sshd answers
+	vm        bool
 }
 
 func (l *Lab) host(groups cgroups, h Host) host {
-	found := host{lab: l.spec.Name, name: h.Name, dir: l.hostDir(h.Name), group: groups.at(l.spec.Name, h.Name)}
+	found := host{lab: l.spec.Name, name: h.Name, dir: l.hostDir(h.Name), group: groups.at(l.spec.Name, h.Name), bootTime: namespaceBootTime}
+	if h.VM != nil {
+		found.vm, found.bootTime = true, vmBootTime
+	}
 	if nic, ok := l.spec.access(h); ok {
 		found.address = nic.Address.Addr()
 	}
@@ -100,7 +105,7 @@ func (h host) reason() string {
 
 // waitUp waits until the host was booted more than so many times and its sshd answers.
 func (h host) waitUp(ctx context.Context, boots int) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, bootTime, fmt.Errorf("no answer within %s", bootTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, h.bootTime, fmt.Errorf("no answer within %s", h.bootTime))
 	defer cancel()
 	for {
 		number, _, err := h.boots()
@@ -140,9 +145,11 @@ func (h host) answers(ctx context.Context, within time.Duration) bool {
 	return err == nil && bytes.HasPrefix(banner, []byte("SSH-"))
 }
 
-// consoleEnd returns the last lines that the host wrote, harmless for a terminal.
-func (h host) consoleEnd() string {
-	data, err := os.ReadFile(filepath.Join(h.dir, consoleFileName))
+func (h host) consoleEnd() string { return consoleEnd(filepath.Join(h.dir, consoleFileName)) }
+
+// consoleEnd returns the last lines of a host's console, harmless for a terminal.
+func consoleEnd(path string) string {
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return "  (nothing)"
 	}
@@ -167,6 +174,18 @@ func (h host) initPid() (int, error) {
 		return 0, fmt.Errorf("host %s has no init", h.name)
 	}
 	return pid, nil
+}
+
+// askReboot has the host's init reboot it in order: by a signal, or as the keyboard of a virtual machine does.
+func (h host) askReboot() error {
+	if !h.vm {
+		return h.signalInit(signalReboot)
+	}
+	return h.withMonitor(func(q *qmp) error {
+		_, err := q.do("send-key", map[string]any{"keys": []map[string]string{
+			{"type": "qcode", "data": "ctrl"}, {"type": "qcode", "data": "alt"}, {"type": "qcode", "data": "delete"}}})
+		return err
+	})
 }
 
 // signalInit sends a signal to the host's own init.

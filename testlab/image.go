@@ -17,6 +17,7 @@ type imageRecipe struct {
 	Packages []string
 	Users    []imageUser
 	Files    map[string]string // path in the image: content
+	Links    map[string]string `json:",omitempty"` // path in the image: what the symbolic link says
 	Masked   []string          // units that never start
 	Removed  []string          // globs of what a host must not share with others
 }

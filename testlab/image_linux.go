@@ -71,7 +71,19 @@ func furnish(ctx context.Context, r imageRecipe, root string) error {
 		}
 	}
 	for path, content := range r.Files {
-		if err := writeFile(filepath.Join(root, path), []byte(content), 0o644); err != nil {
+		mode := fs.FileMode(0o644)
+		if strings.HasPrefix(content, "#!") {
+			mode = 0o755
+		}
+		if err := writeFile(filepath.Join(root, path), []byte(content), mode); err != nil {
+			return err
+		}
+	}
+	for path, target := range r.Links {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755); err != nil {
+			return err
+		}
+		if err := os.Symlink(target, filepath.Join(root, path)); err != nil {
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ import (
 // returns when every host's sshd answers. Asked again it does only what is missing. A host may be added to a lab that
 // runs; any other change of its description wants Down first. When Up fails, what it made stays for a look, until Down.
 func (l *Lab) Up(ctx context.Context) error {
-	if err := Check(l.options); err != nil {
+	if err := errors.Join(Check(l.options), l.spec.checkMachine()); err != nil {
 		return fmt.Errorf("this machine cannot run a lab:\n%w", err)
 	}
 	return l.locked(ctx, func() error {
@@ -57,6 +57,9 @@ func (l *Lab) up(ctx context.Context) error {
 		return err
 	}
 	defer groups.close()
+	if err := l.checkMemory(groups); err != nil {
+		return err
+	}
 	if !netnsExists(fabricNetns(l.spec.Name)) {
 		// Hosts that still run have lost their cables, and get no others before they are booted.
 		if err := groups.at(l.spec.Name).end(ctx); err != nil {
@@ -112,6 +115,9 @@ func (l *Lab) build(ctx context.Context, before record) (r record, err error) {
 			return record{}, err
 		}
 	}
+	if r.VMs, err = l.makeVMs(ctx, c, before.VMs); err != nil {
+		return record{}, err
+	}
 	if err := writeJSON(l.recordPath(), r, 0o644); err != nil {
 		return record{}, fmt.Errorf("keep the lab's description: %w", err)
 	}
@@ -156,6 +162,9 @@ func (l *Lab) prepare(r record, login keyPair) (map[string]string, error) {
 			continue
 		}
 		m := newMachine(l.spec, h, r, key, login.Public)
+		if vm, ok := r.VMs[h.Name]; ok {
+			m.VM = &vm
+		}
 		m.Disk = l.options.Disk
 		if err := writeJSON(path, m, 0o600); err != nil {
 			return nil, err

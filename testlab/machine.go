@@ -17,12 +17,20 @@ type machine struct {
 	Disk       int64  // bytes; 0: as much as the machine has
 	Links      []machineLink
 	Files      []machineFile
+	VM         *vmMachine // nil for a host in namespaces
+}
+
+// vmMachine is what the supervisor of a virtual machine knows beside.
+type vmMachine struct {
+	Shape    shape
+	Snapshot string // directory of the snapshot that its first boot goes on from; empty for none
 }
 
 // machineLink is a NIC as it is plugged in at boot.
 type machineLink struct {
 	Name, Network, MAC string
-	MTU                int // bytes
+	MTU                int    // bytes
+	Model              string // of a virtual machine's card
 }
 
 // machineFile is a file that makes the host this host and no other. It is written once, before the first boot.
@@ -40,7 +48,7 @@ const firstUser = 1000
 func newMachine(s Spec, h Host, r record, hostKey keyPair, login string) machine {
 	m := machine{Lab: s.Name, Name: h.Name, Image: r.Image, Repository: r.Repository}
 	for _, nic := range h.NICs {
-		m.Links = append(m.Links, machineLink{Name: nic.Name, Network: nic.Network, MAC: s.mac(h, nic), MTU: nic.mtu()})
+		m.Links = append(m.Links, machineLink{Name: nic.Name, Network: nic.Network, MAC: s.mac(h, nic), MTU: nic.mtu(), Model: nic.Model})
 	}
 	id := make([]byte, 16)
 	rand.Read(id) // it never fails: crypto/rand
@@ -57,7 +65,21 @@ func newMachine(s Spec, h Host, r record, hostKey keyPair, login string) machine
 		m.Files = append(m.Files, machineFile{Path: "/home/" + user + "/.ssh/authorized_keys", Mode: 0o600,
 			Owner: firstUser + i, Content: login + "\n"})
 	}
+	if h.VM != nil {
+		m.Files = append(m.Files, machineFile{Path: "/etc/udev/rules.d/70-lab.rules", Mode: 0o644, Content: renderNICRules(m.Links)})
+	}
 	return m
+}
+
+// renderNICRules writes udev(7) rules that give network cards the names and MTUs of the inventory. A card that was given
+// to another driver and comes back gets them again.
+func renderNICRules(links []machineLink) string {
+	var b strings.Builder
+	for _, l := range links {
+		fmt.Fprintf(&b, `SUBSYSTEM=="net", SUBSYSTEMS=="pci", ACTION=="add", ATTR{address}=="%s", `, strings.ToLower(l.MAC))
+		fmt.Fprintf(&b, `PROGRAM="%s %s %%k", NAME="%s", ATTR{mtu}="%d"`+"\n", nameNICPath, l.Name, l.Name, l.MTU)
+	}
+	return b.String()
 }
 
 // renderHosts writes hosts(5): the host knows itself, as sudo wants.

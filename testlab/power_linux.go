@@ -8,7 +8,7 @@ import (
 // Reboot asks the host's init to reboot, as systemctl reboot does, and returns when its sshd answers again.
 func (l *Lab) Reboot(ctx context.Context, name string) error {
 	return l.withHost(ctx, name, func(h host, boots int) error {
-		if err := h.signalInit(signalReboot); err != nil {
+		if err := h.askReboot(); err != nil {
 			return err
 		}
 		return h.waitUp(ctx, boots)

@@ -12,6 +12,14 @@ type release struct {
 	Codename string // VERSION_CODENAME of os-release(5), and the suite in apt's sources
 }
 
+// kernelPackage is the package that pulls the release's stock kernel in.
+func (r release) kernelPackage() string {
+	if r.Distro == "ubuntu" {
+		return "linux-image-generic"
+	}
+	return "linux-image-amd64"
+}
+
 func releases() []release {
 	return []release{
 		{"debian-12", "debian", "bookworm"},

@@ -41,6 +41,8 @@ type Host struct {
 	// "weft", which is its login password too) and "deploy" (sudo without one); the lab's key opens all three.
 	User string
 	NICs []NIC
+	// VM makes it a virtual machine; nil leaves it in namespaces of this machine.
+	VM *VM
 }
 
 // NIC is one network interface of a host.
@@ -55,6 +57,8 @@ type NIC struct {
 	MAC string
 	// MTU in bytes; 0 means 1500.
 	MTU int
+	// Model is the network card of a virtual machine, "virtio" or "e1000e"; empty means virtio.
+	Model string
 }
 
 var (
@@ -151,6 +155,9 @@ func (c *specCheck) host(h Host) {
 	if h.User != "" && h.User != "root" && !slices.Contains(imageUsers(), h.User) {
 		c.mistake("host %s: the image has no user %q; it has root, %v", h.Name, h.User, imageUsers())
 	}
+	if h.VM != nil {
+		c.vm(h)
+	}
 	seen := map[string]bool{}
 	for _, nic := range h.NICs {
 		if seen[nic.Name] {
@@ -171,6 +178,12 @@ func (c *specCheck) nic(h Host, nic NIC) {
 	}
 	if nic.MTU != 0 && (nic.MTU < smallestMTU || nic.MTU > largestMTU) {
 		c.mistake("%s: MTU %d is not between %d and %d", at, nic.MTU, smallestMTU, largestMTU)
+	}
+	switch {
+	case nic.Model != "" && h.VM == nil:
+		c.mistake("%s: model %q is for virtual machines; the host has no vm", at, nic.Model)
+	case nic.Model != "" && !slices.Contains(nicModels(), nic.Model):
+		c.mistake("%s: model %q is not one of %v", at, nic.Model, nicModels())
 	}
 	mac, err := net.ParseMAC(c.spec.mac(h, nic))
 	if err != nil || len(mac) != 6 || mac[0]&1 != 0 {

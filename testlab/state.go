@@ -55,6 +55,8 @@ type record struct {
 	Spec       Spec
 	Image      string // directory of the image's root
 	Repository string // directory of the repository, empty for none
+	// VMs are the virtual machines by the names of their hosts.
+	VMs map[string]vmMachine `json:",omitempty"`
 }
 
 // ErrNoLab says that no lab of that name exists on this machine.

@@ -20,6 +20,7 @@ const (
 	bootsFileName   = "boots"       // a line a boot: when
 	reasonFileName  = "reason"      // why it is down
 	consoleFileName = "console.log" // what the host and its supervisor wrote
+	personalName    = "personal"    // it has its own files
 )
 
 // rebootStatus is what systemd-nspawn exits with, when told to keep its unit, after the container asked for a reboot.
@@ -40,7 +41,11 @@ func Supervise(dir string) error {
 	}
 	s := supervisor{dir: dir, machine: m}
 	for {
-		reboots, err := s.boot()
+		boot := s.boot
+		if m.VM != nil {
+			boot = s.bootVM
+		}
+		reboots, err := boot()
 		if err != nil {
 			err = fmt.Errorf("host %s: %w", m.Name, err)
 			return errors.Join(err, s.note(reasonFileName, err.Error()))
@@ -171,7 +176,7 @@ func (s supervisor) mount(boot int) (string, error) {
 
 // personalise writes the host's own files, before its first boot only: afterwards they are the host's.
 func (s supervisor) personalise(root string) error {
-	done := filepath.Join(s.dir, "personal")
+	done := filepath.Join(s.dir, personalName)
 	if _, err := os.Stat(done); err == nil {
 		return nil
 	}

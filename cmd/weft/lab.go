@@ -163,12 +163,15 @@ func labSpec(p *language.Program) (testlab.Spec, error) {
 	}
 	for _, h := range p.Hosts {
 		host := testlab.Host{Name: h.Name, User: h.SSH.User}
+		if h.VM != nil {
+			host.VM = &testlab.VM{Memory: h.VM.Memory, CPUs: h.VM.CPUs, NUMANodes: h.VM.NUMANodes, IOMMU: h.VM.IOMMU}
+		}
 		for _, nic := range h.NICs {
 			prefix, err := optionalPrefix(nic.Address)
 			if err != nil {
 				return spec, fmt.Errorf("host %s, nic %s: %w", h.Name, nic.Name, err)
 			}
-			host.NICs = append(host.NICs, testlab.NIC{Name: nic.Name, Network: nic.Network, Address: prefix, MAC: nic.MAC})
+			host.NICs = append(host.NICs, testlab.NIC{Name: nic.Name, Network: nic.Network, Address: prefix, MAC: nic.MAC, Model: nic.Model})
 		}
 		spec.Hosts = append(spec.Hosts, host)
 	}

@@ -1,0 +1,103 @@
+package testlab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+)
+
+func vmPrograms() []program {
+	return []program{
+		{qemuProgram, "qemu-system-x86"},
+		{"qemu-img", "qemu-utils"},
+		{"mkfs.ext4", "e2fsprogs"},
+	}
+}
+
+// checkMachine says what this machine lacks for the virtual machines of a lab, if it has any.
+func (s Spec) checkMachine() error {
+	var lacks []error
+	for _, h := range s.Hosts {
+		if h.VM == nil {
+			continue
+		}
+		if runtime.GOARCH != "amd64" {
+			return fmt.Errorf("host %s is a virtual machine, which the lab makes on amd64 alone", h.Name)
+		}
+		for _, p := range vmPrograms() {
+			if _, err := exec.LookPath(p.Name); err != nil {
+				lacks = append(lacks, fmt.Errorf("no program %s, for the virtual machine %s: apt-get install %s", p.Name, h.Name, p.Package))
+			}
+		}
+		break
+	}
+	return errors.Join(lacks...)
+}
+
+// makeVMs makes what the lab's virtual machines stand on, as far as it is not known yet: a disk, and a snapshot of each
+// shape. It returns them by the names of their hosts.
+func (l *Lab) makeVMs(ctx context.Context, c cache, before map[string]vmMachine) (map[string]vmMachine, error) {
+	made := map[string]vmMachine{}
+	for _, h := range l.spec.Hosts {
+		if h.VM == nil {
+			continue
+		}
+		if known, ok := before[h.Name]; ok {
+			made[h.Name] = known
+			continue
+		}
+		vm, err := l.makeVM(ctx, c, *h.VM)
+		if err != nil {
+			return nil, fmt.Errorf("host %s: %w", h.Name, err)
+		}
+		made[h.Name] = vm
+	}
+	return made, nil
+}
+
+func (l *Lab) makeVM(ctx context.Context, c cache, v VM) (vmMachine, error) {
+	release, sources, err := readSources("/etc", l.spec.Image)
+	if err != nil {
+		return vmMachine{}, err
+	}
+	s := shape{VM: VM{Memory: v.memory(), CPUs: v.cpus(), NUMANodes: v.nodes(), IOMMU: v.IOMMU}, Version: shapeVersion}
+	if s.Image, err = c.makeDiskImage(ctx, newDiskRecipe(release, sources)); err != nil {
+		return vmMachine{}, err
+	}
+	if s.Accelerator, err = c.accelerator(ctx, s.Image); err != nil {
+		return vmMachine{}, err
+	}
+	if s.QEMU, err = qemuVersion(ctx); err != nil {
+		return vmMachine{}, err
+	}
+	snapshot, err := c.makeSnapshot(ctx, s)
+	return vmMachine{Shape: s, Snapshot: snapshot}, err
+}
+
+// checkMemory refuses virtual machines that this machine has no memory for. Those that run already have theirs.
+func (l *Lab) checkMemory(groups cgroups) error {
+	wanted := 0
+	for _, h := range l.spec.Hosts {
+		if h.VM != nil && !l.host(groups, h).group.populated() {
+			wanted += h.VM.memory()
+		}
+	}
+	text, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return fmt.Errorf("read how much memory this machine has: %w", err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\nMemAvailable:")
+	available := 0
+	if _, err := fmt.Sscanf(rest, "%d kB", &available); err != nil {
+		return fmt.Errorf("read how much memory this machine has: %w", err)
+	}
+	if available /= 1024; wanted > available {
+		return fmt.Errorf("its virtual machines want %d MiB of memory, and this machine has %d MiB available; give them less, or take another lab down",
+			wanted, available)
+	}
+	return nil
+}
