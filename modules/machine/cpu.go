@@ -44,7 +44,7 @@ func cpuIsolationKind() step.Kind {
 which have one writer:
 
     step "kernel_cmdline" "isolation" {
-      set = ["isolcpus=managed_irq,domain,2-5,8", "nohz_full=2-5,8", "rcu_nocbs=2-5,8"]
+      args = ["isolcpus=managed_irq,domain,2-5,8", "nohz_full=2-5,8", "rcu_nocbs=2-5,8"]
     }
     step "cpu_isolation" "dpdk" {
       cpus = "2-5,8"
@@ -149,9 +149,7 @@ func (isolations) Advise(f *step.Finding, have, want isolation) {
 	if len(have.Unisolated) > 0 {
 		f.Warnings = append(f.Warnings, fmt.Sprintf("the kernel runs without %s: it still puts threads and its own work there; a kernel_cmdline step sets them", strings.Join(have.Unisolated, " ")))
 	}
-	for _, core := range have.Shared {
-		f.Warnings = append(f.Warnings, core)
-	}
+	f.Warnings = append(f.Warnings, have.Shared...)
 }
 
 // isolationsLater leaves out what only a boot brings.

@@ -112,8 +112,8 @@ func kernelList(ctx context.Context, v host.View, name string) (cpuSet, error) {
 }
 
 // kept are the processors of the host that are not in a list.
-func (s isolation) kept(list cpuSet) step.Attr[string] {
-	return step.Is(s.Present.without(list).String())
+func (have isolation) kept(list cpuSet) step.Attr[string] {
+	return step.Is(have.Present.without(list).String())
 }
 
 // readNow reads what is in force.
