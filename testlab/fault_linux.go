@@ -25,31 +25,54 @@ func (l *Lab) Cut(ctx context.Context, name, network string) error {
 	return l.withCables(ctx, name, func(n NIC) bool {
 		of, _ := l.spec.network(n.Network)
 		return n.Network == network || network == "" && of.Access
-	}, netlink.LinkSetDown)
+	}, pulled)
 }
 
 // Mend plugs all cables of a host in again.
 func (l *Lab) Mend(ctx context.Context, name string) error {
-	return l.withCables(ctx, name, func(NIC) bool { return true }, netlink.LinkSetUp)
+	return l.withCables(ctx, name, func(NIC) bool { return true }, plugged)
 }
 
-func (l *Lab) withCables(ctx context.Context, name string, wanted func(NIC) bool, do func(netlink.Link) error) error {
+// cable is how a cable is: plugged in or pulled out.
+type cable string
+
+const (
+	plugged cable = "plugged"
+	pulled  cable = "pulled"
+)
+
+// at brings the cable of one NIC into this state, the NIC's host being in namespaces: the far end of its pair follows.
+func (c cable) at(port string) error {
+	link, err := netlink.LinkByName(port)
+	if err != nil {
+		return err
+	}
+	if c == pulled {
+		return netlink.LinkSetDown(link)
+	}
+	return netlink.LinkSetUp(link)
+}
+
+func (l *Lab) withCables(ctx context.Context, name string, wanted func(NIC) bool, state cable) error {
 	described, ok := l.spec.host(name)
 	if !ok {
 		return l.noHost(name)
 	}
-	nics := slices.DeleteFunc(slices.Clone(described.NICs), func(n NIC) bool { return !wanted(n) })
-	if len(nics) == 0 {
+	if !slices.ContainsFunc(described.NICs, wanted) {
 		return fmt.Errorf("host %s has no NIC on that network", name)
+	}
+	if described.VM != nil {
+		return l.withHost(ctx, name, func(h host, _ int) error {
+			return h.withMonitor(func(q *qmp) error { return state.atCards(q, described.NICs, wanted) })
+		})
 	}
 	return l.locked(ctx, func() error {
 		return inNetns(fabricNetns(l.spec.Name), func() error {
-			for _, n := range nics {
-				link, err := netlink.LinkByName(portName(name, n.Name))
-				if err == nil {
-					err = do(link)
+			for _, n := range described.NICs {
+				if !wanted(n) {
+					continue
 				}
-				if err != nil {
+				if err := state.at(portName(name, n.Name)); err != nil {
 					return fmt.Errorf("the cable of host %s, NIC %s: %w", name, n.Name, err)
 				}
 			}
@@ -60,6 +83,9 @@ func (l *Lab) withCables(ctx context.Context, name string, wanted func(NIC) bool
 
 // Fill leaves no byte free on the disk of a host that runs. See [Options].Disk.
 func (l *Lab) Fill(ctx context.Context, name string) error {
+	if l.isVM(name) {
+		return l.inside(ctx, name, guestFill)
+	}
 	return l.withRoot(ctx, name, func(root string) error {
 		f, err := os.OpenFile(filepath.Join(root, ballastName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 		if err != nil {
@@ -97,6 +123,9 @@ func swell(f *os.File) error {
 
 // Free takes away what Fill put onto the disk.
 func (l *Lab) Free(ctx context.Context, name string) error {
+	if l.isVM(name) {
+		return l.inside(ctx, name, guestFree)
+	}
 	return l.withRoot(ctx, name, func(root string) error {
 		if err := os.Remove(filepath.Join(root, ballastName)); !errors.Is(err, fs.ErrNotExist) {
 			return err
