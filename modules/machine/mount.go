@@ -160,6 +160,9 @@ func (mounts) Advise(f *step.Finding, have, want mountPoint) {
 			away = away || have.Mounted.Or(false)
 		case d.Path == "options.now" && have.Mounted.Or(false):
 			f.Cost.Disruption = "mounts " + want.Path + " with other options"
+			if kind := have.Type.Now.Or(""); slices.Contains(forgetful[:], kind) {
+				f.Warnings = append(f.Warnings, fmt.Sprintf("where the %s at %s does not follow a remount it is mounted anew, and its files are lost", kind, want.Path))
+			}
 		}
 	}
 	if !away {

@@ -55,7 +55,7 @@ func mountNow(ctx context.Context, h host.Host, want mountPoint, first string) e
 	source, options := want.Source.Now.Or(""), want.Options.Now.Or(nil)
 	if want.Found != nil {
 		source = want.Found.Source
-		if (mounted{fsType: want.Type.Now.Or(""), flags: want.Found.Options, super: want.Found.Options}).satisfied(options) {
+		if want.Found.had(options, want.Type.Now.Or("")) {
 			options = want.Found.Options
 		}
 	}
@@ -80,10 +80,24 @@ func remount(ctx context.Context, h host.Host, want mountPoint) error {
 		return err
 	}
 	m, ok, err := mountedAt(ctx, h.View(), want.Path)
-	if err != nil || !ok || m.satisfied(want.Options.Now.Or(nil)) {
+	if err != nil || !ok {
 		return err
 	}
+	asked := want.Options.Now.Or(nil)
+	back := want.Found == nil || !want.Found.had(asked, m.fsType) || sameSet(m.inForce(), want.Found.Options)
+	if m.satisfied(asked) && back {
+		return nil
+	}
 	return mountAnew(ctx, h, want)
+}
+
+// had says whether a mount that was found had the options.
+func (f foundMount) had(asked []string, fsType string) bool {
+	return mounted{fsType: fsType, flags: f.Options, super: f.Options}.satisfied(asked)
+}
+
+func sameSet(a, b []string) bool {
+	return slices.Equal(slices.Sorted(slices.Values(a)), slices.Sorted(slices.Values(b)))
 }
 
 // unmount names who is in the way.

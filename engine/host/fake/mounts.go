@@ -74,13 +74,28 @@ func mount(m *Machine, c host.Command) host.Result {
 		return host.Result{Exit: 32, Stderr: fmt.Appendf(nil, "mount: %s: mount point not mounted or bad option.\n", point)}
 	}
 	old := strings.Fields(lines[at])
+	super = remounted(kind, old[len(old)-1], super)
 	line = strings.Join(old[:5], " ") + " " + flags + " - " + kind + " " + old[len(old)-2] + " " + super
-	if kind == "hugetlbfs" { // it takes no notice of its own options then
-		line = strings.Join(old[:5], " ") + " " + flags + " - " + strings.Join(old[len(old)-3:], " ")
-	}
 	lines[at] = line
 	m.SetKernel(mountTable, strings.Join(lines, "\n"))
 	return host.Result{}
+}
+
+// remounted are a file system's own options after a remount: hugetlbfs takes no
+// notice of them, tmpfs of its size alone.
+func remounted(kind, old, asked string) string {
+	switch kind {
+	case "hugetlbfs":
+		return old
+	case "tmpfs":
+		isSize := func(o string) bool { return strings.HasPrefix(o, "size=") }
+		kept, new := strings.Split(old, ","), strings.Split(asked, ",")
+		if at := slices.IndexFunc(new, isSize); at >= 0 {
+			kept = slices.Insert(slices.DeleteFunc(kept, isSize), 1, new[at])
+		}
+		return strings.Join(kept, ",")
+	}
+	return asked
 }
 
 // shownOptions is how the kernel shows options: the mount's flags, and those of
