@@ -339,9 +339,11 @@ func (s cmdline) takeBack(ctx context.Context, h host.Host, b *boots, back store
 	return b.generate(ctx, h)
 }
 
-// emptyEnv says whether the environment block holds nothing but our order.
+// emptyEnv says whether the environment block holds nothing but our order, or
+// what GRUB leaves of it.
 func (b *boots) emptyEnv() bool {
-	return len(b.env) == 0 || len(b.env) == 1 && b.env["next_entry"] == trial.Entry
+	next, ordered := b.env["next_entry"]
+	return len(b.env) == 0 || len(b.env) == 1 && ordered && (next == "" || next == trial.Entry)
 }
 
 // back is the configuration as it was found, and the files whose managed

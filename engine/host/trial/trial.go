@@ -190,10 +190,13 @@ type Notes struct {
 }
 
 type note struct {
-	ID     string  `json:"id"`
-	Boot   string  `json:"boot"`
-	Uptime float64 `json:"uptime,omitzero"` // seconds, when the watch began
-	Why    string  `json:"why,omitzero"`
+	ID   string `json:"id"`
+	Boot string `json:"boot"`
+	// Until is the uptime, in seconds, at which the trial is over, and Up says
+	// that it is counted from when the machine was up.
+	Until float64 `json:"until,omitzero"`
+	Up    bool    `json:"up,omitzero"`
+	Why   string  `json:"why,omitzero"`
 }
 
 // Tell returns the notes of a trial.

@@ -76,6 +76,17 @@ func TestWatch(t *testing.T) {
 			terms: Terms{Confirm: 2 * time.Minute}, want: Expired,
 			notes: Notes{Booted: "b007", Ended: "nobody confirmed it within 2m0s"},
 		},
+		"up late, and kept then": {
+			terms: Terms{Confirm: 2 * time.Minute}, want: Kept,
+			act: func(m *fake.Machine, second int) {
+				if second == 250 {
+					sshd(m)
+				}
+				if second == 365 {
+					_ = Forget(context.Background(), m.Host())
+				}
+			},
+		},
 		"up, but nobody comes": {
 			terms: Terms{Confirm: 2 * time.Minute}, want: Expired,
 			act:   func(m *fake.Machine, _ int) { sshd(m) },
@@ -144,7 +155,7 @@ func TestWatchGoesOn(t *testing.T) {
 	if !errors.Is(err, killed) {
 		t.Fatal(err)
 	}
-	m.SetKernel("/proc/uptime", "61.5 2.00")
+	m.SetKernel("/proc/uptime", "361.5 2.00")
 	got, err := Watch(t.Context(), m.Host(), Terms{Confirm: time.Minute}, func(context.Context) error { return errPatience })
 	if got != Expired || err != nil {
 		t.Errorf("%s, %v", got, err)
