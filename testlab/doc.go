@@ -2,8 +2,9 @@
 //
 // A host of the lab is a systemd of its own, an sshd of its own and real packages, in namespaces (systemd-nspawn): its
 // disk is an overlay on a cached image, its network interfaces are veth pairs into kernel bridges, one bridge a
-// network. A package that a playbook installs comes from a local apt repository, offline. A network with access is
-// joined by the machine itself, so that weft, OpenSSH and Ansible reach the hosts from an ordinary shell.
+// network. Or it is a virtual machine, where a kernel of its own is wanted. A package that a playbook installs comes from
+// a local apt repository, offline. A network with access is joined by the machine itself, so that weft, OpenSSH and
+// Ansible reach the hosts from an ordinary shell.
 //
 //	lab, err := testlab.Open(spec, testlab.Options{})   // checks the description, touches nothing
 //	err = lab.Up(ctx)                                    // builds what the cache lacks, boots what does not run
@@ -28,9 +29,20 @@
 // All these names follow from the names of the lab and the host alone. So Down needs no memory of what Up did: it works
 // after a crash of any process at any moment, and after the inventory was edited.
 //
-// What a lab is not: there is one kernel for all, that of the machine. Kernel modules, hugepages, kernel arguments and
-// sysctls outside net.* are the machine's; a power cycle ends processes but loses no written page; and the clock is the
-// machine's, so no host's can jump.
+// What such hosts are not: there is one kernel for all, that of the machine. Kernel modules, hugepages, kernel arguments
+// and sysctls outside net.* are the machine's; a power cycle ends processes but loses no written page; and the clock is
+// the machine's, so no host's can jump.
+//
+// # Virtual machines
+//
+// A host with a VM is one of qemu instead, with a kernel, a GRUB and PCI cards of its own; beside the others, with the same
+// login, files, repository and verbs. Its disk is an overlay on a cached one. Its first boot goes on from a snapshot of
+// a machine that is booted and nobody yet, made once a [VM] shape, and is there within seconds; every later one is a boot.
+// Without KVM, which is tried and not assumed, that is 40 s: Up and Reboot wait up to seven minutes. A reset of any cause (a
+// reboot, a panic with panic=N, the watchdog i6300esb) boots it again. Its NICs are the PCI devices 0000:01:00.0,
+// 0000:02:00.0 and so on, in the order of the description, each in an IOMMU group of its own. In its directory are
+// disk.qcow2, console.log (the serial console, GRUB's menu included) and monitor (the socket of QMP). The cache has disks/
+// and snapshots/ beside images/.
 //
 // Hosts can be hurt: Reboot, PowerCycle, ColdBoot; Cut and Mend; Fill and Free, of disks with a size (Options.Disk);
 // Reinstall.
