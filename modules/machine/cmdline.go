@@ -14,7 +14,7 @@ import (
 type CmdlineSpec struct {
 	Args    []string `json:"args,omitzero" doc:"Arguments in their order, each \"name\" or \"name=value\"; a name may come several times (hugepagesz=1G, hugepages=16, hugepagesz=2M, hugepages=512). They replace every argument of these names. Others stay."`
 	Absent  []string `json:"absent,omitzero" weft:"set" doc:"Arguments that must not be there: \"name\" whatever its value, or \"name=value\"."`
-	Confirm string   `json:"confirm" default:"5m" doc:"For how long the machine, once it is up with new arguments (or has had five minutes to come up), waits for weft to come back before it boots the old ones."`
+	Confirm string   `json:"confirm" default:"5m" doc:"For how long the machine, once it is up with new arguments (or has had two minutes to come up), waits for weft to come back before it boots the old ones."`
 	Trial   string   `json:"trial" weft:"enum=required|preferred" default:"required" doc:"What becomes of a machine whose boot loader cannot try an entry once: required refuses, preferred makes the arguments permanent untried, and the plan says so."`
 }
 

@@ -79,10 +79,10 @@ func TestWatch(t *testing.T) {
 		"up late, and kept then": {
 			terms: Terms{Confirm: 2 * time.Minute}, want: Kept,
 			act: func(m *fake.Machine, second int) {
-				if second == 250 {
+				if second == 110 {
 					sshd(m)
 				}
-				if second == 365 {
+				if second == 225 {
 					_ = Forget(context.Background(), m.Host())
 				}
 			},
@@ -155,7 +155,7 @@ func TestWatchGoesOn(t *testing.T) {
 	if !errors.Is(err, killed) {
 		t.Fatal(err)
 	}
-	m.SetKernel("/proc/uptime", "361.5 2.00")
+	m.SetKernel("/proc/uptime", "181.5 2.00")
 	got, err := Watch(t.Context(), m.Host(), Terms{Confirm: time.Minute}, func(context.Context) error { return errPatience })
 	if got != Expired || err != nil {
 		t.Errorf("%s, %v", got, err)

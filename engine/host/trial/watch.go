@@ -34,7 +34,7 @@ type Terms struct {
 // bootTime is how long the machine has to come up, from the first start of the
 // watch, before the time for a confirmation runs all the same. Slow machines
 // check and start for minutes before anybody can come back to them.
-const bootTime = 5 * time.Minute
+const bootTime = 2 * time.Minute
 
 // Watch waits until the trial of this boot is decided. Pause is called between
 // two looks, and its error ends the watch. What cannot be read or written does
