@@ -19,7 +19,7 @@ func openVMs(t *testing.T) *Lab {
 	l := openLab(t, 1)
 	for i, name := range []string{"vm1", "vm2"} {
 		l.spec.Hosts = append(l.spec.Hosts, Host{Name: name, VM: &VM{NUMANodes: 2, IOMMU: true}, NICs: []NIC{
-			{Name: "eth1", Network: "underlay", MTU: 1600, Model: "e1000e"}, // before eth0: the kernel would name them otherwise
+			{Name: "eth1", Network: "underlay", MTU: 1600, Model: nicModels()[1-i]}, // before eth0: the kernel would name them otherwise
 			{Name: "eth0", Network: "management", Address: l.spec.Hosts[0].NICs[0].Address}}})
 		nic := &l.spec.Hosts[1+i].NICs[1]
 		for range i + 1 {
@@ -95,7 +95,7 @@ func vmHardware(t *testing.T, l *Lab) {
 		address := fmt.Sprintf("0000:%02x:00.0", slot+1)
 		path := "/sys/bus/pci/devices/" + address
 		got := l.ssh(t, "vm1", "", "cat "+path+"/net/*/address "+path+"/virtio*/net/*/address 2>/dev/null; ls "+path+"/iommu_group/devices; basename $(readlink -f "+path+"/driver)")
-		driver := map[string]string{"e1000e": "e1000e", "": "virtio-pci"}[n.Model]
+		driver := map[string]string{"e1000e": "e1000e", "virtio": "virtio-pci", "": "virtio-pci"}[n.Model]
 		if want := l.spec.mac(h, n) + "\n" + address + "\n" + driver; got != want {
 			t.Errorf("NIC %s at %s: MAC, IOMMU group and driver are\n%s\nwant\n%s", n.Name, address, got, want)
 		}
@@ -132,18 +132,20 @@ func vmRepository(t *testing.T, l *Lab) {
 	}
 }
 
+// vmCable looks at a virtio card: what qemu 7.2 emulates of an e1000e loses its frames, and tells its driver nothing.
 func vmCable(t *testing.T, l *Lab) {
+	l.ssh(t, "vm2", "", "ip link set eth1 up")
 	for _, step := range []struct {
 		do   func() error
 		want string
 	}{
-		{func() error { return l.Cut(t.Context(), "vm1", "underlay") }, "0"},
-		{func() error { return l.Mend(t.Context(), "vm1") }, "1"},
+		{func() error { return l.Cut(t.Context(), "vm2", "underlay") }, "0"},
+		{func() error { return l.Mend(t.Context(), "vm2") }, "1"},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "eth1 has carrier "+step.want, func() bool { return l.ssh(t, "vm1", "", "cat /sys/class/net/eth1/carrier") == step.want })
+		eventually(t, "eth1 has carrier "+step.want, func() bool { return l.ssh(t, "vm2", "", "cat /sys/class/net/eth1/carrier") == step.want })
 	}
 }
 

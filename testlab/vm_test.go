@@ -57,13 +57,13 @@ func TestShapeIsAllThatASnapshotNeeds(t *testing.T) {
 
 func TestSpecOfVirtualMachines(t *testing.T) {
 	for want, change := range map[string]func(*Host){
-		"":                                    func(*Host) {},
-		"64 MiB of memory":                    func(h *Host) { h.VM.Memory = 64 },
-		"9 processors":                        func(h *Host) { h.VM.CPUs = 9 },
-		"3 NUMA nodes":                        func(h *Host) { h.VM.NUMANodes = 3 },
-		`model "rtl8139" is not one of`:       func(h *Host) { h.NICs[0].Model = "rtl8139" },
-		`model "e1000e" is for virtual`:       func(h *Host) { h.NICs[0].Model, h.VM = "e1000e", nil },
-		"9 NICs; a virtual machine has slots": func(h *Host) { h.NICs = slices.Repeat(h.NICs, 9) },
+		"":                                     func(*Host) {},
+		"64 MiB of memory":                     func(h *Host) { h.VM.Memory = 64 },
+		"9 processors":                         func(h *Host) { h.VM.CPUs = 9 },
+		"3 NUMA nodes":                         func(h *Host) { h.VM.NUMANodes = 3 },
+		`model "rtl8139" is not one of`:        func(h *Host) { h.NICs[0].Model = "rtl8139" },
+		`model "e1000e" is for virtual`:        func(h *Host) { h.NICs[0].Model, h.VM = "e1000e", nil },
+		"10 NICs; a virtual machine has slots": func(h *Host) { h.NICs = slices.Repeat(h.NICs, 5) },
 	} {
 		s := threeHosts()
 		s.Hosts[0].VM = &VM{}

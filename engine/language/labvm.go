@@ -51,9 +51,9 @@ func (b *binder) between(body *hclsyntax.Body, ctx *hcl.EvalContext, name string
 	if e == nil {
 		return 0
 	}
-	before := len(b.mistakes.list)
+	before := len(b.list)
 	n := number(e, ctx, name, &b.mistakes)
-	if len(b.mistakes.list) == before && (n < least || n > most) {
+	if len(b.list) == before && (n < least || n > most) {
 		b.error(e.Range(), fmt.Sprintf("%s = %d: a virtual machine of the lab has %d to %d %s", name, n, least, most, unit))
 	}
 	return n
