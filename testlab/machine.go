@@ -77,7 +77,7 @@ func renderNICRules(links []machineLink) string {
 	var b strings.Builder
 	for _, l := range links {
 		fmt.Fprintf(&b, `SUBSYSTEM=="net", SUBSYSTEMS=="pci", ACTION=="add", ATTR{address}=="%s", `, strings.ToLower(l.MAC))
-		fmt.Fprintf(&b, `PROGRAM="%s %s %%k", NAME="%s", ATTR{mtu}="%d"`+"\n", nameNICPath, l.Name, l.Name, l.MTU)
+		fmt.Fprintf(&b, `PROGRAM="%s %s %d", NAME="%s"`+"\n", nameNICPath, l.Name, l.MTU, l.Name)
 	}
 	return b.String()
 }

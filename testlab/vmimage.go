@@ -20,7 +20,7 @@ const (
 	partitionStart = 1 << 20 // bytes; before it lies the boot loader
 )
 
-// nameNICPath is the program in the guest that frees a name for a network card.
+// nameNICPath is the program in the guest that gives a network card its name.
 const nameNICPath = "/usr/local/lib/weft-lab/name-nic"
 
 //go:embed guest/personalise
