@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
 
@@ -438,4 +440,20 @@ func FuzzPCIFiles(f *testing.F) {
 			t.Fatal("a module out of nothing")
 		}
 	})
+}
+
+// A link is there once udev has named it, not before: the next step speaks of it
+// by that name.
+func TestPCIDriverAwaitsTheName(t *testing.T) {
+	m := pciMachine()
+	m.WriteFile("/run/udev/control", "")
+	m.SetKernel("/sys/class/net/ens1/ifindex", "5\n")
+	for record, named := range map[string]bool{"I:99\nE:ID_RENAMING=1\n": false, "I:99\nE:ID_NET_NAME=ens1\n": true} {
+		m.WriteFile("/run/udev/data/n5", record)
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if err := awaitName(ctx, m.Host(), nic); (err == nil) != named {
+			t.Errorf("%q: %v", record, err)
+		}
+		cancel()
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strings"
 	"time"
 
 	"weft/engine/host"
@@ -122,8 +123,40 @@ func rebindPCI(ctx context.Context, h host.Host, have, want pciBinding) error {
 	if !bound {
 		return nil
 	}
-	return bindTo(ctx, h, d, driver)
+	if err := bindTo(ctx, h, d, driver); err != nil || !d.Network() || forUserspace(driver) {
+		return err
+	}
+	return awaitName(ctx, h, d.Address)
 }
+
+// awaitName waits until udev has given a new link its name, so that the steps
+// that follow find it. A driver that makes none is no error here.
+func awaitName(ctx context.Context, h host.Host, address string) error {
+	if _, err := h.Files.Stat(ctx, "/run/udev/control"); err != nil {
+		return ignoreMissing(err) // nobody renames it
+	}
+	_ = step.Await(ctx, settling, func() error {
+		d, err := pci.Read(ctx, h.Kernel, address)
+		if err != nil {
+			return err
+		}
+		if len(d.Links) == 0 {
+			return errNoLink
+		}
+		index, err := h.Kernel.Get(ctx, path.Join("/sys/class/net", d.Links[0].Name, "ifindex"))
+		if err != nil {
+			return err
+		}
+		record, err := h.Files.Read(ctx, "/run/udev/data/n"+index)
+		if err == nil && strings.Contains(string(record), "E:ID_RENAMING=1") {
+			err = errNoLink
+		}
+		return err
+	})
+	return ctx.Err()
+}
+
+var errNoLink = errors.New("no link with its own name yet")
 
 // bindTo asks for the driver that driver_override names, and waits for it.
 func bindTo(ctx context.Context, h host.Host, d pci.Device, driver string) error {
