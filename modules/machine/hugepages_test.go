@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -242,4 +243,19 @@ func FuzzCPUMask(f *testing.F) {
 			t.Errorf("%q is %s, then %s, %v", text, set, again, err)
 		}
 	})
+}
+
+// TestHugepagesTotalOfAnotherHand: undo leaves a total that another hand has
+// set, on all nodes.
+func TestHugepagesTotalOfAnotherHand(t *testing.T) {
+	m := twoNodes()
+	m.SetHugepages(0, 2048, 3)
+	s := made(t, hugepagesKind(), HugepagesSpec{Size: "2M", Pages: step.Is(16)})
+	f := applied(t, m, s)
+	m.SetHugepages(1, 2048, 40)
+	before := m.Snapshot()
+	err := s.Undo(t.Context(), m.Host(), f)
+	if !errors.Is(err, step.ErrConflict) || strings.Contains(err.Error(), "did not come back") || m.Snapshot() != before {
+		t.Errorf("%v\n%s", err, m.Snapshot())
+	}
 }

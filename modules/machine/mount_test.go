@@ -251,3 +251,23 @@ func FuzzMountOptions(f *testing.F) {
 		}
 	})
 }
+
+func TestMountOptionsThatMeanTheSame(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		same bool
+	}{
+		{"defaults", "rw,relatime,suid,dev,exec,async,auto", true},
+		{"user", "user,noexec,nosuid,nodev", true},
+		{"user,exec", "user,nosuid,nodev", true},
+		{"user", "user,exec", false},
+		{"pagesize=1G", "pagesize=1024M", true},
+		{"pagesize=1GB,rw", "pagesize=1G", true},
+		{"noatime", "relatime", false},
+		{"nofail", "", false},
+	} {
+		if sameOptions(strings.Split(tt.a, ","), strings.Split(tt.b, ",")) != tt.same {
+			t.Errorf("%s and %s", tt.a, tt.b)
+		}
+	}
+}
