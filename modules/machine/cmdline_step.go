@@ -275,5 +275,5 @@ func (b *boots) failure(ctx context.Context, v host.View) string {
 	case notes.Booted != "":
 		return "the trial came up, and the machine was booted again before the arguments were kept: it crashed, or another hand did; see: journalctl -b -1"
 	}
-	return "the trial never came up: the kernel panicked or hung, the initramfs found no root, or somebody chose another entry in the boot menu; see the serial console"
+	return "the trial never came up: the kernel panicked or hung, the initramfs found no root, the system ended in an emergency shell, or somebody chose another entry in the boot menu; see the serial console"
 }
