@@ -259,7 +259,7 @@ func TestMountOptionsThatMeanTheSame(t *testing.T) {
 	}{
 		{"defaults", "rw,relatime,suid,dev,exec,async,auto", true},
 		{"user", "user,noexec,nosuid,nodev", true},
-		{"user,exec", "user,nosuid,nodev", true},
+		{"user,exec", "user,nosuid,nodev,exec", true},
 		{"user", "user,exec", false},
 		{"pagesize=1G", "pagesize=1024M", true},
 		{"pagesize=1GB,rw", "pagesize=1G", true},
