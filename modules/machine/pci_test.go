@@ -265,6 +265,23 @@ func TestPCIDriverOutlivesABoot(t *testing.T) {
 	}
 }
 
+// A kernel may be built without vfio's mode without an IOMMU.
+func TestPCIDriverWithoutTheUnsafeMode(t *testing.T) {
+	m := withoutIOMMU()
+	m.RemoveKernel(unsafeMode)
+	s := made(t, pciDriverKind(), PCIDriverSpec{Device: nic, Driver: vfio, UnsafeNoIOMMU: true})
+	f, err := s.Check(t.Context(), m.Host().View())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(t.Context(), m.Host(), f); err == nil || !strings.Contains(err.Error(), "CONFIG_VFIO_NOIOMMU") {
+		t.Errorf("got %v", err)
+	}
+	if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+		t.Error(err)
+	}
+}
+
 // What a change costs is in the plan.
 func TestPCIDriverSevers(t *testing.T) {
 	f, err := checked(t, pciDriverKind(), pciMachine(), PCIDriverSpec{Device: nic, Driver: vfio})

@@ -204,10 +204,14 @@ func loadDriver(ctx context.Context, h host.Host, driver, module string) error {
 }
 
 func setUnsafe(ctx context.Context, h host.Host, mode string) error {
-	if err := h.Kernel.Set(ctx, unsafeMode, mode); err != nil {
-		return fmt.Errorf("vfio's mode without an IOMMU (the kernel may be built without it): %w", err)
+	err := h.Kernel.Set(ctx, unsafeMode, mode)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && mode == "N":
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return errors.New("this kernel is built without vfio's mode without an IOMMU (CONFIG_VFIO_NOIOMMU; Debian's is): switch the IOMMU on, or bind to " + uio)
 	}
-	return nil
+	return err
 }
 
 // bringBack waits for a link and makes it what it was. One that udev gives no
