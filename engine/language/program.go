@@ -114,7 +114,7 @@ type Play struct {
 	// Reboot is what becomes of a reboot that a step needs; empty where the
 	// play does not say.
 	Reboot step.RebootPolicy
-	Steps       []Step   // as written, lists of steps laid out
+	Steps  []Step // as written, lists of steps laid out
 
 	index    int
 	guard    time.Duration // of each step that changes something and has none of its own

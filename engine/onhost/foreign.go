@@ -76,7 +76,7 @@ func passOn(lines *bufio.Scanner, hear func(wire.Event)) (refused string, spoken
 		switch {
 		case e.Done != nil:
 			refused, spoken = e.Done.Error, true
-		case e.Unit != nil || e.Need != nil:
+		case e.Unit != nil || e.Need != nil || e.Reboot != nil:
 			hear(e)
 		}
 	}
@@ -89,7 +89,13 @@ func (s *session) rollbackForeign(ctx context.Context, j *journal.Journal, play 
 	if err := j.Close(); err != nil {
 		return err
 	}
-	err := s.foreign(ctx, j, Order{Run: j.Header.Run, Play: play}, s.out.now)
+	err := s.foreign(ctx, j, Order{Run: j.Header.Run, Play: play}, func(e wire.Event) {
+		if e.Reboot == nil {
+			s.out.now(e)
+			return
+		}
+		s.bootsOthers = append(s.bootsOthers, e.Reboot.Steps...) // it is this session's to order
+	})
 	again, loaded := s.store.Load(j.Header.Run)
 	if loaded != nil {
 		return errors.Join(err, loaded)

@@ -30,10 +30,11 @@ type Order struct {
 //
 //	{"id":0,"unit":{"address":"file.motd","state":"undone"}}
 //	{"id":0,"need":{"need":{"verb":"restart","object":"ssh.service","reason":"file.sshd"}}}
+//	{"id":0,"reboot":{"steps":["kernel_cmdline.hypervisor"],"boot":"…"}}
 //	{"id":0,"run":{"run":"…","state":"undone",…}}
 //	{"id":0,"done":{}}
 //
-// It works under the lease of its parent process where that holds it, and else
+// A reboot that is told of is left to whoever asked. It works under the lease of its parent process where that holds it, and else
 // takes it. The error repeats that of the Done.
 func Undo(ctx context.Context, c Config, o Order, out io.Writer) error {
 	s := newSession(c, lineSink{json.NewEncoder(out)})
@@ -96,6 +97,10 @@ func (s *session) obey(ctx context.Context, o Order) error {
 	err = s.takeBack(ctx, j, func(r *journal.Record) bool {
 		return inPlay(o.Play)(r) && (!o.Half || r.HalfMade())
 	})
+	if err == nil && s.wantsBoot() {
+		err = s.noteBoots()
+		s.sayBoot()
+	}
 	s.out.say(wire.Event{Run: runEvent(j)})
 	return err
 }

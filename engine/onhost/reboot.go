@@ -124,7 +124,7 @@ func direction(rec *journal.Record) journal.Direction {
 
 // sayBoot ends a request with the reboot that it came to.
 func (s *session) sayBoot() {
-	e := &wire.RebootEvent{Boot: s.boot}
+	e := &wire.RebootEvent{Boot: s.boot, Steps: slices.Clone(s.bootsOthers)}
 	for _, r := range s.boots {
 		e.Steps = append(e.Steps, r.record.Unit.Address)
 	}
@@ -135,20 +135,37 @@ func (s *session) sayBoot() {
 
 // reboot gives the order.
 func (s *session) reboot(ctx context.Context) error {
-	if len(s.boots) == 0 {
+	if !s.wantsBoot() {
 		return errors.New("a reboot that no step needs")
 	}
+	if err := s.noteBoots(); err != nil {
+		return err
+	}
+	announced := func(host.Effect) error { return nil }
+	if len(s.boots) > 0 {
+		first := s.bootsIn(s.boots[0])
+		announced = func(e host.Effect) error { return first.FollowUp(nil, e) }
+	}
+	h := s.hostFor("need", string(step.Reboot), announced)
+	if err := h.Units.Do(ctx, host.Reboot, ""); err != nil {
+		return fmt.Errorf("boot the machine anew: %w", err)
+	}
+	s.forgetBoots()
+	return nil
+}
+
+func (s *session) wantsBoot() bool { return len(s.boots)+len(s.bootsOthers) > 0 }
+
+func (s *session) forgetBoots() { s.boots, s.bootsOthers = nil, nil }
+
+// noteBoots has the journals know that the machine is to boot. Another build's
+// runner has noted its own.
+func (s *session) noteBoots() error {
 	for _, r := range s.boots {
 		if err := s.bootsIn(r).Booting(direction(r.record), s.moment()); err != nil {
 			return err
 		}
 	}
-	first := s.bootsIn(s.boots[0])
-	h := s.hostFor("need", string(step.Reboot), func(e host.Effect) error { return first.FollowUp(nil, e) })
-	if err := h.Units.Do(ctx, host.Reboot, ""); err != nil {
-		return fmt.Errorf("boot the machine anew: %w", err)
-	}
-	s.boots = nil
 	return nil
 }
 

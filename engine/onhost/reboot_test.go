@@ -1,6 +1,7 @@
 package onhost
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -304,4 +305,21 @@ func TestNoRebootUnderAGuard(t *testing.T) {
 	}
 	c.undo()
 	c.bye()
+}
+
+// Another build's runner tells of the reboot that its undo needs.
+func TestARebootOfAnotherBuildIsHeardOf(t *testing.T) {
+	lines := `{"unit":{"address":"argument.hv","state":"undone"}}
+{"reboot":{"steps":["argument.hv"],"boot":"b"}}
+{"done":{}}
+`
+	var heard []string
+	refused, spoken := passOn(bufio.NewScanner(strings.NewReader(lines)), func(e wire.Event) {
+		if e.Reboot != nil {
+			heard = append(heard, e.Reboot.Steps...)
+		}
+	})
+	if refused != "" || !spoken || !slices.Equal(heard, []string{"argument.hv"}) {
+		t.Errorf("refused %q, spoken %v, heard %v", refused, spoken, heard)
+	}
 }

@@ -137,6 +137,7 @@ type session struct {
 	changed  bool // something was changed in this session
 
 	boots       []raised // what the last request wanted the machine to boot for
+	bootsOthers []string // the steps of other builds' runs that it wanted one for
 	toldPending bool     // that a reboot is left to others
 
 	// ownBefore is how many records this run had when the session began.

@@ -20,9 +20,9 @@ func (s *session) undoPlay(ctx context.Context, u wire.UndoPlay) error {
 	s.waiting = slices.DeleteFunc(s.waiting, func(w waiting) bool { return w.change.play == u.Play })
 	s.lineage = lineage{}
 	s.beginWhole(undoTime)
-	s.boots = nil
+	s.forgetBoots()
 	err := s.takeBack(ctx, s.own, func(r *journal.Record) bool { return r.Play == u.Play })
-	if len(s.boots) > 0 {
+	if s.wantsBoot() {
 		s.sayBoot()
 	}
 	return errors.Join(err, s.disarm(ctx, s.own.Header.Run))
@@ -208,7 +208,7 @@ func onlyConflict(err error) bool {
 func (s *session) rollback(ctx context.Context, r wire.Rollback) error {
 	runs, refused := s.leaving(r.Runs)
 	s.lineage = newLineage(runs, s.Digest)
-	s.boots = nil
+	s.forgetBoots()
 	if !r.Ask {
 		s.beginWhole(undoTime)
 	}
@@ -230,7 +230,7 @@ func (s *session) rollback(ctx context.Context, r wire.Rollback) error {
 		}
 		done = append(done, j)
 	}
-	if len(s.boots) > 0 {
+	if s.wantsBoot() {
 		s.sayBoot()
 	}
 	for _, j := range done { // last: one that went with an older run is gone only now

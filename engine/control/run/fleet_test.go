@@ -99,12 +99,12 @@ type fleet struct {
 	state    map[string]string // directory of the journal
 	dead     map[string]bool
 	// cut ends the connection of a host after that many events.
-	cut    map[string]int
-	trips  map[string]int // writes of the controller
-	tags   []string       // that leave out other steps
+	cut   map[string]int
+	trips map[string]int // writes of the controller
+	tags  []string       // that leave out other steps
 	// reboots says, where it is set, whether a machine that goes down is back.
 	reboots func(host string, m *fake.Machine) bool
-	events []Event
+	events  []Event
 }
 
 func newFleet(t testing.TB) *fleet {

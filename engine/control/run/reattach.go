@@ -51,6 +51,9 @@ func (m *member) broke(ctx context.Context, phase Phase, cause error) error {
 func (m *member) awaited() time.Time {
 	t := m.run.opts.times
 	until := time.Now().Add(t.absence)
+	if m.booted { // with what is only tried, which it may give up by another boot
+		until = time.Now().Add(m.run.opts.RebootTime)
+	}
 	var guarded time.Time
 	switch {
 	case m.guard != nil:
