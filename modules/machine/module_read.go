@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"weft/engine/host"
 	"weft/engine/step"
@@ -48,7 +49,13 @@ func (kernelModules) Read(ctx context.Context, v host.View, want kernelModule) (
 	if file == "" && want.loaded() && !loaded {
 		return have, noSuchModule(ctx, v, want.Name)
 	}
-	if !want.loaded() && loaded && have.Users.busy() != "" {
+	leaves := loaded && !want.loaded()
+	if leaves || len(have.Stuck) > 0 {
+		if have.Users, err = settledUsers(ctx, v, want.Name); err != nil {
+			return have, err
+		}
+	}
+	if leaves && have.Users.busy() != "" {
 		return have, fmt.Errorf("it cannot be unloaded: it is in use by %s: %w", have.Users.busy(), step.ErrNotYet)
 	}
 	have.Early, err = earlyModule(ctx, v, want.Name, file)
@@ -117,6 +124,21 @@ func loadedModules(ctx context.Context, v host.View) ([]string, error) {
 		}
 	}
 	return names, nil
+}
+
+// patience is how long a use may last that is no use: udev opens the devices of
+// a module that was just loaded, to see what they are.
+const patience = time.Second
+
+// settledUsers is usersOf once such a use is over.
+func settledUsers(ctx context.Context, v host.View, name string) (u moduleUsers, err error) {
+	_ = step.Await(ctx, patience, func() error {
+		if u, err = usersOf(ctx, v, name); err == nil && len(u.Holders) == 0 && u.Count > 0 {
+			return errors.New(u.busy())
+		}
+		return nil
+	})
+	return u, err
 }
 
 // usersOf reads who keeps a loaded module, and which links its devices have.

@@ -128,13 +128,20 @@ func unload(ctx context.Context, h host.Host, have, want kernelModule) error {
 			}
 		}
 	}
-	if _, err := h.Commands.Run(ctx, host.Command{Argv: append([]string{"rmmod"}, names...)}); err != nil {
-		if busy := have.Users.busy(); busy != "" {
-			return fmt.Errorf("%w: it is in use by %s", err, busy)
-		}
+	return remove(ctx, h, names...)
+}
+
+// remove takes modules out, the first of which is the one that may be in use.
+func remove(ctx context.Context, h host.Host, names ...string) error {
+	u, err := settledUsers(ctx, h.View(), names[0])
+	if err != nil {
 		return err
 	}
-	return nil
+	_, err = h.Commands.Run(ctx, host.Command{Argv: append([]string{"rmmod"}, names...)})
+	if busy := u.busy(); err != nil && busy != "" {
+		return fmt.Errorf("%w: it is in use by %s", err, busy)
+	}
+	return err
 }
 
 // setInForce changes the parameters of a loaded module: in place where the
@@ -161,7 +168,7 @@ func setInForce(ctx context.Context, h host.Host, have, want kernelModule) error
 	if !left || have.Users.busy() != "" {
 		return nil
 	}
-	if _, err := h.Commands.Run(ctx, host.Command{Argv: []string{"rmmod", want.Name}}); err != nil {
+	if err := remove(ctx, h, want.Name); err != nil {
 		return err
 	}
 	return load(ctx, h, want)
