@@ -106,8 +106,10 @@ fuzz:
 	  done; \
 	done
 
+# Operators sit at macOS too.
 lint:
 	$(GO) run $(LINT) run
+	GOOS=darwin $(GO) vet ./cmd/weft
 
 reference: build
 	bin/weft modules --markdown > docs/reference.md

@@ -9,6 +9,9 @@ import (
 	"strings"
 )
 
+// consoleFileName is what a host and its supervisor wrote, in the host's directory.
+const consoleFileName = "console.log"
+
 // machine is all that a host's supervisor knows: machine.json in the host's directory.
 type machine struct {
 	Lab, Name  string

@@ -17,10 +17,9 @@ import (
 // Files in a host's directory.
 const (
 	machineFileName = "machine.json"
-	bootsFileName   = "boots"       // a line a boot: when
-	reasonFileName  = "reason"      // why it is down
-	consoleFileName = "console.log" // what the host and its supervisor wrote
-	personalName    = "personal"    // it has its own files
+	bootsFileName   = "boots"    // a line a boot: when
+	reasonFileName  = "reason"   // why it is down
+	personalName    = "personal" // it has its own files
 )
 
 // rebootStatus is what systemd-nspawn exits with, when told to keep its unit, after the container asked for a reboot.
