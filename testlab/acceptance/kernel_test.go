@@ -122,7 +122,6 @@ func (h hyper) apply(playbook string, exit int) string {
 	return r.stdout
 }
 
-
 // rollback takes back all that stands.
 func (h hyper) rollback() {
 	h.t.Helper()
