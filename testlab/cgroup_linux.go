@@ -44,10 +44,13 @@ func (c cgroups) at(elements ...string) cgroup {
 type cgroup string
 
 // make makes the group and those above it. The last lab to go down takes the topmost away, maybe just now: then again.
+// One that went between os.MkdirAll's mkdir and its look at what stood in the way is said to exist, which it no longer
+// does.
 func (g cgroup) make() error {
 	var err error
 	for range 100 {
-		if err = os.MkdirAll(string(g), 0o755); !errors.Is(err, fs.ErrNotExist) {
+		err = os.MkdirAll(string(g), 0o755)
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrExist) {
 			break
 		}
 	}
