@@ -86,7 +86,7 @@ func (f *flags) change(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.byHand, "commit-by-hand", false, "leave it to you to confirm guarded changes, with weft commit")
 	fs.DurationVar(&f.timeLimit, "time-limit", 0, "the longest that the changes may take; what is at work then is ended, and hosts that are not done fail (0 for no limit)")
 	fs.StringVar(&f.reboot, "reboot", "", "what becomes of reboots that changes need, whatever plays say: auto, never or staged")
-	fs.DurationVar(&f.rebootTime, "reboot-timeout", 10*time.Minute, "how long a host that reboots may be away")
+	fs.DurationVar(&f.rebootTime, "reboot-timeout", 10*time.Minute, "how long a host that reboots may take for one boot")
 	fs.StringVar(&f.failedFile, "failed-file", "", "write the names of the hosts that failed to `file`, for --limit @FILE")
 }
 

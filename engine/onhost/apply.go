@@ -42,7 +42,7 @@ func (s *session) apply(ctx context.Context, a wire.Apply) error {
 		c := &change{s: s, x: x, play: a.Play, index: a.Index, began: time.Now(), guard: a.Guard, byHand: a.ByHand, onFailure: a.OnFailure}
 		err := c.converge(ctx, a.Planned)
 		if errors.Is(err, errReboot) {
-			s.sayBoot()
+			s.sayBoot(ctx)
 			return nil
 		}
 		if err != nil {

@@ -285,7 +285,7 @@ func (s *session) endPlay(ctx context.Context, e wire.EndPlay) error {
 	defer s.stillAgain(ctx)
 	_, err := s.settlePlay(ctx, e.Play)
 	if errors.Is(err, errReboot) {
-		s.sayBoot()
+		s.sayBoot(ctx)
 		return nil
 	}
 	return journalFailure(err)

@@ -99,7 +99,7 @@ func (s *session) obey(ctx context.Context, o Order) error {
 	})
 	if err == nil && s.wantsBoot() {
 		err = s.noteBoots()
-		s.sayBoot()
+		s.sayBoot(ctx)
 	}
 	s.out.say(wire.Event{Run: runEvent(j)})
 	return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"weft/engine/host"
+	"weft/engine/host/trial"
 	"weft/engine/onhost/journal"
 	"weft/engine/step"
 	"weft/engine/wire"
@@ -123,8 +124,11 @@ func direction(rec *journal.Record) journal.Direction {
 }
 
 // sayBoot ends a request with the reboot that it came to.
-func (s *session) sayBoot() {
+func (s *session) sayBoot(ctx context.Context) {
 	e := &wire.RebootEvent{Boot: s.boot, Steps: slices.Clone(s.bootsOthers)}
+	if t, err := trial.Load(ctx, s.Host.View()); err == nil {
+		e.Trial = t.Lasts()
+	}
 	for _, r := range s.boots {
 		e.Steps = append(e.Steps, r.record.Unit.Address)
 	}

@@ -23,7 +23,7 @@ func (s *session) undoPlay(ctx context.Context, u wire.UndoPlay) error {
 	s.forgetBoots()
 	err := s.takeBack(ctx, s.own, func(r *journal.Record) bool { return r.Play == u.Play })
 	if s.wantsBoot() {
-		s.sayBoot()
+		s.sayBoot(ctx)
 	}
 	return errors.Join(err, s.disarm(ctx, s.own.Header.Run))
 }
@@ -231,7 +231,7 @@ func (s *session) rollback(ctx context.Context, r wire.Rollback) error {
 		done = append(done, j)
 	}
 	if s.wantsBoot() {
-		s.sayBoot()
+		s.sayBoot(ctx)
 	}
 	for _, j := range done { // last: one that went with an older run is gone only now
 		if r.Ask {

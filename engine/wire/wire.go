@@ -308,6 +308,10 @@ type RebootEvent struct {
 	Steps []string `json:"steps"`
 	// Boot is the id of the boot that is to end.
 	Boot string `json:"boot"`
+	// Trial is for how long the next boot may try what is not permanent yet
+	// before the machine goes back by itself, by one more boot; zero where it
+	// tries nothing.
+	Trial time.Duration `json:"trial,omitempty"`
 }
 
 // RunEvent is a run in the host's journal.

@@ -56,6 +56,7 @@ const (
 	HostCut         EventType = "cut"         // the connection broke in the middle, and is tried again
 	HostBack        EventType = "back"        // and was made again; the run goes on
 	HostReboots     EventType = "rebooting"   // it was told to, for Steps
+	HostLate        EventType = "late"        // it is not back yet, and is waited for until it may have given up what it tries
 	HostLost        EventType = "lost"        // the connection broke, and did not come back
 	HostGuard       EventType = "guard"       // Guard is where it stands, Hint
 	HostLocked      EventType = "locked"      // Holder has the lease

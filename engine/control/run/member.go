@@ -43,6 +43,7 @@ type member struct {
 	counted map[string]*int        // the counter of each step that was applied or proved
 
 	boots     *wire.RebootEvent // that the last request came to; nil for none
+	trial     time.Duration     // for how long what it was booted for may be tried; zero for nothing of the kind
 	booted    bool              // this run had it boot anew
 	unsettled map[string]bool   // steps that were applied and wait for their needs
 

@@ -52,7 +52,7 @@ func (m *member) awaited() time.Time {
 	t := m.run.opts.times
 	until := time.Now().Add(t.absence)
 	if m.booted { // with what is only tried, which it may give up by another boot
-		until = time.Now().Add(m.run.opts.RebootTime)
+		until = time.Now().Add(m.trial + m.run.opts.RebootTime)
 	}
 	var guarded time.Time
 	switch {

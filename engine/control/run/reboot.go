@@ -34,8 +34,8 @@ func (m *member) bootAnew(ctx context.Context, phase Phase) error {
 	if err = m.order(ctx, phase); err != nil {
 		return err
 	}
-	until := time.Now().Add(m.run.opts.RebootTime)
-	if err = m.awaitBoot(ctx, phase, wanted.Boot, until); err != nil {
+	m.trial = wanted.Trial
+	if err = m.awaitBoot(ctx, phase, wanted.Boot); err != nil {
 		return err
 	}
 	m.run.awaiting(m.host.Name, false)
@@ -59,10 +59,22 @@ func (m *member) order(ctx context.Context, phase Phase) error {
 	return nil
 }
 
+// bootTime is for how long the host is waited for that was told to boot: for one
+// boot, and where it tries something, until it may have given that up and booted
+// once more.
+func (m *member) bootTime() time.Duration {
+	if m.trial == 0 {
+		return m.run.opts.RebootTime
+	}
+	return m.run.opts.RebootTime + m.trial + m.run.opts.RebootTime
+}
+
 // awaitBoot waits until the host answers from another boot and is up, and greets
 // it. A host that still goes down is asked again, and what only looks holds
 // nothing up there.
-func (m *member) awaitBoot(ctx context.Context, phase Phase, boot string, until time.Time) error {
+func (m *member) awaitBoot(ctx context.Context, phase Phase, boot string) error {
+	began := time.Now()
+	until, late := began.Add(m.bootTime()), began.Add(m.run.opts.RebootTime)
 	within, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
 	release := m.run.aside()
@@ -74,6 +86,12 @@ func (m *member) awaitBoot(ctx context.Context, phase Phase, boot string, until 
 				return context.Cause(ctx)
 			}
 			return m.notBack(phase, seen)
+		}
+		if m.trial > 0 && time.Now().After(late) {
+			late = until
+			m.run.tell(Event{Type: HostLate, Host: m.host.Name, Phase: phase,
+				Error: fmt.Sprintf("not back after %s; what it was booted with is only tried, and without it the host is to be back by itself by %s",
+					m.run.opts.RebootTime, until.Local().Format("15:04:05"))})
 		}
 		h, err := m.glance(within)
 		switch {
@@ -96,7 +114,7 @@ func (m *member) awaitBoot(ctx context.Context, phase Phase, boot string, until 
 
 // notBack is for a host that did not come back from a reboot.
 func (m *member) notBack(phase Phase, seen string) error {
-	err := fmt.Errorf("the host was told to reboot and is not back after %s: %s", m.run.opts.RebootTime, seen)
+	err := fmt.Errorf("the host was told to reboot and is not back after %s: %s", m.bootTime(), seen)
 	m.noContact()
 	m.run.tell(Event{Type: HostLost, Host: m.host.Name, Phase: phase, Error: err.Error(),
 		Hint: fmt.Sprintf("look at its console; once it answers `weft resume %s` goes on, and `%s` takes the run back",

@@ -9,9 +9,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"weft/engine/host"
 	"weft/engine/host/fake"
+	"weft/engine/host/trial"
 	"weft/engine/step"
 	"weft/engine/wire"
 )
@@ -94,7 +96,7 @@ func (l *bootLab) back(name string, m *fake.Machine) bool {
 func (l *bootLab) way(name string) string {
 	var all []string
 	for _, e := range l.events {
-		if e.Host == name && slices.Contains([]EventType{HostReboots, HostBack, HostCut, HostLost, HostFailed}, e.Type) {
+		if e.Host == name && slices.Contains([]EventType{HostReboots, HostLate, HostBack, HostCut, HostLost, HostFailed}, e.Type) {
 			all = append(all, string(e.Type))
 		}
 	}
@@ -135,6 +137,30 @@ func TestWhatAMachineDoesNotComeUpWithIsTakenBack(t *testing.T) {
 		t.Errorf("exit %d, %d boots, %s", recap.Exit, l.boots["a"], l.way("a"))
 	}
 	l.holds("a:/grub=old")
+}
+
+// A machine that may try what it was booted with for a while is waited for until
+// it can have given that up; one that tries nothing is not.
+func TestMachineOnTrialMayBeLate(t *testing.T) {
+	for _, c := range []struct {
+		confirm time.Duration
+		way     string
+		exit    Exit
+	}{{time.Minute, "rebooting late back", OK}, {0, "rebooting lost", NoContact}} {
+		l := newBootLab(t)
+		if c.confirm > 0 {
+			l.machine("a").Mkdir("/var/lib/weft")
+			s := trial.State{ID: "t", Parts: []trial.Part{{Step: "s", Confirm: c.confirm}}}
+			if err := trial.Save(t.Context(), l.machine("a").Host(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o := l.options()
+		o.RebootTime = 1 // a nanosecond
+		if recap := l.apply(l.program(bootPlay), o); recap.Exit != c.exit || l.way("a") != c.way {
+			t.Errorf("with %s to confirm: exit %d, %s", c.confirm, recap.Exit, l.way("a"))
+		}
+	}
 }
 
 // What fails after the reboot takes the argument back too, and the machine boots

@@ -64,7 +64,7 @@ func TestNothingActsOnTheTerminal(t *testing.T) {
 	for _, verbosity := range []Verbosity{Changes, Changes + 1, Everything} {
 		for _, phase := range []run.Phase{run.Planning, run.Applying, run.Proving, run.Undoing} {
 			for _, kind := range []run.EventType{
-				run.RunBegan, run.PlayBegan, run.PlayHeld, run.HostBegan, run.HostConnected, run.HostUnreachable, run.HostCut, run.HostBack,
+				run.RunBegan, run.PlayBegan, run.PlayHeld, run.HostBegan, run.HostConnected, run.HostUnreachable, run.HostCut, run.HostBack, run.HostLate,
 				run.HostLost, run.HostGuard, run.HostLocked, run.HostWaiting, run.HostTookOver, run.HostFailed, run.HostDone, run.UnitMoved,
 				run.NeedSettled, run.RunEnded,
 			} {

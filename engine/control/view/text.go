@@ -146,6 +146,8 @@ func (t *Text) host(e run.Event) {
 		word, text, work = t.p.green("back"), "connected again; the run goes on there", "going on"
 	case run.HostReboots:
 		word, text, work = t.p.yellow("reboots"), "for "+wire.Neutralise(strings.Join(e.Steps, ", ")), "rebooting"
+	case run.HostLate:
+		word, work = t.p.yellow("late"), "waiting for it to go back by itself"
 	case run.HostFailed:
 		word = t.p.red("failed")
 	}

@@ -92,6 +92,10 @@ func (s State) Confirm() time.Duration {
 	return longest
 }
 
+// Lasts is for how long the machine tries at most, from the start of the watch:
+// after that it boots as it was.
+func (s State) Lasts() time.Duration { return bootTime + s.Confirm() }
+
 // Staged says whether all parts leave the boot to another hand.
 func (s State) Staged() bool {
 	return len(s.Parts) > 0 && !slices.ContainsFunc(s.Parts, func(p Part) bool { return !p.Staged })
