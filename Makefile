@@ -11,14 +11,14 @@ SOURCES   := $(shell find cmd engine modules -name '*.go' ! -name '*_test.go') g
 
 # What the lab needs of Debian or Ubuntu, and what the tests need beside it: an
 # sshd to start on ports of their own, and another tool to reach the lab with.
-LAB_PACKAGES  := mmdebstrap systemd-container apt-utils ethtool iproute2 openssh-client qemu-system-x86 qemu-utils e2fsprogs
+LAB_PACKAGES  := mmdebstrap systemd-container apt-utils ethtool iproute2 openssh-client qemu-system-x86 qemu-utils e2fsprogs ovmf
 TEST_PACKAGES := openssh-server sudo ansible-core
 
 .PHONY: build test unit lab-test laws chaos lint bench demo setup setup-tests reference clean
 
 build: bin/weft
 
-bin/weft: $(RUNNERS) $(SOURCES) $(shell find testlab -name '*.go' ! -name '*_test.go')
+bin/weft: $(RUNNERS) $(SOURCES) $(shell find testlab -name '*.go' ! -name '*_test.go') $(wildcard testlab/guest/*)
 	$(GO) build -trimpath -o $@ ./cmd/weft
 
 # The runner is static and stripped, and nothing is inlined in it but the
@@ -74,6 +74,12 @@ bin/chaos/weft: bin/weft
 # that the management NIC can go into a bridge: an hour.
 chaos: setup-tests build bin/chaos/weft
 	WEFT_CHAOS_WHOLE=1 $(GO) test -count=1 -v -timeout 3h -run 'TestChaos|TestGuard' ./testlab/acceptance
+
+# Every way in which a boot with new kernel arguments goes wrong, and power cuts at
+# every effect of their trial, on two virtual machines: an hour and a half.
+.PHONY: boots
+boots: setup-tests build bin/chaos/weft
+	WEFT_BOOTS=1 $(GO) test -count=1 -v -timeout 4h -run 'TestBoots|TestPowerCuts' ./testlab/acceptance
 
 # The laws inside a real host, killed at every effect: an hour.
 laws: setup-tests build

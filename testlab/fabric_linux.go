@@ -132,6 +132,7 @@ type plugEnd struct {
 	mac   string // empty: the kernel's choice
 	mtu   int    // bytes
 	netns string // empty: the namespace of this process
+	wire  bool   // the network is one
 }
 
 // plug makes a veth pair between a network's bridge and a far end, down as a NIC is before boot. A port of that name
@@ -169,6 +170,11 @@ func plug(lab, network, port string, end plugEnd) error {
 		if err := netlink.LinkAdd(veth); err != nil {
 			return fmt.Errorf("plug %s into network %s: %w", end.name, network, err)
 		}
+		if end.wire {
+			if err := passAll(veth); err != nil {
+				return err
+			}
+		}
 		if err := netlink.LinkSetUp(veth); err != nil {
 			return fmt.Errorf("bring %s up: %w", veth.Name, err)
 		}
@@ -181,6 +187,16 @@ func plug(lab, network, port string, end plugEnd) error {
 		return checksumHere(end.name)
 	}
 	return inNetns(end.netns, func() error { return checksumHere(end.name) })
+}
+
+// passAll makes a port of a bridge pass frames to the addresses that IEEE 802.1D keeps from being forwarded, but for those
+// that pause a sender, which no Linux bridge lets go.
+func passAll(port netlink.Link) error {
+	const all, pause = 0xffff, 1 << 1
+	if err := netlink.LinkSetBRSlaveGroupFwdMask(port, all&^pause); err != nil {
+		return fmt.Errorf("make port %s a wire's: %w", port.Attrs().Name, err)
+	}
+	return nil
 }
 
 // checksumHere makes the kernel write the checksums of what leaves by a link in the calling thread's namespace. A veth

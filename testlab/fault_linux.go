@@ -20,17 +20,42 @@ const ballastName = ".weft-lab-ballast"
 var ErrNoDisk = errors.New("its disk has no size of its own; take the lab down and bring it up with one: weft lab up --disk 2048")
 
 // Cut pulls the host's cables out of a network; out of those with access where network is empty. Links lose their
-// carrier and nobody is told; an emulated e1000e loses frames alone. A host that boots is plugged in again.
+// carrier and nobody is told; an emulated e1000e loses frames alone. A wire's other end loses its carrier too. A host that
+// boots is plugged in again.
 func (l *Lab) Cut(ctx context.Context, name, network string) error {
-	return l.withCables(ctx, name, func(n NIC) bool {
+	return l.withEnds(ctx, name, func(n NIC) bool {
 		of, _ := l.spec.network(n.Network)
 		return n.Network == network || network == "" && of.Access
 	}, pulled)
 }
 
-// Mend plugs all cables of a host in again.
+// Mend plugs all cables of a host in again, and the other ends of its wires.
 func (l *Lab) Mend(ctx context.Context, name string) error {
-	return l.withCables(ctx, name, func(NIC) bool { return true }, plugged)
+	return l.withEnds(ctx, name, func(NIC) bool { return true }, plugged)
+}
+
+// withEnds brings a host's cables into a state, and the other ends of those that are wires.
+func (l *Lab) withEnds(ctx context.Context, name string, wanted func(NIC) bool, state cable) error {
+	if err := l.withCables(ctx, name, wanted, state); err != nil {
+		return err
+	}
+	described, _ := l.spec.host(name)
+	wires := map[string]bool{}
+	for _, n := range described.NICs {
+		if of, _ := l.spec.network(n.Network); of.Wire && wanted(n) {
+			wires[n.Network] = true
+		}
+	}
+	atWire := func(n NIC) bool { return wires[n.Network] }
+	for _, h := range l.spec.Hosts {
+		if h.Name == name || !slices.ContainsFunc(h.NICs, atWire) {
+			continue
+		}
+		if err := l.withCables(ctx, h.Name, atWire, state); err != nil {
+			return fmt.Errorf("the wire's other end: %w", err)
+		}
+	}
+	return nil
 }
 
 // cable is how a cable is: plugged in or pulled out.

@@ -33,6 +33,7 @@ type vmMachine struct {
 type machineLink struct {
 	Name, Network, MAC string
 	MTU                int    // bytes
+	Wire               bool   // the network is one
 	Model              string // of a virtual machine's card
 }
 
@@ -51,7 +52,8 @@ const firstUser = 1000
 func newMachine(s Spec, h Host, r record, hostKey keyPair, login string) machine {
 	m := machine{Lab: s.Name, Name: h.Name, Image: r.Image, Repository: r.Repository}
 	for _, nic := range h.NICs {
-		m.Links = append(m.Links, machineLink{Name: nic.Name, Network: nic.Network, MAC: s.mac(h, nic), MTU: nic.mtu(), Model: nic.Model})
+		network, _ := s.network(nic.Network)
+		m.Links = append(m.Links, machineLink{Name: nic.Name, Network: nic.Network, MAC: s.mac(h, nic), MTU: nic.mtu(), Wire: network.Wire, Model: nic.Model})
 	}
 	id := make([]byte, 16)
 	rand.Read(id) // it never fails: crypto/rand

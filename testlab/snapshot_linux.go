@@ -36,6 +36,9 @@ func snapshot(ctx context.Context, s shape, dir string) error {
 	if err := makeOverlay(ctx, filepath.Join(dir, overlayName), filepath.Join(s.Image, rawDiskName), "raw"); err != nil {
 		return err
 	}
+	if err := s.makeVariables(dir, uefiVariables); err != nil {
+		return err
+	}
 	// The kernel ends qemu with the thread that started it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -44,7 +47,7 @@ func snapshot(ctx context.Context, s shape, dir string) error {
 		return err
 	}
 	defer func() { _ = memory.Close() }()
-	start := qemuStart{shape: s, files: vmFiles{Disk: overlayName, Repository: empty}, dir: dir, process: contained()}
+	start := qemuStart{shape: s, files: vmFiles{Disk: overlayName, Variables: variablesName, Repository: empty}, dir: dir, process: contained()}
 	q, err := start.start()
 	if err != nil {
 		return err

@@ -32,6 +32,9 @@ type Network struct {
 	CIDR netip.Prefix
 	// Access says that this machine joins the network, as its first address. At least one network needs it.
 	Access bool
+	// Wire says that it is no switch but a cable between two NICs: it passes what a bridge keeps to itself too (LACP, LLDP,
+	// spanning trees), and where one end is pulled out the other loses its carrier.
+	Wire bool
 }
 
 // Host is one machine of the lab.
@@ -129,6 +132,12 @@ func (c *specCheck) networks() {
 		seen[n.Name] = true
 		if n.CIDR.IsValid() && n.CIDR != n.CIDR.Masked() {
 			c.mistake("network %s: %s has bits set beyond its prefix; meant is %s", n.Name, n.CIDR, n.CIDR.Masked())
+		}
+		if n.Wire && n.Access {
+			c.mistake("network %s: this machine joins it, and a wire has two ends", n.Name)
+		}
+		if n.Wire && c.spec.ends(n) > 2 {
+			c.mistake("network %s: %d NICs are at a wire, which has two ends", n.Name, c.spec.ends(n))
 		}
 		if !n.Access {
 			continue
@@ -230,6 +239,19 @@ func (s Spec) network(name string) (Network, bool) {
 		return Network{}, false
 	}
 	return s.Networks[i], true
+}
+
+// ends is how many NICs are at a network.
+func (s Spec) ends(n Network) int {
+	ends := 0
+	for _, h := range s.Hosts {
+		for _, nic := range h.NICs {
+			if nic.Network == n.Name {
+				ends++
+			}
+		}
+	}
+	return ends
 }
 
 func (s Spec) host(name string) (Host, bool) {

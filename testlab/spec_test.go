@@ -54,6 +54,9 @@ func TestSpecCheck(t *testing.T) {
 		{"overlap", func(s *Spec) {
 			s.Networks[1] = Network{Name: "underlay", CIDR: netip.MustParsePrefix("10.127.0.0/16"), Access: true}
 		}, "overlaps with 10.127.1.0/24 of network management"},
+		{"a wire", func(s *Spec) { s.Networks[1].Wire, s.Hosts = true, s.Hosts[:2] }, ""},
+		{"a wire with three ends", func(s *Spec) { s.Networks[1].Wire = true }, "network underlay: 3 NICs are at a wire"},
+		{"a wire with access", func(s *Spec) { s.Networks[0].Wire = true }, "network management: this machine joins it, and a wire"},
 		{"an unknown network", func(s *Spec) { s.Hosts[0].NICs[1].Network = "wan" }, `no network "wan"`},
 		{"a NIC twice", func(s *Spec) { s.Hosts[0].NICs[1].Name = "eth0" }, "NIC eth0: described twice"},
 		{"a NIC called lo", func(s *Spec) { s.Hosts[0].NICs[1].Name = "lo" }, "not a name for an interface"},

@@ -102,7 +102,7 @@ func (s supervisor) plugIn() error {
 		return err
 	}
 	for _, l := range s.machine.Links {
-		end := plugEnd{name: l.Name, mac: l.MAC, mtu: l.MTU, netns: ns}
+		end := plugEnd{name: l.Name, mac: l.MAC, mtu: l.MTU, netns: ns, wire: l.Wire}
 		if err := plug(s.machine.Lab, l.Network, portName(s.machine.Name, l.Name), end); err != nil {
 			return err
 		}

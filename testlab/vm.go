@@ -3,6 +3,7 @@ package testlab
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -16,6 +17,8 @@ type VM struct {
 	NUMANodes int
 	// IOMMU gives it an Intel VT-d. Its kernel uses it where the kernel's arguments say intel_iommu=on.
 	IOMMU bool
+	// Firmware is what boots it, "bios" or "uefi"; empty means "bios".
+	Firmware string `json:",omitempty"`
 }
 
 const (
@@ -29,6 +32,21 @@ const (
 func (v VM) memory() int { return cmp.Or(v.Memory, defaultMemory) }
 func (v VM) cpus() int   { return cmp.Or(v.CPUs, 1) }
 func (v VM) nodes() int  { return cmp.Or(v.NUMANodes, 1) }
+func (v VM) uefi() bool  { return v.Firmware == firmwareUEFI }
+
+const (
+	firmwareBIOS = "bios"
+	firmwareUEFI = "uefi"
+)
+
+// vmFirmware is what a virtual machine can boot by.
+func vmFirmware() []string { return []string{firmwareBIOS, firmwareUEFI} }
+
+// What the UEFI firmware for virtual machines consists of: its code, and the variables of a machine that was never booted.
+const (
+	uefiCode      = "/usr/share/OVMF/OVMF_CODE_4M.fd"
+	uefiVariables = "/usr/share/OVMF/OVMF_VARS_4M.fd"
+)
 
 // nicModels are the network cards a virtual machine can have; the first is what it gets unasked.
 func nicModels() []string { return []string{"virtio", "e1000e"} }
@@ -43,6 +61,9 @@ func (c *specCheck) vm(h Host) {
 	}
 	if v.nodes() < 1 || v.nodes() > 2 {
 		c.mistake("host %s: %d NUMA nodes; it can have 1 or 2", h.Name, v.NUMANodes)
+	}
+	if v.Firmware != "" && !slices.Contains(vmFirmware(), v.Firmware) {
+		c.mistake("host %s: firmware %q is not one of %v", h.Name, v.Firmware, vmFirmware())
 	}
 	if len(h.NICs) > mostNICs {
 		c.mistake("host %s: %d NICs; a virtual machine has slots for %d", h.Name, len(h.NICs), mostNICs)
@@ -67,6 +88,7 @@ func (s shape) key() string { return "vm-" + recipeDigest(s) }
 // vmFiles are what a virtual machine stands on. Paths that are relative are so to the directory of its state.
 type vmFiles struct {
 	Disk       string // its own, in qcow2
+	Variables  string // of its UEFI firmware, its own
 	Repository string // directory that it sees as repositoryPath
 	Port       int    // file descriptor of the socket that its ttyS1 is
 	Control    int    // file descriptor of the socket for QMP
@@ -96,6 +118,10 @@ func (s shape) arguments(f vmFiles) []string {
 		"-chardev", "file,id=console,path=" + consoleFileName + ",append=on", "-serial", "chardev:console",
 		"-chardev", fmt.Sprintf("socket,id=port,fd=%d", f.Port), "-serial", "chardev:port",
 		"-chardev", fmt.Sprintf("socket,id=control,fd=%d", f.Control), "-mon", "chardev=control,mode=control",
+	}
+	if s.uefi() {
+		a = append(a, "-drive", "if=pflash,unit=0,format=raw,readonly=on,file="+uefiCode,
+			"-drive", "if=pflash,unit=1,format=raw,file="+f.Variables)
 	}
 	if s.IOMMU {
 		a = append(a, "-device", "intel-iommu,intremap=on,caching-mode=on,device-iotlb=on")

@@ -23,6 +23,8 @@ const (
 	vmBootTime = 7 * time.Minute
 	// overlayName is the disk of a virtual machine: what it wrote since it was made.
 	overlayName = "disk.qcow2"
+	// variablesName is what the UEFI firmware of a virtual machine remembers, where it has one.
+	variablesName = "uefi-variables.fd"
 )
 
 // personalAnswer is what a guest that became ready is told; see guest/personalise.
@@ -63,7 +65,7 @@ func (s supervisor) bootVM() (reboots bool, err error) {
 	}
 	defer func() { _ = into.Close() }()
 	start := qemuStart{shape: s.machine.VM.Shape, dir: s.dir, taps: taps,
-		files:   vmFiles{Disk: overlayName, Repository: s.machine.Repository},
+		files:   vmFiles{Disk: overlayName, Variables: variablesName, Repository: s.machine.Repository},
 		more:    []string{"-qmp", "unix:" + monitorName + ",server=on,wait=off"},
 		process: &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(into.Fd())},
 	}
@@ -89,8 +91,9 @@ func (s supervisor) start(start qemuStart) (*qemu, error) {
 		}
 		return start.start()
 	}
-	backing, format := filepath.Join(start.shape.Image, rawDiskName), "raw"
+	backing, format, variables := filepath.Join(start.shape.Image, rawDiskName), "raw", uefiVariables
 	if s.machine.VM.Snapshot != "" {
+		variables = filepath.Join(s.machine.VM.Snapshot, variablesName)
 		backing, format = filepath.Join(s.machine.VM.Snapshot, overlayName), "qcow2"
 		memory, err := os.Open(filepath.Join(s.machine.VM.Snapshot, memoryName))
 		if err != nil {
@@ -100,6 +103,9 @@ func (s supervisor) start(start qemuStart) (*qemu, error) {
 		start.memory = memory
 	}
 	if err := makeOverlay(context.Background(), filepath.Join(s.dir, overlayName), backing, format); err != nil {
+		return nil, err
+	}
+	if err := start.shape.makeVariables(s.dir, variables); err != nil {
 		return nil, err
 	}
 	q, err := start.start()
@@ -120,6 +126,18 @@ func makeOverlay(ctx context.Context, path, backing, format string) error {
 	cmd := exec.CommandContext(ctx, "qemu-img", "create", "-q", "-f", "qcow2", "-b", backing, "-F", format, path)
 	_, err := output(cmd)
 	return err
+}
+
+// makeVariables gives a machine that boots by UEFI variables of its own, which begin as others are.
+func (s shape) makeVariables(dir, from string) error {
+	if !s.uefi() {
+		return nil
+	}
+	content, err := os.ReadFile(from)
+	if err != nil {
+		return fmt.Errorf("read the variables of a UEFI firmware: %w", err)
+	}
+	return os.WriteFile(filepath.Join(dir, variablesName), content, 0o600)
 }
 
 // personaliseVM gives a machine that is ready, or that a snapshot was made of when it was, its own files and NICs.
@@ -187,7 +205,7 @@ func (q *qemu) goOn() error {
 func (s supervisor) plugInTaps() ([]*os.File, error) {
 	var taps []*os.File
 	for _, l := range s.machine.Links {
-		tap, err := plugTap(s.machine.Lab, l.Network, portName(s.machine.Name, l.Name))
+		tap, err := plugTap(s.machine.Lab, l, portName(s.machine.Name, l.Name))
 		if err != nil {
 			return nil, fmt.Errorf("plug NIC %s into network %s: %w", l.Name, l.Network, err)
 		}
@@ -196,13 +214,13 @@ func (s supervisor) plugInTaps() ([]*os.File, error) {
 	return taps, nil
 }
 
-func plugTap(lab, network, port string) (*os.File, error) {
+func plugTap(lab string, l machineLink, port string) (*os.File, error) {
 	var tun *os.File
 	err := inNetns(fabricNetns(lab), func() (err error) {
 		if tun, err = os.OpenFile("/dev/net/tun", os.O_RDWR, 0); err != nil {
 			return err
 		}
-		bridge, err := netlink.LinkByName(bridgeName(network))
+		bridge, err := netlink.LinkByName(bridgeName(l.Network))
 		if err != nil {
 			return fmt.Errorf("find the bridge: %w", err)
 		}
@@ -220,7 +238,10 @@ func plugTap(lab, network, port string) (*os.File, error) {
 			return err
 		}
 		// The guest's MTU alone decides what passes.
-		return errors.Join(netlink.LinkSetMTU(link, largestMTU-14), netlink.LinkSetMaster(link, bridge), netlink.LinkSetUp(link))
+		if err := errors.Join(netlink.LinkSetMTU(link, largestMTU-14), netlink.LinkSetMaster(link, bridge), netlink.LinkSetUp(link)); err != nil || !l.Wire {
+			return err
+		}
+		return passAll(link)
 	})
 	if err != nil && tun != nil {
 		err = errors.Join(err, tun.Close())

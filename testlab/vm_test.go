@@ -36,7 +36,7 @@ func TestShapeIsAllThatASnapshotNeeds(t *testing.T) {
 	keys := []string{base.key()}
 	for _, change := range []func(*shape){
 		func(s *shape) { s.Memory = 2048 }, func(s *shape) { s.CPUs = 2 }, func(s *shape) { s.NUMANodes = 2 },
-		func(s *shape) { s.IOMMU = true }, func(s *shape) { s.QEMU = "10" }, func(s *shape) { s.Accelerator = "kvm" },
+		func(s *shape) { s.IOMMU = true }, func(s *shape) { s.Firmware = firmwareUEFI }, func(s *shape) { s.QEMU = "10" }, func(s *shape) { s.Accelerator = "kvm" },
 		func(s *shape) { s.Image = "/other" }, func(s *shape) { s.Version++ },
 	} {
 		other := base
@@ -61,6 +61,7 @@ func TestSpecOfVirtualMachines(t *testing.T) {
 		"64 MiB of memory":                     func(h *Host) { h.VM.Memory = 64 },
 		"9 processors":                         func(h *Host) { h.VM.CPUs = 9 },
 		"3 NUMA nodes":                         func(h *Host) { h.VM.NUMANodes = 3 },
+		`firmware "efi" is not one of`:         func(h *Host) { h.VM.Firmware = "efi" },
 		`model "rtl8139" is not one of`:        func(h *Host) { h.NICs[0].Model = "rtl8139" },
 		`model "e1000e" is for virtual`:        func(h *Host) { h.NICs[0].Model, h.VM = "e1000e", nil },
 		"10 NICs; a virtual machine has slots": func(h *Host) { h.NICs = slices.Repeat(h.NICs, 5) },

@@ -17,7 +17,8 @@ func (r diskRecipe) key() string { return r.Root.Release.Image + "-" + recipeDig
 
 const (
 	diskBytes      = 12 << 30
-	partitionStart = 1 << 20 // bytes; before it lies the boot loader
+	partitionStart = 1 << 20  // bytes; before it lies the boot loader for a BIOS
+	espBytes       = 64 << 20 // of the EFI system partition, at the end of the disk
 )
 
 // nameNICPath is the program in the guest that gives a network card its name.
@@ -44,10 +45,14 @@ var guestRepositoryMount string
 //go:embed guest/srv-repository.automount
 var guestRepositoryAutomount string
 
+//go:embed guest/boot-efi.mount
+var guestESPMount string
+
 // newDiskRecipe is the image of namespaced hosts with what a machine needs that has its own kernel.
 func newDiskRecipe(r release, sources []source) diskRecipe {
 	root := newImageRecipe(r, sources)
-	root.Packages = append(slices.Clone(root.Packages), r.kernelPackage(), "grub-pc", "initramfs-tools", "zstd", "udev", "kmod", "pciutils")
+	root.Packages = append(slices.Clone(root.Packages), r.kernelPackage(), "grub-pc", "grub-efi-amd64-bin", "dosfstools",
+		"initramfs-tools", "zstd", "udev", "kmod", "pciutils")
 	const units = "/etc/systemd/system/"
 	for path, content := range map[string]string{
 		"/etc/fstab":      "/dev/vda1 / ext4 errors=remount-ro 0 1\n",
@@ -55,7 +60,8 @@ func newDiskRecipe(r release, sources []source) diskRecipe {
 		"/etc/hosts":      renderHosts("generic"),
 		"/etc/machine-id": "0123456789abcdef0123456789abcdef\n", // with none, systemd would take the boot for the very first
 		"/etc/default/grub": "GRUB_DEFAULT=0\nGRUB_TIMEOUT=1\nGRUB_DISTRIBUTOR=Debian\nGRUB_CMDLINE_LINUX_DEFAULT=\"\"\n" +
-			"GRUB_CMDLINE_LINUX=\"console=ttyS0,115200\"\nGRUB_TERMINAL=serial\nGRUB_SERIAL_COMMAND=\"serial --speed=115200\"\n" +
+			// An emulated timer that has to wait for this machine looks broken to a kernel that tests it, and it panics.
+			"GRUB_CMDLINE_LINUX=\"console=ttyS0,115200 no_timer_check\"\nGRUB_TERMINAL=serial\nGRUB_SERIAL_COMMAND=\"serial --speed=115200\"\n" +
 			"GRUB_DISABLE_OS_PROBER=true\n",
 		"/etc/initramfs-tools/conf.d/lab":       "MODULES=list\n",
 		"/usr/local/lib/weft-lab/personalise":   guestPersonalise,
@@ -63,6 +69,7 @@ func newDiskRecipe(r release, sources []source) diskRecipe {
 		nameNICPath:                             guestNameNIC,
 		units + "weft-lab-personalise.service":  guestPersonaliseService,
 		units + "srv-repository.mount":          guestRepositoryMount,
+		units + "boot-efi.mount":                guestESPMount,
 		units + "srv-repository.automount":      guestRepositoryAutomount,
 		"/etc/systemd/journald.conf.d/lab.conf": "[Journal]\nSystemMaxUse=64M\n",
 	} {
@@ -70,6 +77,7 @@ func newDiskRecipe(r release, sources []source) diskRecipe {
 	}
 	root.Links = map[string]string{
 		units + "multi-user.target.wants/weft-lab-personalise.service": units + "weft-lab-personalise.service",
+		units + "local-fs.target.wants/boot-efi.mount":                 units + "boot-efi.mount",
 		units + "multi-user.target.wants/srv-repository.automount":     units + "srv-repository.automount",
 	}
 	root.Masked = append(slices.Clone(root.Masked), "serial-getty@ttyS0.service")

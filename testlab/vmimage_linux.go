@@ -40,7 +40,8 @@ func (c cache) makeDiskImage(ctx context.Context, r diskRecipe) (string, error) 
 	})
 }
 
-// buildDisk makes a disk of a directory: a DOS partition table, one ext4 file system, and GRUB for a BIOS.
+// buildDisk makes a disk of a directory: a DOS partition table, one ext4 file system, an EFI system partition, and GRUB for
+// a BIOS and for UEFI.
 func buildDisk(ctx context.Context, r diskRecipe, tree, into string) error {
 	if err := makeInitramfs(ctx, r, tree); err != nil {
 		return err
@@ -63,7 +64,7 @@ func buildDisk(ctx context.Context, r diskRecipe, tree, into string) error {
 		return err
 	}
 	if _, err := output(exec.CommandContext(ctx, "mkfs.ext4", "-q", "-F", "-L", "root", "-d", tree,
-		"-E", fmt.Sprintf("offset=%d", partitionStart), disk, fmt.Sprintf("%dk", (r.Size-partitionStart)/1024))); err != nil {
+		"-E", fmt.Sprintf("offset=%d", partitionStart), disk, fmt.Sprintf("%dk", (r.Size-partitionStart-espBytes)/1024))); err != nil {
 		return err
 	}
 	return finishDisk(ctx, into)
@@ -82,14 +83,21 @@ func makeInitramfs(ctx context.Context, r diskRecipe, tree string) error {
 	return err
 }
 
-// partition makes a disk with a DOS partition table of one Linux partition that begins where partitionStart says.
+// partition makes a disk with a DOS partition table of two partitions: Linux's, which begins where partitionStart says,
+// and behind it an EFI system partition (UEFI specification, section 5.2.2).
 func partition(path string, size int64) error {
-	const sector, table, bootable, linux = 512, 446, 0x80, 0x83
+	const sector, table, entry, bootable, linux, esp = 512, 446, 16, 0x80, 0x83, 0xef
 	mbr := make([]byte, sector)
-	// Nobody reads addresses in cylinders, heads and sectors any more: they say that they are too large to be said.
-	copy(mbr[table:], []byte{bootable, 0xfe, 0xff, 0xff, linux, 0xfe, 0xff, 0xff})
-	binary.LittleEndian.PutUint32(mbr[table+8:], partitionStart/sector)
-	binary.LittleEndian.PutUint32(mbr[table+12:], uint32((size-partitionStart)/sector))
+	for i, p := range []struct {
+		flag, kind  byte
+		start, size int64 // bytes
+	}{{bootable, linux, partitionStart, size - partitionStart - espBytes}, {0, esp, size - espBytes, espBytes}} {
+		at := mbr[table+i*entry:]
+		// Nobody reads addresses in cylinders, heads and sectors any more: they say that they are too large to be said.
+		copy(at, []byte{p.flag, 0xfe, 0xff, 0xff, p.kind, 0xfe, 0xff, 0xff})
+		binary.LittleEndian.PutUint32(at[8:], uint32(p.start/sector))
+		binary.LittleEndian.PutUint32(at[12:], uint32(p.size/sector))
+	}
 	copy(mbr[sector-2:], []byte{0x55, 0xaa})
 	if err := os.WriteFile(path, mbr, 0o644); err != nil {
 		return err
@@ -105,7 +113,7 @@ func finishDisk(ctx context.Context, dir string) error {
 		"-machine", "q35", "-accel", "tcg", "-cpu", "max,la57=off,svm=off", "-m", fmt.Sprint(defaultMemory),
 		"-serial", "file:"+consoleFileName, "-serial", "stdio",
 		"-drive", "if=none,id=disk,format=raw,cache=unsafe,file="+rawDiskName, "-device", "virtio-blk-pci,drive=disk",
-		"-kernel", kernelName, "-initrd", initrdName, "-append", "root=/dev/vda1 ro console=ttyS0 panic=-1 init="+finishPath)
+		"-kernel", kernelName, "-initrd", initrdName, "-append", "root=/dev/vda1 ro console=ttyS0 no_timer_check panic=-1 init="+finishPath)
 	cmd.Dir, cmd.SysProcAttr, cmd.WaitDelay = dir, contained(), time.Second
 	said, err := output(cmd)
 	if err == nil && strings.TrimSpace(string(said)) == "finished" {

@@ -35,7 +35,23 @@ func (s Spec) checkMachine() error {
 		}
 		break
 	}
-	return errors.Join(lacks...)
+	return errors.Join(append(lacks, s.checkFirmware())...)
+}
+
+// checkFirmware says whether this machine lacks the firmware that a virtual machine boots by.
+func (s Spec) checkFirmware() error {
+	for _, h := range s.Hosts {
+		if h.VM == nil || !h.VM.uefi() {
+			continue
+		}
+		for _, path := range []string{uefiCode, uefiVariables} {
+			if _, err := os.Stat(path); err != nil {
+				return fmt.Errorf("no UEFI firmware for the virtual machine %s: %w; apt-get install ovmf", h.Name, err)
+			}
+		}
+		return nil
+	}
+	return nil
 }
 
 // makeVMs makes what the lab's virtual machines stand on, as far as it is not known yet: a disk, and a snapshot of each
@@ -65,6 +81,9 @@ func (l *Lab) makeVM(ctx context.Context, c cache, v VM) (vmMachine, error) {
 		return vmMachine{}, err
 	}
 	s := shape{VM: VM{Memory: v.memory(), CPUs: v.cpus(), NUMANodes: v.nodes(), IOMMU: v.IOMMU}, Version: shapeVersion}
+	if v.uefi() {
+		s.Firmware = v.Firmware
+	}
 	if s.Image, err = c.makeDiskImage(ctx, newDiskRecipe(release, sources)); err != nil {
 		return vmMachine{}, err
 	}

@@ -159,12 +159,13 @@ func labSpec(p *language.Program) (testlab.Spec, error) {
 		if err != nil {
 			return spec, fmt.Errorf("network %s: %w", n.Name, err)
 		}
-		spec.Networks = append(spec.Networks, testlab.Network{Name: n.Name, CIDR: prefix, Access: n.Access})
+		spec.Networks = append(spec.Networks, testlab.Network{Name: n.Name, CIDR: prefix, Access: n.Access, Wire: n.Wire})
 	}
 	for _, h := range p.Hosts {
 		host := testlab.Host{Name: h.Name, User: h.SSH.User}
 		if h.VM != nil {
-			host.VM = &testlab.VM{Memory: h.VM.Memory, CPUs: h.VM.CPUs, NUMANodes: h.VM.NUMANodes, IOMMU: h.VM.IOMMU}
+			host.VM = &testlab.VM{Memory: h.VM.Memory, CPUs: h.VM.CPUs, NUMANodes: h.VM.NUMANodes, IOMMU: h.VM.IOMMU,
+				Firmware: h.VM.Firmware}
 		}
 		for _, nic := range h.NICs {
 			prefix, err := optionalPrefix(nic.Address)

@@ -18,9 +18,9 @@ var (
 	groupRule = blockRule{what: "a group", attrs: []string{"hosts", "roles", "vars"}, blocks: []string{"ssh"}}
 	sshRule   = blockRule{what: "ssh", attrs: []string{"user", "port", "become", "identity_files", "proxy_jump"}}
 	nicRule   = blockRule{what: "a nic", attrs: []string{"network", "address", "mac", "model"}}
-	vmRule    = blockRule{what: "a vm", attrs: []string{"memory", "cpus", "numa_nodes", "iommu"}}
+	vmRule    = blockRule{what: "a vm", attrs: []string{"memory", "cpus", "numa_nodes", "iommu", "firmware"}}
 	labRule   = blockRule{what: "a lab", attrs: []string{"image", "repository"}, blocks: []string{"network"}}
-	netRule   = blockRule{what: "a network", attrs: []string{"cidr", "access"}}
+	netRule   = blockRule{what: "a network", attrs: []string{"cidr", "access", "wire"}}
 )
 
 // group is a group of the inventory with its values.

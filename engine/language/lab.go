@@ -55,6 +55,12 @@ func (b *binder) network(block *hclsyntax.Block, ctx *hcl.EvalContext) {
 			b.error(e.Range(), fmt.Sprintf("network %q is joined by the machine itself and has no cidr", n.Name), hint(`write cidr = "10.127.1.0/24"`))
 		}
 	}
+	if e := attribute(block.Body, "wire"); e != nil {
+		n.Wire, _ = truth(e, ctx, "wire", &b.mistakes)
+		if n.Wire && n.Access {
+			b.error(e.Range(), fmt.Sprintf("network %q is joined by the machine itself, and a wire has two ends: leave access out", n.Name))
+		}
+	}
 	b.Lab.Networks = append(b.Lab.Networks, n)
 }
 
@@ -88,11 +94,16 @@ func (b *binder) nic(h *Host, block *hclsyntax.Block, ctx *hcl.EvalContext) {
 	h.NICs = append(h.NICs, n)
 }
 
-// nicNetworks checks that the networks which NICs name are there.
+// nicNetworks checks that the networks which NICs name are there, and that no wire
+// has a third end.
 func (b *binder) nicNetworks() {
 	names := make([]string, len(b.Lab.Networks))
+	ends := map[string]int{} // that are left, of wires
 	for i, n := range b.Lab.Networks {
 		names[i] = n.Name
+		if n.Wire {
+			ends[n.Name] = 2
+		}
 	}
 	for _, block := range b.c.hosts {
 		if block.body == nil {
@@ -110,6 +121,12 @@ func (b *binder) nicNetworks() {
 			}
 			if !slices.Contains(names, h.NICs[i].Network) {
 				b.error(at, fmt.Sprintf("lab %q has no network %q", b.Lab.Name, h.NICs[i].Network), meant(h.NICs[i].Network, names))
+			}
+			if left, wire := ends[h.NICs[i].Network]; wire {
+				if left == 0 {
+					b.error(at, fmt.Sprintf("network %q is a wire, and two nics are at its ends already", h.NICs[i].Network))
+				}
+				ends[h.NICs[i].Network] = max(left-1, 0)
 			}
 		}
 	}

@@ -15,7 +15,11 @@ type VM struct {
 	CPUs      int // 0 for one
 	NUMANodes int // 0 for one
 	IOMMU     bool
+	Firmware  string // "bios" or "uefi"; empty for what the lab gives unasked
 }
+
+// vmFirmware is what the lab's virtual machines can boot by.
+func vmFirmware() []string { return []string{"bios", "uefi"} }
 
 // nicModels are the network cards that the lab's virtual machines can have.
 func nicModels() []string { return []string{"virtio", "e1000e"} }
@@ -41,6 +45,13 @@ func (b *binder) vm(h *Host, body *hclsyntax.Body, ctx *hcl.EvalContext) {
 		}
 		if e := attribute(block.Body, "iommu"); e != nil {
 			h.VM.IOMMU, _ = truth(e, ctx, "iommu", &b.mistakes)
+		}
+		if e := attribute(block.Body, "firmware"); e != nil {
+			h.VM.Firmware = text(e, ctx, "firmware", &b.mistakes)
+			if f := h.VM.Firmware; f != "" && !slices.Contains(vmFirmware(), f) {
+				b.error(e.Range(), fmt.Sprintf("no virtual machine of the lab boots by %q: firmware is %s", f, strings.Join(vmFirmware(), " or ")),
+					meant(f, vmFirmware()))
+			}
 		}
 	}
 }

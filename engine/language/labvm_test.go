@@ -14,9 +14,9 @@ func vmInventory(host string) map[string]string {
 }
 
 func TestVirtualMachine(t *testing.T) {
-	p := load(t, vmInventory(" vm {\n  memory = 3072\n  numa_nodes = 2\n  iommu = true\n }\n"+
+	p := load(t, vmInventory(" vm {\n  memory = 3072\n  numa_nodes = 2\n  iommu = true\n  firmware = \"uefi\"\n }\n"+
 		" nic \"eth0\" {\n  network = \"net\"\n  model = \"e1000e\"\n }\n"), Inputs{})
-	want := Host{VM: &VM{Memory: 3072, NUMANodes: 2, IOMMU: true}, NICs: []NIC{{Name: "eth0", Network: "net", Model: "e1000e"}}}
+	want := Host{VM: &VM{Memory: 3072, NUMANodes: 2, IOMMU: true, Firmware: "uefi"}, NICs: []NIC{{Name: "eth0", Network: "net", Model: "e1000e"}}}
 	if d := cmp.Diff(want, Host{VM: p.Hosts[0].VM, NICs: p.Hosts[0].NICs}); d != "" {
 		t.Error(d)
 	}
@@ -29,6 +29,7 @@ func TestVirtualMachineMistakes(t *testing.T) {
 		" vm {\n  cpus = 9\n }\n":               "cpus = 9: a virtual machine of the lab has 1 to 8 processors @6",
 		" vm {\n  numa_nodes = 0\n }\n":         "numa_nodes = 0: a virtual machine of the lab has 1 to 2 NUMA nodes @6",
 		" vm {\n  cpus = \"many\"\n }\n":        "cpus is a whole number, 0 or more @6",
+		" vm {\n  firmware = \"efi\"\n }\n":     `no virtual machine of the lab boots by "efi": firmware is bios or uefi @6`,
 		" vm {}\n vm {}\n":                      `host "a" has two vm blocks @6`,
 		" vm \"x\" {}\n":                        "this block is written vm { … } @5",
 		fmt.Sprintf(nic, "e1000e"):              `host "a" is no virtual machine: its nics have no model @7`,

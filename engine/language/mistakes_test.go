@@ -141,6 +141,10 @@ func TestMistakesOfFiles(t *testing.T) {
 		{"step in two plays", "play \"p\" {\n hosts = \"all\"\n step \"package\" \"x\" {}\n}\nplay \"q\" {\n hosts = \"a\"\n step \"package\" \"x\" {}\n}\n", two, []string{`step package.x is already in play "p" @play.hcl:7`}},
 		{"later play", "play \"p\" {\n hosts = \"all\"\n step \"file\" \"f\" { content = hosts[\"a\"].step.package.x.version }\n}\nplay \"q\" {\n hosts = \"a\"\n step \"package\" \"x\" {}\n}\n", two, []string{`step package.x comes later, in play "q" @play.hcl:3`}},
 		{"step of other hosts", "play \"p\" {\n hosts = \"b\"\n step \"package\" \"x\" {}\n}\nplay \"q\" {\n hosts = \"all\"\n step \"file\" \"f\" { content = step.package.x.version }\n}\n", two, []string{`a does not have the step package.x @play.hcl:7`}},
+		{"wire with access", "", "lab \"l\" {\n network \"net\" {\n  cidr = \"10.0.0.0/24\"\n  access = true\n  wire = true\n }\n}\nhost \"a\" {}\n",
+			[]string{`network "net" is joined by the machine itself, and a wire has two ends: leave access out @inv.hcl:5`}},
+		{"wire with three ends", "", "lab \"l\" {\n network \"w\" { wire = true }\n}\nhost \"a\" {\n nic \"e\" { network = \"w\" }\n nic \"f\" { network = \"w\" }\n nic \"g\" { network = \"w\" }\n}\n",
+			[]string{`network "w" is a wire, and two nics are at its ends already @inv.hcl:7`}},
 		{"unknown network of a nic", "", "lab \"l\" {\n image = \"d\"\n network \"net\" {}\n}\nhost \"a\" {\n nic \"e\" { network = \"nte\" }\n}\n", []string{`lab "l" has no network "nte" @inv.hcl:6`}},
 		{"local of hosts in an inventory", "locals { all = [for h in role.central : h.name] }\n", "host \"a\" {\n roles = [\"central\"]\n vars = { x = local.all }\n}\n", []string{`local "all" is known only once the inventory is read @inv.hcl:3`}},
 	}

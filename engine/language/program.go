@@ -100,6 +100,7 @@ type LabNetwork struct {
 	Name   string
 	CIDR   string // of the lab's side; empty for none
 	Access bool   // the machine itself joins it
+	Wire   bool   // it is a cable between two NICs
 }
 
 // Play is a set of hosts and their steps.
