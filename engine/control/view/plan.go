@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"weft/engine/control/run"
+	"weft/engine/step"
 	"weft/engine/wire"
 )
 
@@ -33,7 +34,7 @@ func (t *Text) Plan(order []string, planned map[string][]run.Planned) {
 		} else {
 			same++
 		}
-		if len(open) > 0 || t.verbosity >= Steps {
+		if len(open) > 0 || slices.ContainsFunc(steps, warns) || t.verbosity >= Steps {
 			t.hostPlan(&b, h, steps)
 		}
 	}
@@ -47,11 +48,14 @@ func (t *Text) Plan(order []string, planned map[string][]run.Planned) {
 func (t *Text) hostPlan(b *strings.Builder, host string, steps []run.Planned) {
 	fmt.Fprintf(b, "%s\n", t.p.bold(host))
 	for _, p := range steps {
-		if !p.Probe && (p.State != wire.Converged || t.verbosity >= Steps) {
+		if !p.Probe && (p.State != wire.Converged || warns(p) || t.verbosity >= Steps) {
 			t.planned(b, p)
 		}
 	}
 }
+
+// warns says whether a step found something that nobody asked it to change.
+func warns(p run.Planned) bool { return p.Finding != nil && len(p.Finding.Warnings) > 0 }
 
 // sum is the last line of a plan.
 func (t *Text) sum(totals map[wire.UnitState]int, hosts, same int) string {
@@ -80,6 +84,7 @@ func (t *Text) planned(b *strings.Builder, p run.Planned) {
 	switch p.State {
 	case wire.Converged:
 		fmt.Fprintf(b, "    %s\n", t.p.green(address))
+		t.warnings(b, "      ", p.Finding)
 		return
 	case wire.Waiting:
 		why := ""
@@ -110,8 +115,15 @@ func (t *Text) planned(b *strings.Builder, p run.Planned) {
 	if c.Irreversible != "" {
 		fmt.Fprintf(b, "      %s\n", t.p.red("cannot be undone: "+wire.Neutralise(c.Irreversible)))
 	}
-	for _, w := range p.Finding.Warnings {
-		fmt.Fprintf(b, "      %s\n", t.p.yellow("warning: "+wire.Neutralise(w)))
+	t.warnings(b, "      ", p.Finding)
+}
+
+func (t *Text) warnings(b *strings.Builder, margin string, f *step.Finding) {
+	if f == nil {
+		return
+	}
+	for _, w := range f.Warnings {
+		b.WriteString(indent(margin, t.p.yellow("warning: "+wire.Neutralise(w))) + "\n")
 	}
 }
 

@@ -188,7 +188,8 @@ func (t *Text) unit(e run.Event) {
 		return
 	case wire.Converged, wire.Planned, wire.Waiting, wire.Stopped:
 		t.live.work(e.Host, address)
-		if e.Phase == run.Planning || t.verbosity < Steps {
+		warned := u.State == wire.Converged && u.Finding != nil && len(u.Finding.Warnings) > 0 && !t.reviewed
+		if e.Phase == run.Planning || t.verbosity < Steps && !warned {
 			return // the plan is shown whole, at its end
 		}
 	}
@@ -203,6 +204,9 @@ func (t *Text) unit(e run.Event) {
 	b.WriteString(line + "\n")
 	if u.Finding != nil && u.State != wire.Converged && (!t.reviewed || t.verbosity >= Everything) {
 		t.p.deltas(&b, strings.Repeat(" ", t.width+4), u.Finding.Deltas)
+	}
+	if !t.reviewed {
+		t.warnings(&b, strings.Repeat(" ", t.width+4), u.Finding)
 	}
 	t.live.keep(b.String())
 }
