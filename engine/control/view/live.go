@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"weft/engine/control/textwidth"
 )
 
 // live is the part at the bottom of a terminal that is drawn again and again:
@@ -103,7 +105,7 @@ func (l *live) redraw(text string) {
 	if l.on {
 		for _, line := range l.lines(l.size()) {
 			b.WriteString(line + "\n")
-			l.drawn = append(l.drawn, columns(line))
+			l.drawn = append(l.drawn, textwidth.Of(line))
 		}
 	}
 	if b.Len() > 0 {
@@ -131,14 +133,14 @@ func (l *live) lines(columns, rows int) []string {
 	var out []string
 	for i, h := range hosts {
 		if i == room {
-			out = append(out, cut(fmt.Sprintf("  … and %d more hosts", len(hosts)-room), columns-1))
+			out = append(out, textwidth.Cut(fmt.Sprintf("  … and %d more hosts", len(hosts)-room), columns-1))
 			break
 		}
 		t := l.busy[h]
 		since := time.Since(t.since).Round(time.Second).String()
 		// The time stays, whatever the length of the rest: it moves.
-		line := cut("  "+pad(flat(h), 16)+" "+flat(t.what), columns-2-len(since))
-		out = append(out, cut(line+" "+since, columns-1))
+		line := textwidth.Cut("  "+textwidth.Pad(flat(h), 16)+" "+flat(t.what), columns-2-len(since))
+		out = append(out, textwidth.Cut(line+" "+since, columns-1))
 	}
 	return out
 }

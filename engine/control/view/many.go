@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"weft/engine/control/run"
+	"weft/engine/control/textwidth"
 	"weft/engine/wire"
 )
 
@@ -87,11 +88,11 @@ func (t *Text) counts(r *run.Recap) string {
 		return g.hosts[0]
 	}
 	for _, g := range groups {
-		width = max(width, columns(label(g)))
+		width = max(width, textwidth.Of(label(g)))
 	}
 	var b strings.Builder
 	for _, g := range groups {
-		b.WriteString(pad(label(g), width) + " : " + t.count(g.Count) + "\n")
+		b.WriteString(textwidth.Pad(label(g), width) + " : " + t.count(g.Count) + "\n")
 		if len(g.hosts) > 1 {
 			b.WriteString(t.p.faint("  "+some(g.hosts)) + "\n")
 		}

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/term"
 
 	"weft/engine/control/run"
+	"weft/engine/control/textwidth"
 	"weft/engine/wire"
 )
 
@@ -68,7 +69,7 @@ func (t *Text) Observe(e run.Event) {
 	case run.RunBegan:
 		t.hosts = len(e.Hosts)
 		for _, h := range e.Hosts {
-			t.width = max(t.width, columns(h))
+			t.width = max(t.width, textwidth.Of(h))
 		}
 	case run.HostBegan:
 		t.live.work(e.Host, "connecting")
@@ -109,7 +110,7 @@ func some(hosts []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(hosts[:5], ", "), len(hosts)-5)
 }
 
-func (t *Text) name(host string) string { return pad(host, t.width) }
+func (t *Text) name(host string) string { return textwidth.Pad(host, t.width) }
 
 func (t *Text) connected(e run.Event) {
 	t.live.work(e.Host, "checking")
@@ -164,7 +165,7 @@ func holder(l *wire.Lease) string {
 // word is what a unit's state is called on the screen, in its colour, filled up
 // to the width of a column before it is painted: escapes take no room.
 func (t *Text) word(s wire.UnitState) string {
-	padded := pad(flat(wire.Neutralise(string(s))), 7)
+	padded := textwidth.Pad(flat(wire.Neutralise(string(s))), 7)
 	switch s {
 	case wire.Converged, wire.Proved:
 		return t.p.green(padded)
@@ -276,3 +277,6 @@ func (t *Text) number(format string, n int, paint func(string) string) string {
 	}
 	return paint(s)
 }
+
+// flat makes one line of a text.
+func flat(s string) string { return strings.NewReplacer("\n", " ", "\t", " ").Replace(s) }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"weft/engine/control/run"
+	"weft/engine/control/textwidth"
 	"weft/engine/step"
 	"weft/engine/wire"
 )
@@ -220,8 +221,8 @@ func TestLiveLinesFitTheTerminal(t *testing.T) {
 	l.work("c", "file.two\nlines")
 	for _, width = range []int{200, 40, 12, 3} {
 		for _, line := range l.lines(width, rows) {
-			if columns(line) >= width || strings.ContainsAny(line, "\n\t") {
-				t.Errorf("%d columns, %d in %q", width, columns(line), line)
+			if textwidth.Of(line) >= width || strings.ContainsAny(line, "\n\t") {
+				t.Errorf("%d columns, %d in %q", width, textwidth.Of(line), line)
 			}
 		}
 	}
