@@ -3,6 +3,7 @@ package onhost
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"weft/engine/host"
+	"weft/engine/host/topology"
 	"weft/engine/onhost/facts"
 	"weft/engine/onhost/journal"
 	"weft/engine/wire"
@@ -114,6 +116,16 @@ func (s *session) forget() error {
 
 func (s *session) facts(ctx context.Context) (*host.Facts, error) {
 	return facts.Collect(ctx, s.Host.View())
+}
+
+// topology answers what the network is made of.
+func (s *session) topology(ctx context.Context) error {
+	t, err := topology.Read(ctx, s.Host.View())
+	if err != nil {
+		return fmt.Errorf("read the topology: %w", err)
+	}
+	s.out.now(wire.Event{Topology: t})
+	return nil
 }
 
 // exec runs a program for `weft exec`.

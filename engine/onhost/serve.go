@@ -216,6 +216,8 @@ func (s *session) dispatch(ctx context.Context, r wire.Request) error {
 		return s.extend(*r.Extend)
 	case r.Runs != nil:
 		return s.listRuns()
+	case r.Topology != nil:
+		return s.topology(ctx)
 	case r.Exec != nil:
 		return s.exec(ctx, *r.Exec)
 	}

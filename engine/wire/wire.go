@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"weft/engine/host"
+	"weft/engine/host/topology"
 	"weft/engine/step"
 )
 
@@ -50,6 +51,7 @@ type Request struct {
 	Commit    *Commit    `json:"commit,omitempty"`
 	Extend    *Extend    `json:"extend,omitempty"`
 	Runs      *Runs      `json:"runs,omitempty"`
+	Topology  *Topology  `json:"topology,omitempty"`
 	Exec      *Exec      `json:"exec,omitempty"`
 	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
 	Stop      *Stop      `json:"stop,omitempty"`
@@ -170,6 +172,9 @@ type Rollback struct {
 // Runs asks for the journal's list of runs.
 type Runs struct{}
 
+// Topology asks what the host's network is made of.
+type Topology struct{}
+
 // Exec runs one program outside any run, for `weft exec`. It is recorded
 // nowhere and cannot be undone.
 type Exec struct {
@@ -201,8 +206,10 @@ type Event struct {
 	Need  *NeedEvent  `json:"need,omitempty"`
 	Run   *RunEvent   `json:"run,omitempty"`
 	Exec  *ExecEvent  `json:"exec,omitempty"`
-	Wait  *WaitEvent  `json:"wait,omitempty"`
-	Guard *GuardEvent `json:"guard,omitempty"`
+	// Topology answers the request of that name.
+	Topology *topology.Topology `json:"topology,omitempty"`
+	Wait     *WaitEvent         `json:"wait,omitempty"`
+	Guard    *GuardEvent        `json:"guard,omitempty"`
 	// Reboot ends the events of a request that goes on only after a reboot.
 	Reboot *RebootEvent `json:"reboot,omitempty"`
 	Pulse  *Pulse       `json:"pulse,omitempty"` // has no ID
