@@ -1,7 +1,6 @@
 package topology
 
 import (
-	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -54,14 +53,14 @@ func switchPortOf(p ovsdb.Row) SwitchPort {
 
 // gateways are the names of chassis, the one that is preferred first.
 func gateways(rows []ovsdb.Row) []string {
-	slices.SortStableFunc(rows, func(a, b ovsdb.Row) int {
-		x, _ := row.Int(a, "priority")
-		y, _ := row.Int(b, "priority")
-		return cmp.Compare(y, x)
-	})
-	var names []string
+	names := map[int][]string{}
 	for _, r := range rows {
-		names = append(names, row.String(r, "chassis_name"))
+		priority, _ := row.Int(r, "priority")
+		names[priority] = append(names[priority], row.String(r, "chassis_name"))
 	}
-	return names
+	var all []string
+	for _, priority := range slices.Backward(slices.Sorted(maps.Keys(names))) {
+		all = append(all, names[priority]...)
+	}
+	return all
 }

@@ -43,10 +43,15 @@ func following(r ovsdb.Row, column string, rows map[string]ovsdb.Row) []ovsdb.Ro
 	return byName(all)
 }
 
+// byName sorts rows. It sorts texts, for which the runner has the code already.
 func byName(rows []ovsdb.Row) []ovsdb.Row {
-	slices.SortFunc(rows, func(a, b ovsdb.Row) int {
-		return cmp.Or(cmp.Compare(row.String(a, "name"), row.String(b, "name")), cmp.Compare(row.ID(a), row.ID(b)))
-	})
+	keyed := map[string]ovsdb.Row{}
+	for _, r := range rows {
+		keyed[row.String(r, "name")+"\x00"+row.ID(r)] = r
+	}
+	for i, key := range slices.Sorted(maps.Keys(keyed)) {
+		rows[i] = keyed[key]
+	}
 	return rows
 }
 

@@ -1,10 +1,10 @@
 package topology
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +35,7 @@ func (t *Topology) readLinks(ctx context.Context, v host.View) error {
 	if err != nil {
 		return err
 	}
+	found := map[string]Link{}
 	for _, l := range links {
 		if l.Name == "lo" || l.Kind == "openvswitch" && l.Name == "ovs-system" || l.Name == "ovs-netdev" || tunnelDevice(l.Name) {
 			continue
@@ -52,10 +53,12 @@ func (t *Topology) readLinks(ctx context.Context, v host.View) error {
 		case !l.Carrier:
 			link.State = "no carrier"
 		}
-		t.Links = append(t.Links, link)
+		found[l.Name] = link
+	}
+	for _, name := range slices.Sorted(maps.Keys(found)) {
+		t.Links = append(t.Links, found[name])
 	}
 	t.readBonds(ctx, v)
-	slices.SortFunc(t.Links, func(a, b Link) int { return cmp.Compare(a.Name, b.Name) })
 	return nil
 }
 
