@@ -69,6 +69,7 @@ func blockOf(b *box, width int) block {
 	if b.name != "" || b.text != "" {
 		out.strokes = headed(b.name, b.text, stroke{class: "s"}, width)
 	}
+	out.strokes = append(out.strokes, paragraph(b.wrong, "w", width)...)
 	for _, r := range b.rows {
 		first := stroke{mark: string(r.kind), class: "s", row: r.id}
 		if r.member {

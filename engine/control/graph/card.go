@@ -91,6 +91,7 @@ func (m *cardMaker) bridge(b topology.Bridge) {
 	}
 	m.drawn[b.Name] = true
 	out := m.box(ovsBox, b.Name, words(b.Datapath, b.FailMode, b.Spanning, controllers, strings.Join(mapped, ", "), addresses(m.links[b.Name])))
+	out.wrong = b.Wrong
 	folded := m.foldedTunnels(b)
 	told := map[string]bool{}
 	for _, p := range b.Ports {

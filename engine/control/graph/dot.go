@@ -78,7 +78,7 @@ func textColour(well bool) string {
 
 func (d *dot) box(b *box, indent string) {
 	d.line(`%ssubgraph cluster_%s {`, indent, b.id)
-	d.line(`%s  graph [label=%s, style="rounded,filled", fillcolor="#ffffff", color=%q]`, indent, quoted(b.name, b.text), boxColour(b.kind))
+	d.line(`%s  graph [label=%s, style="rounded,filled", fillcolor="#ffffff", color=%q, fontcolor=%q]`, indent, quoted(b.name, b.text, b.wrong), boxColour(b.kind), textColour(b.wrong == ""))
 	if len(b.rows) == 0 {
 		d.line(`%s  %s [label="", shape=point, style=invis]`, indent, b.id)
 	}

@@ -101,7 +101,7 @@ func three() Picture {
 				single("vx0", topology.Interface{Type: "vxlan", Remote: "198.51.100.7", Key: "42"})}},
 			{Name: "ovsbr0", Spanning: "rstp", Ports: []topology.Port{single("patch0-1", topology.Interface{Type: "patch", Peer: "patch1-0"}), single("patch0-2", topology.Interface{Type: "patch", Peer: "patch2-0"})}},
 			{Name: "ovsbr1", Spanning: "rstp", Ports: []topology.Port{single("patch1-0", topology.Interface{Type: "patch", Peer: "patch0-1"}), single("patch1-2", topology.Interface{Type: "patch", Peer: "patch2-1", Wrong: "its peer is not there"})}},
-			{Name: "ovsbr2", Spanning: "rstp", Ports: []topology.Port{single("patch2-0", topology.Interface{Type: "patch", Peer: "patch0-2"})}},
+			{Name: "ovsbr2", Spanning: "rstp", Wrong: "could not create datapath", Ports: []topology.Port{single("patch2-0", topology.Interface{Type: "patch", Peer: "patch0-2"})}},
 		},
 		Links: []topology.Link{{Name: "eth0", MTU: 1500, Addresses: []string{"10.127.1.3/24"}}, {Name: "eth1", MTU: 1500, Addresses: []string{"10.127.0.3/25"}}},
 	}

@@ -89,9 +89,10 @@ func (m *cardMaker) loose() {
 }
 
 // idle says whether a device is one of those that kernel modules bring along
-// and nobody uses.
+// (gre0, sit0, bond0, …) and nobody uses.
 func (m *cardMaker) idle(l topology.Link) bool {
-	return l.Kind != "" && l.State == "down" && len(l.Addresses) == 0 && l.Master == "" &&
+	brought := []string{"gre", "gretap", "erspan", "ip6gre", "ip6gretap", "ip6erspan", "ipip", "sit", "ip6tnl", "vti", "vti6", "ifb", "dummy", "bond"}
+	return slices.Contains(brought, l.Kind) && l.State == "down" && len(l.Addresses) == 0 && l.Master == "" &&
 		!slices.ContainsFunc(m.t.Links, func(o topology.Link) bool { return o.Lower == l.Name || o.Master == l.Name })
 }
 

@@ -80,10 +80,10 @@ func plain(r rune) bool {
 
 func (m *mermaid) box(b *box, indent string) {
 	if len(b.rows) == 0 {
-		m.line("%s%s[%s]", indent, b.id, spelled(b.name, b.text))
+		m.line("%s%s[%s]", indent, b.id, spelled(b.name, b.text, b.wrong))
 		return
 	}
-	title := spelled(b.name, b.text)
+	title := spelled(b.name, b.text, b.wrong)
 	if title == `""` {
 		title = `" "`
 	}

@@ -48,6 +48,7 @@ type box struct {
 	id, name string
 	kind     boxKind
 	text     string
+	wrong    string
 	rows     []*row
 }
 

@@ -19,6 +19,9 @@ func (m *cardMaker) summarise() {
 		if b.kind != linksBox {
 			bridges = append(bridges, b.name)
 		}
+		if b.wrong != "" {
+			wrong = append(wrong, fmt.Sprintf("%s: %s", b.name, b.wrong))
+		}
 		for _, r := range b.rows {
 			if r.wrong != "" {
 				wrong = append(wrong, fmt.Sprintf("%s: %s", r.name, r.wrong))

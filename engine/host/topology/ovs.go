@@ -89,8 +89,13 @@ func (t *Topology) readOpenVSwitch(ctx context.Context, db host.OVSDBReader) err
 		}
 		slices.Sort(bridge.Controllers)
 		for _, p := range following(b, "ports", tables["Port"]) {
-			if port := portOf(p, tables["Interface"], peers); port.Name != bridge.Name {
+			port := portOf(p, tables["Interface"], peers)
+			if port.Name != bridge.Name {
 				bridge.Ports = append(bridge.Ports, port)
+				continue
+			}
+			for _, i := range port.Interfaces {
+				bridge.Wrong = i.Wrong
 			}
 		}
 		t.Bridges = append(t.Bridges, bridge)
@@ -149,7 +154,7 @@ func wrong(i ovsdb.Row, seen Interface, peers map[string]string) string {
 	case row.String(i, "error") != "":
 		return row.String(i, "error")
 	case !configured:
-		return "not configured: is ovs-vswitchd running?"
+		return "not configured: the log of ovs-vswitchd says why"
 	case port < 0:
 		return "no OpenFlow port number"
 	case seen.Type == "patch" && !there:

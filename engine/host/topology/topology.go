@@ -36,6 +36,8 @@ type Bridge struct {
 	// Spanning is the spanning tree protocol at work: stp, rstp, or empty.
 	Spanning    string   `json:"spanning,omitempty"`
 	Controllers []string `json:"controllers,omitempty"` // their targets
+	// Wrong is of the bridge's own port.
+	Wrong string `json:"wrong,omitempty"`
 	// Ports are without the bridge's own.
 	Ports []Port `json:"ports,omitempty"`
 }

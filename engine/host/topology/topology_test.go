@@ -138,6 +138,16 @@ func TestOpenVSwitch(t *testing.T) {
 	}
 }
 
+func TestABridgeThatIsNotConfigured(t *testing.T) {
+	m := fake.New()
+	m.AddOpenVSwitch()
+	m.Systemctl(host.Stop, "ovs-vswitchd.service")
+	bridges(m, map[string]map[string][]ovsdb.Row{"br0": {"br0": {{"name": "br0", "type": "internal"}}}})
+	if got := read(t, m).Bridges; len(got) != 1 || !strings.Contains(got[0].Wrong, "not configured") {
+		t.Errorf("got %s", text(t, got))
+	}
+}
+
 func TestNorthbound(t *testing.T) {
 	m := fake.New()
 	m.AddDatabase(host.Northbound)

@@ -17,7 +17,7 @@ func TestWrong(t *testing.T) {
 	}{
 		"well":           {ovsdb.Row{"ofport": 1, "admin_state": "up", "link_state": "up"}, Interface{Name: "eth0"}, ""},
 		"an error":       {ovsdb.Row{"ofport": -1, "error": "could not open"}, Interface{Name: "eth0"}, "could not open"},
-		"not configured": {ovsdb.Row{}, Interface{Name: "eth0"}, "not configured: is ovs-vswitchd running?"},
+		"not configured": {ovsdb.Row{}, Interface{Name: "eth0"}, "not configured: the log of ovs-vswitchd says why"},
 		"no number":      {ovsdb.Row{"ofport": -1}, Interface{Name: "eth0"}, "no OpenFlow port number"},
 		"a pair":         {ovsdb.Row{"ofport": 1}, Interface{Name: "a", Type: "patch", Peer: "b"}, ""},
 		"no peer":        {ovsdb.Row{"ofport": 1}, Interface{Name: "a", Type: "patch", Peer: "gone"}, "its peer is not there"},
