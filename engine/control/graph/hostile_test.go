@@ -152,6 +152,9 @@ func soundMermaid(t *testing.T, text string) {
 			t.Errorf("label %q", label)
 		}
 	}
+	if strings.Contains(text, `""`) {
+		t.Error("Mermaid refuses an empty text")
+	}
 	if rest := stringOf.ReplaceAllString(text, "Q"); strings.Contains(rest, "evil") || strings.Contains(rest, `"`) {
 		t.Errorf("outside of strings:\n%s", rest)
 	}
@@ -159,6 +162,7 @@ func soundMermaid(t *testing.T, text string) {
 
 func FuzzDraw(f *testing.F) {
 	f.Add(hostile)
+	f.Add("")
 	f.Add("漢字かな交じり文 e\u0301 1. list - item")
 	f.Add(strings.Repeat("long ", 200))
 	f.Fuzz(func(t *testing.T, text string) {

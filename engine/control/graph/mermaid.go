@@ -70,6 +70,9 @@ func spelled(lines ...string) string {
 		}
 		spelt = append(spelt, b.String())
 	}
+	if spelt == nil {
+		return `" "` // Mermaid refuses an empty text
+	}
 	return `"` + strings.Join(spelt, "<br>") + `"`
 }
 
@@ -83,11 +86,7 @@ func (m *mermaid) box(b *box, indent string) {
 		m.line("%s%s[%s]", indent, b.id, spelled(b.name, b.text, b.wrong))
 		return
 	}
-	title := spelled(b.name, b.text, b.wrong)
-	if title == `""` {
-		title = `" "`
-	}
-	m.line("%ssubgraph %s [%s]", indent, b.id, title)
+	m.line("%ssubgraph %s [%s]", indent, b.id, spelled(b.name, b.text, b.wrong))
 	for i, r := range b.rows {
 		class := string(r.kind) + "Row"
 		if r.wrong != "" {
