@@ -90,7 +90,7 @@ func (m *cardMaker) bridge(b topology.Bridge) {
 		controllers = "controller " + strings.Join(b.Controllers, ", ")
 	}
 	m.drawn[b.Name] = true
-	out := m.box(ovsBox, b.Name, words(b.Datapath, b.FailMode, b.Spanning, controllers, strings.Join(mapped, ", "), addresses(m.links[b.Name])))
+	out := m.box(ovsBox, b.Name, words(b.Datapath, b.FailMode, b.Spanning, controllers, strings.Join(mapped, ", "), addresses(m.links[b.Name]), mirrors(b)))
 	out.wrong = b.Wrong
 	folded := m.foldedTunnels(b)
 	told := map[string]bool{}
@@ -210,6 +210,18 @@ func (m *cardMaker) join() {
 	}
 }
 
+func mirrors(b topology.Bridge) string {
+	var all []string
+	for _, m := range b.Mirrors {
+		to := m.Port
+		if to == "" {
+			to = fmt.Sprintf("VLAN %d", m.VLAN)
+		}
+		all = append(all, fmt.Sprintf("mirror %s to %s", m.Name, to))
+	}
+	return words(all...)
+}
+
 func bondText(b topology.Bond) string {
 	lacp := ""
 	if b.LACP != "" {
@@ -241,5 +253,9 @@ func vlans(p topology.Port) string {
 		trunks = cmp.Or(trunks, "trunk")
 		tag = ""
 	}
-	return words(tag, mode, trunks)
+	fake := ""
+	if p.FakeBridge {
+		fake = "fake bridge"
+	}
+	return words(tag, mode, trunks, fake)
 }

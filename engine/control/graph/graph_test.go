@@ -62,11 +62,11 @@ func three() Picture {
 		Version: "3.1.0",
 		Chassis: &topology.Chassis{Name: "c1", EncapTypes: []string{"geneve"}, EncapIPs: []string{"10.127.0.2"}, Mappings: map[string]string{"physnet301": "br-ext"}},
 		Bridges: []topology.Bridge{
-			{Name: "br-ext", Ports: []topology.Port{
+			{Name: "br-ext", Mirrors: []topology.Mirror{{Name: "m0", Port: "vlan302"}, {Name: "m1", VLAN: 9}}, Ports: []topology.Port{
 				{Name: "bond0", Trunks: []int{11, 300, 301, 302}, Bond: &topology.Bond{Mode: "balance-tcp", LACP: "active"},
 					Interfaces: []topology.Interface{device("eth2"), {Name: "eth3", Wrong: "LACP is not current"}}},
 				single("patch-int", topology.Interface{Type: "patch", Peer: "patch-ext"}),
-				{Name: "vlan302", Tag: number(302), Interfaces: []topology.Interface{{Name: "vlan302", Type: "internal"}}},
+				{Name: "vlan302", Tag: number(302), FakeBridge: true, Interfaces: []topology.Interface{{Name: "vlan302", Type: "internal"}}},
 			}},
 			{Name: "br-int", FailMode: "secure", Ports: []topology.Port{
 				tunnelTo("ovn-c2-0", "10.127.0.3"), tunnelTo("ovn-c3-0", "10.127.0.4"),

@@ -153,8 +153,12 @@ func (w *wish) bridge(name string) *topology.Bridge {
 	return &w.t.Bridges[len(w.t.Bridges)-1]
 }
 
-// put adds a port to a bridge, and takes it from where it was.
+// put adds a port to a bridge, and takes it from where it was. Where either is
+// not known there is nothing to draw.
 func (w *wish) put(bridge string, p topology.Port) {
+	if bridge == "" || p.Name == "" {
+		return
+	}
 	w.unplug(p.Name)
 	for _, i := range p.Interfaces {
 		w.unplug(i.Name)
@@ -179,6 +183,16 @@ func (w *wish) link(name string) *topology.Link {
 	}
 	w.t.Links = append(w.t.Links, topology.Link{Name: name})
 	return &w.t.Links[len(w.t.Links)-1]
+}
+
+// unlink takes a device away, as another of its name comes.
+func (w *wish) unlink(name string) {
+	w.t.Links = slices.DeleteFunc(w.t.Links, func(l topology.Link) bool { return l.Name == name })
+	for i := range w.t.Links {
+		if w.t.Links[i].Master == name {
+			w.t.Links[i].Master = ""
+		}
+	}
 }
 
 // logical is the logical network, made where there is none.

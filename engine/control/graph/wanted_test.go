@@ -47,6 +47,34 @@ func TestWishes(t *testing.T) {
 			ovs_port {"name":"v","bridge":"br0","type":"vxlan","options":{"remote_ip":"192.0.2.1","key":"7"}}`,
 			`{"bridges":[{"name":"br0","ports":[{"name":"a","interfaces":[{"name":"a","type":"patch","peer":"b"}]},
 				{"name":"v","interfaces":[{"name":"v","type":"vxlan","remote":"192.0.2.1","key":"7"}]}]}]}`},
+		"a bond, a pair, a tunnel, a mirror": {`
+			ovs_port {"name":"eth2","bridge":"br1"}
+			ovs_port {"name":"old","bridge":"br1"}
+			ovs_bond {"name":"bond0","bridge":"br0","members":["eth2","dpdk0"],"lacp":"off","trunks":[1],"interfaces":{"dpdk0":{"type":"dpdk"}}}
+			ovs_patch {"near":{"bridge":"br0","port":"a","tag":5},"far":{"bridge":"br1","port":"b"},"replaces":["old"]}
+			ovs_patch {"near":{"bridge":"br0","port":"c"},"far":{"bridge":"br1","port":"d"}}
+			ovs_patch {"near":{"bridge":"br0","port":"c"},"far":{"bridge":"br1","port":"d"},"state":"absent"}
+			ovs_tunnel {"name":"v","bridge":"br1","type":"gre","remote_ip":"192.0.2.1","local_ip":"192.0.2.2","key":"7"}
+			ovs_tunnel {"name":"gone","bridge":"br1","type":"gre","remote_ip":"192.0.2.9"}
+			ovs_tunnel {"name":"gone","bridge":"br1","state":"absent"}
+			ovs_mirror {"name":"m","bridge":"br0","output_port":"a"}
+			ovs_mirror {"name":"n","bridge":"br0","output_vlan":9}
+			ovs_mirror {"name":"n","bridge":"br0","state":"absent"}`,
+			`{"bridges":[{"name":"br0","mirrors":[{"name":"m","port":"a"}],"ports":[
+				{"name":"a","tag":5,"interfaces":[{"name":"a","type":"patch","peer":"b"}]},
+				{"name":"bond0","trunks":[1],"bond":{"mode":"active-backup"},"interfaces":[{"name":"dpdk0","type":"dpdk"},{"name":"eth2"}]}]},
+				{"name":"br1","ports":[{"name":"b","interfaces":[{"name":"b","type":"patch","peer":"a"}]},
+				{"name":"v","interfaces":[{"name":"v","type":"gre","remote":"192.0.2.1","local":"192.0.2.2","key":"7"}]}]}]}`},
+		"devices of the kernel": {`
+			net_address {"name":"eth1","addresses":["192.0.2.1/24"]}
+			net_bond {"name":"bond0","members":["eth1","eth2"],"mode":"802.3ad","from":"eth1"}
+			net_vlan {"name":"bond0.301","link":"bond0","id":301}
+			net_bridge {"name":"br301","members":["bond0.301"],"mtu":9000}
+			net_bridge {"name":"br9","members":["eth9"]}
+			net_bridge {"name":"br9","state":"absent"}`,
+			`{"links":[{"name":"bond0","kind":"bond","bond":{"mode":"802.3ad","lacp":"active"},"addresses":["192.0.2.1/24"]},
+				{"name":"bond0.301","kind":"vlan","master":"br301","lower":"bond0","vlan":301},
+				{"name":"br301","kind":"bridge","mtu":9000},{"name":"eth1","master":"bond0"},{"name":"eth2","master":"bond0"},{"name":"eth9"}]}`},
 		"OVN": {`
 			ovn_switch {"name":"ls1"}
 			ovn_switch {"name":"ls0"}

@@ -56,7 +56,7 @@ func byName(rows []ovsdb.Row) []ovsdb.Row {
 }
 
 func (t *Topology) readOpenVSwitch(ctx context.Context, db host.OVSDBReader) error {
-	tables, err := readTables(ctx, db, host.OpenVSwitch, "Open_vSwitch", "Bridge", "Port", "Interface", "Controller")
+	tables, err := readTables(ctx, db, host.OpenVSwitch, "Open_vSwitch", "Bridge", "Port", "Interface", "Controller", "Mirror")
 	if err != nil {
 		return err
 	}
@@ -88,6 +88,11 @@ func (t *Topology) readOpenVSwitch(ctx context.Context, db host.OVSDBReader) err
 			bridge.Controllers = append(bridge.Controllers, row.String(c, "target"))
 		}
 		slices.Sort(bridge.Controllers)
+		for _, m := range following(b, "mirrors", tables["Mirror"]) {
+			vlan, _ := row.Int(m, "output_vlan")
+			port := row.String(tables["Port"][row.Ref(m, "output_port")], "name")
+			bridge.Mirrors = append(bridge.Mirrors, Mirror{Name: row.String(m, "name"), Port: port, VLAN: vlan})
+		}
 		for _, p := range following(b, "ports", tables["Port"]) {
 			port := portOf(p, tables["Interface"], peers)
 			if port.Name != bridge.Name {
@@ -108,6 +113,7 @@ func portOf(p ovsdb.Row, interfaces map[string]ovsdb.Row, peers map[string]strin
 	if tag, ok := row.Int(p, "tag"); ok {
 		port.Tag = &tag
 	}
+	port.FakeBridge, _ = row.Bool(p, "fake_bridge")
 	if trunks := row.Ints(p, "trunks"); len(trunks) > 0 {
 		port.Trunks = trunks
 	}

@@ -36,10 +36,18 @@ type Bridge struct {
 	// Spanning is the spanning tree protocol at work: stp, rstp, or empty.
 	Spanning    string   `json:"spanning,omitempty"`
 	Controllers []string `json:"controllers,omitempty"` // their targets
+	Mirrors     []Mirror `json:"mirrors,omitempty"`
 	// Wrong is of the bridge's own port.
 	Wrong string `json:"wrong,omitempty"`
 	// Ports are without the bridge's own.
 	Ports []Port `json:"ports,omitempty"`
+}
+
+// A Mirror copies packets of a bridge to a port or a VLAN.
+type Mirror struct {
+	Name string `json:"name"`
+	Port string `json:"port,omitempty"`
+	VLAN int    `json:"vlan,omitempty"` // where there is no port
 }
 
 // A Port is one of a bridge. Its interfaces are two or more in a bond.
@@ -48,6 +56,7 @@ type Port struct {
 	Tag        *int        `json:"tag,omitempty"`
 	Trunks     []int       `json:"trunks,omitempty"` // empty for all
 	VLANMode   string      `json:"vlan_mode,omitempty"`
+	FakeBridge bool        `json:"fake_bridge,omitempty"` // stands for a bridge of its VLAN
 	Bond       *Bond       `json:"bond,omitempty"`
 	Interfaces []Interface `json:"interfaces"`
 }

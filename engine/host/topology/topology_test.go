@@ -72,6 +72,16 @@ func bridges(m *fake.Machine, wanted map[string]map[string][]ovsdb.Row) {
 	m.Transact(host.OpenVSwitch, tx.Operations()...)
 }
 
+// named is the UUID of a row.
+func named(m *fake.Machine, table, name string) string {
+	for _, r := range m.Rows(host.OpenVSwitch, table) {
+		if row.String(r, "name") == name {
+			return row.ID(r)
+		}
+	}
+	panic("no " + table + " " + name)
+}
+
 func TestOpenVSwitch(t *testing.T) {
 	m := fake.New()
 	m.AddOpenVSwitch()
@@ -99,7 +109,16 @@ func TestOpenVSwitch(t *testing.T) {
 		ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: "Open_vSwitch", Row: ovsdb.Row{"external_ids": row.Strmap(map[string]string{
 			"system-id": "c1", "ovn-encap-type": "geneve,vxlan", "ovn-encap-ip": "192.0.2.2", "ovn-bridge-mappings": "physnet1:br-ext,bad"})}},
 	)
+	var tx row.Tx
+	tx.Insert("Mirror", "m1", ovsdb.Row{"name": "span", "output_port": row.UUIDs(named(m, "Port", "absent0"))})
+	tx.Insert("Mirror", "m2", ovsdb.Row{"name": "rspan", "output_vlan": row.Optional(9)})
+	tx.Update("Bridge", named(m, "Bridge", "br-ext"), ovsdb.Row{"mirrors": row.UUIDs("m1", "m2")})
+	tx.Update("Port", named(m, "Port", "vm"), ovsdb.Row{"fake_bridge": true})
+	m.Transact(host.OpenVSwitch, tx.Operations()...)
 	got := read(t, m)
+	if want := `[{"name":"rspan","vlan":9},{"name":"span","port":"absent0"}]`; len(got.Bridges) != 2 || text(t, got.Bridges[0].Mirrors) != want {
+		t.Errorf("mirrors %s", text(t, got.Bridges))
+	}
 	if got.Version != "3.1.0" || len(got.Unread) > 0 || got.Logical != nil {
 		t.Errorf("got %s", text(t, got))
 	}
@@ -127,7 +146,7 @@ func TestOpenVSwitch(t *testing.T) {
 		"patch-int": `{"name":"patch-int","interfaces":[{"name":"patch-int","type":"patch","peer":"patch-ext"}]}`,
 		"lost":      `{"name":"lost","interfaces":[{"name":"lost","type":"patch","peer":"nowhere","wrong":"No usable peer 'nowhere' exists in 'system' datapath."}]}`,
 		"vx":        `{"name":"vx","interfaces":[{"name":"vx","type":"vxlan","remote":"192.0.2.1","local":"192.0.2.2","key":"7"}]}`,
-		"vm":        `{"name":"vm","interfaces":[{"name":"vm","type":"internal","logical":"ls1-vm"}]}`,
+		"vm":        `{"name":"vm","fake_bridge":true,"interfaces":[{"name":"vm","type":"internal","logical":"ls1-vm"}]}`,
 	} {
 		if got := text(t, ports[name]); got != want {
 			t.Errorf("%s is %s", name, got)
