@@ -48,6 +48,8 @@ func TestOverlay(t *testing.T) {
 		}
 	})
 
+	t.Run("pictures", pictures)
+
 	runs := []string{first.Run}
 	t.Run("drift", func(t *testing.T) {
 		for _, d := range drifts {

@@ -42,7 +42,7 @@ func (c *composer) card(at int, h Host) *card {
 	if ch := m.t.Chassis; ch != nil {
 		out.text = append(out.text, words("chassis", strings.Join(ch.EncapTypes, ","), strings.Join(ch.EncapIPs, ",")))
 	}
-	out.wrong = append(out.wrong, m.t.Unread...)
+	out.wrong = slices.Concat(m.t.Unread, loops(m.t))
 	for _, b := range m.t.Bridges {
 		m.bridge(b)
 	}
