@@ -52,23 +52,19 @@ func readers() map[string]reader {
 func Attributes() map[string][]string {
 	out := map[string][]string{}
 	for kind, r := range readers() {
-		for f := range fields(reflect.TypeOf(r.spec)) {
-			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			out[kind] = append(out[kind], name)
-		}
+		out[kind] = r.attributes()
 	}
 	return out
 }
 
-// fields yields the fields of a struct and of those embedded in it.
-func fields(t reflect.Type) func(func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for _, f := range reflect.VisibleFields(t) {
-			if !f.Anonymous && !yield(f) {
-				return
-			}
+func (r reader) attributes() []string {
+	var names []string
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(r.spec)) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); !f.Anonymous {
+			names = append(names, name)
 		}
 	}
+	return names
 }
 
 // named is what every kind has.

@@ -86,7 +86,7 @@ func (w *wish) step(u step.Unit) bool {
 	for _, path := range u.Secret {
 		without(spec, path)
 	}
-	drawn := Attributes()[u.Kind]
+	drawn := reader.attributes()
 	for _, place := range []string{"name", "bridge", "switch", "link"} {
 		if _, known := spec[place]; !known && slices.Contains(drawn, place) && (slices.Contains(u.Unknown, place) || slices.Contains(u.Secret, place)) {
 			return false // nobody knows where it belongs
