@@ -42,7 +42,7 @@ func TestPortLaws(t *testing.T) {
 		Touches: steptest.Touches{
 			Files: []string{"/etc/network/interfaces.d"},
 			Queries: slices.Concat(
-				query("Port", portName, "name,tag,trunks,cvlans,vlan_mode,protected,other_config,external_ids"),
+				query("Port", portName, "name,tag,trunks,cvlans,vlan_mode,protected,fake_bridge,other_config,external_ids"),
 				query("Interface", portName, "name,type,options,mac,mtu_request,ofport_request,ingress_policing_rate,ingress_policing_burst,bfd,lldp,other_config,external_ids"),
 				steptest.Run("ovs-vsctl", "list-ports", homeName), steptest.Run("ovs-vsctl", "list-ports", otherName),
 				steptest.Run("ip", "-br", "addr", "show", "dev", portName, "scope", "global"),
@@ -76,7 +76,7 @@ func internalPort() steptest.Case {
 		Name: "internal",
 		Spec: ovs.PortSpec{
 			Bridge: homeName, Type: step.Is("internal"), Options: keys("weft-laws", "x"), Tag: step.Is(5), Trunks: []int{301, 300, 301}, CVLANs: []int{},
-			VLANMode: step.Is("native-untagged"), Protected: step.Is(true), MAC: step.Is("02:00:00:00:0A:02"), MTU: step.Is(1400), OFPort: step.Is(77),
+			VLANMode: step.Is("native-untagged"), Protected: step.Is(true), FakeBridge: step.Is(true), MAC: step.Is("02:00:00:00:0A:02"), MTU: step.Is(1400), OFPort: step.Is(77),
 			PolicingRate: step.Is(1000), PolicingBurst: step.Is(100), BFD: keys("min_tx", "200"), LLDP: keys("enable", "true"),
 			ExternalIDs: keys("iface-id", "ls1-vm1"), PortExternalIDs: keys("weft-laws", "1"), OtherConfig: keys("priority-tags", "always"),
 			InterfaceConfig: keys("lldp-x", "y"), Up: step.Is(true), Addresses: []string{"10.99.0.2/24"}, Persist: step.Is(true),
@@ -92,6 +92,7 @@ func internalPort() steptest.Case {
 			port("cvlans", "cvlans=9"),
 			port("vlan_mode", "vlan_mode=access"),
 			port("protected", "protected=false"),
+			port("fake_bridge", "fake_bridge=false"),
 			iface("mac", `mac="02:00:00:00:00:03"`),
 			// ovs-vswitchd repairs this by itself, sooner or later.
 			{Name: "mac.device", Fake: func(m *fake.Machine) { m.SetLink("", portName, host.LinkChange{MAC: "02:00:00:00:00:04"}) }},

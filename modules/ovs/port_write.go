@@ -117,6 +117,7 @@ func (want PortSpec) columns() (port, iface *columns) {
 	set(port, "cvlans", want.CVLANs)
 	optional(port, "vlan_mode", want.VLANMode)
 	plain(port, "protected", want.Protected)
+	plain(port, "fake_bridge", want.FakeBridge)
 	plain(iface, "type", want.Type)
 	optional(iface, "mac", want.MAC)
 	optional(iface, "mtu_request", want.MTU)
