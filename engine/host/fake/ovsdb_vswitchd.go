@@ -29,6 +29,7 @@ func (m *Machine) AddOpenVSwitch() {
 		}
 		return nil
 	})
+	m.OnTransact(listening)
 	m.OnTransact(vswitchd)
 	m.Systemctl(host.Start, "ovsdb-server.service")
 	m.Systemctl(host.Start, "ovs-vswitchd.service")
