@@ -190,18 +190,23 @@ func typed(column, value string) any {
 	switch column {
 	case "stp_enable", "rstp_enable", "mcast_snooping_enable", "protected", "fake_bridge", "select_all":
 		return value == "true"
-	case "trunks", "cvlans", "tag", "mtu_request", "ofport_request", "ingress_policing_rate", "ingress_policing_burst", "inactivity_probe", "max_backoff":
-		var all []int
-		for s := range strings.SplitSeq(value, ",") {
-			n, err := strconv.Atoi(s)
-			if err != nil {
-				panic(fmt.Sprintf("%s=%s", column, value))
-			}
-			all = append(all, n)
-		}
-		return row.Set(all...)
+	case "trunks", "cvlans", "tag", "mtu_request", "ofport_request", "ingress_policing_rate", "ingress_policing_burst", "inactivity_probe", "max_backoff",
+		"select_vlan", "output_vlan", "snaplen", "dscp":
+		return numbers(column, value)
 	case "protocols":
 		return row.Set(strings.Split(value, ",")...)
 	}
 	return value
+}
+
+func numbers(column, value string) any {
+	var all []int
+	for s := range strings.SplitSeq(value, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			panic(fmt.Sprintf("%s=%s", column, value))
+		}
+		all = append(all, n)
+	}
+	return row.Set(all...)
 }

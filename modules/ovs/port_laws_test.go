@@ -34,7 +34,7 @@ func TestPortLaws(t *testing.T) {
 				edit("", "/etc/network/interfaces.d/weft-port-"+portName, "# by hand\n"))...),
 			steps("a patch", append(needs(), vsctl("", "add-port", homeName, portName, "--", "set", "interface", portName, "type=patch", "options:peer=nobody"))...),
 		},
-		Cases: []steptest.Case{internalPort(), tunnelPort(), uplinkPort(), {
+		Cases: []steptest.Case{internalPort(), tunnelPort(), uplinkPort(), fakeBridge(), {
 			Name:  "absent",
 			Spec:  ovs.PortSpec{Bridge: homeName, State: step.Absent},
 			Drift: []steptest.Hand{vsctl("state", "add-port", homeName, portName, "--", "set", "interface", portName, "type=internal")},
@@ -76,7 +76,7 @@ func internalPort() steptest.Case {
 		Name: "internal",
 		Spec: ovs.PortSpec{
 			Bridge: homeName, Type: step.Is("internal"), Options: keys("weft-laws", "x"), Tag: step.Is(5), Trunks: []int{301, 300, 301}, CVLANs: []int{},
-			VLANMode: step.Is("native-untagged"), Protected: step.Is(true), FakeBridge: step.Is(true), MAC: step.Is("02:00:00:00:0A:02"), MTU: step.Is(1400), OFPort: step.Is(77),
+			VLANMode: step.Is("native-untagged"), Protected: step.Is(true), MAC: step.Is("02:00:00:00:0A:02"), MTU: step.Is(1400), OFPort: step.Is(77),
 			PolicingRate: step.Is(1000), PolicingBurst: step.Is(100), BFD: keys("min_tx", "200"), LLDP: keys("enable", "true"),
 			ExternalIDs: keys("iface-id", "ls1-vm1"), PortExternalIDs: keys("weft-laws", "1"), OtherConfig: keys("priority-tags", "always"),
 			InterfaceConfig: keys("lldp-x", "y"), Up: step.Is(true), Addresses: []string{"10.99.0.2/24"}, Persist: step.Is(true),
@@ -92,7 +92,6 @@ func internalPort() steptest.Case {
 			port("cvlans", "cvlans=9"),
 			port("vlan_mode", "vlan_mode=access"),
 			port("protected", "protected=false"),
-			port("fake_bridge", "fake_bridge=false"),
 			iface("mac", `mac="02:00:00:00:00:03"`),
 			// ovs-vswitchd repairs this by itself, sooner or later.
 			{Name: "mac.device", Fake: func(m *fake.Machine) { m.SetLink("", portName, host.LinkChange{MAC: "02:00:00:00:00:04"}) }},
@@ -128,6 +127,19 @@ func uplinkPort() steptest.Case {
 			vsctl("state", "del-port", uplinkName),
 			link("up", uplinkName, host.LinkChange{Up: &down}, "link", "set", uplinkName, "down"),
 			steps("bridge", vsctl("", "del-port", uplinkName), vsctl("", "add-port", otherName, uplinkName)),
+		},
+	}
+}
+
+// fakeBridge is a port that stands for a VLAN's bridge: ovs-vsctl(8) takes it
+// for one from then on.
+func fakeBridge() steptest.Case {
+	return steptest.Case{
+		Name: "fake bridge",
+		Spec: ovs.PortSpec{Bridge: homeName, Type: step.Is("internal"), Tag: step.Is(302), FakeBridge: step.Is(true)},
+		Drift: []steptest.Hand{
+			vsctl("fake_bridge", "set", "port", portName, "fake_bridge=false"),
+			vsctl("tag", "set", "port", portName, "tag=303"),
 		},
 	}
 }

@@ -19,20 +19,22 @@ type tables struct {
 	ports      map[string]ovsdb.Row
 	interfaces map[string]ovsdb.Row
 
-	controllers map[string]ovsdb.Row // with every column, as are the managers
+	controllers map[string]ovsdb.Row // with every column, as all below
 	managers    map[string]ovsdb.Row
+	mirrors     map[string]ovsdb.Row
 }
 
 func selects() []ovsdb.Operation {
 	return []ovsdb.Operation{
 		row.Select("Open_vSwitch", []string{"_uuid", "bridges", "manager_options", "other_config", "external_ids", "next_cfg", "cur_cfg", "ovs_version", "db_version"}),
 		row.Select("Bridge", []string{"_uuid", "name", "datapath_type", "datapath_id", "fail_mode", "protocols", "stp_enable", "rstp_enable",
-			"mcast_snooping_enable", "ports", "controller", "other_config", "external_ids"}),
+			"mcast_snooping_enable", "ports", "controller", "mirrors", "other_config", "external_ids"}),
 		row.Select("Port", []string{"_uuid", "name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "fake_bridge", "other_config", "external_ids"}),
 		row.Select("Interface", []string{"_uuid", "name", "type", "options", "mac", "mac_in_use", "mtu", "mtu_request", "ofport", "ofport_request", "error",
 			"ingress_policing_rate", "ingress_policing_burst", "bfd", "lldp", "other_config", "external_ids"}),
 		row.Select("Controller", nil),
 		row.Select("Manager", nil),
+		row.Select("Mirror", nil),
 	}
 }
 
@@ -53,6 +55,7 @@ func freshTables(ctx context.Context, r host.OVSDBReader) (tables, error) {
 		root: results[0].Rows[0], bridges: row.ByID(results[1].Rows),
 		ports: row.ByID(results[2].Rows), interfaces: row.ByID(results[3].Rows),
 		controllers: row.ByID(results[4].Rows), managers: row.ByID(results[5].Rows),
+		mirrors: row.ByID(results[6].Rows),
 	}, nil
 }
 

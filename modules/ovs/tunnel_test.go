@@ -21,7 +21,7 @@ func tunnelSubject(t *testing.T) steptest.Subject {
 			steps("absent", needs()...),
 			steps("different", append(needs(),
 				vsctl("", "add-port", otherName, portName, "--", "set", "interface", portName, "type=vxlan", "options:remote_ip=192.0.2.7", "options:key=0x10",
-					"options:dst_port=4790", "options:df_default=false", "options:exts=gbp", "options:ttl=9", "bfd:enable=true", "bfd:min_tx=300", "external_ids:hand=1",
+					"options:dst_port=4790", "options:df_default=false", "options:weft-laws=z", "options:ttl=9", "bfd:enable=true", "bfd:min_tx=300", "external_ids:hand=1",
 					"--", "set", "port", portName, "tag=5", "external_ids:hand=1"),
 				edit("", "/etc/network/interfaces.d/weft-port-"+portName, "# by hand\n"))...),
 			steps("an internal port", append(needs(), vsctl("", "add-port", homeName, portName, "--", "set", "interface", portName, "type=internal"))...),
@@ -57,7 +57,7 @@ func vxlanTunnel() steptest.Case {
 		Spec: ovs.TunnelSpec{
 			Bridge: homeName, Type: step.Is("vxlan"), RemoteIP: step.Is("192.0.2.9"), LocalIP: step.Is("192.0.2.1"), Key: step.Is("7"),
 			DstPort: step.Is(4790), TOS: step.Is("inherit"), TTL: step.Is("33"), DFDefault: step.Is(false), Csum: step.Is(true), EgressPktMark: step.Is(4),
-			Options: keys("exts", "gbp"), BFD: keys("enable", "false"), Tag: step.Is(7), OFPort: step.Is(71), ExternalIDs: keys("weft-laws", "1"), Persist: step.Is(true),
+			Options: keys("weft-laws", "x"), BFD: keys("enable", "false"), Tag: step.Is(7), OFPort: step.Is(71), ExternalIDs: keys("weft-laws", "1"), Persist: step.Is(true),
 		},
 		Drift: []steptest.Hand{
 			vsctl("state", "del-port", portName),
@@ -67,7 +67,7 @@ func vxlanTunnel() steptest.Case {
 			tunnelOption("key", "8"), noOption("key"), tunnelOption("in_key", "9"), tunnelOption("out_key", "flow"),
 			tunnelOption("dst_port", "4789"), noOption("dst_port"), tunnelOption("tos", "4"), noOption("ttl"), noOption("df_default"),
 			noOption("csum"), tunnelOption("egress_pkt_mark", "5"),
-			{Name: "options.exts", Fake: noOption("exts").Fake, Host: noOption("exts").Host},
+			vsctl("options.weft-laws", "set", "interface", portName, "options:weft-laws=y"),
 			vsctl("bfd.enable", "set", "interface", portName, "bfd:enable=true"),
 			vsctl("tag", "clear", "port", portName, "tag"),
 			vsctl("ofport_request", "set", "interface", portName, "ofport_request=72"),
