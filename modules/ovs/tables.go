@@ -29,7 +29,7 @@ func selects() []ovsdb.Operation {
 		row.Select("Open_vSwitch", []string{"_uuid", "bridges", "manager_options", "other_config", "external_ids", "next_cfg", "cur_cfg", "ovs_version", "db_version"}),
 		row.Select("Bridge", []string{"_uuid", "name", "datapath_type", "datapath_id", "fail_mode", "protocols", "stp_enable", "rstp_enable",
 			"mcast_snooping_enable", "ports", "controller", "mirrors", "other_config", "external_ids"}),
-		row.Select("Port", []string{"_uuid", "name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "fake_bridge", "other_config", "external_ids"}),
+		row.Select("Port", []string{"_uuid", "name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "fake_bridge", "qos", "other_config", "external_ids"}),
 		row.Select("Interface", []string{"_uuid", "name", "type", "options", "mac", "mac_in_use", "mtu", "mtu_request", "ofport", "ofport_request", "error",
 			"ingress_policing_rate", "ingress_policing_burst", "bfd", "lldp", "other_config", "external_ids"}),
 		row.Select("Controller", nil),
