@@ -213,7 +213,7 @@ func (t qosTables) put(tx *row.Tx, want QoSSpec, now ovsdb.Row) (id string, kept
 		}
 		refs.GoMap[n] = row.UUID(ref)
 	}
-	whole := ovsdb.Row(maps.Clone(base))
+	whole := maps.Clone(base)
 	if whole == nil {
 		whole = ovsdb.Row{}
 	}
@@ -244,7 +244,7 @@ func (q QoSQueue) is(r ovsdb.Row) bool {
 
 // row is a queue as a row, over what was there of it.
 func (q QoSQueue) row(base ovsdb.Row) ovsdb.Row {
-	out := ovsdb.Row(maps.Clone(base))
+	out := maps.Clone(base)
 	if out == nil {
 		out = ovsdb.Row{}
 	}
