@@ -2,9 +2,11 @@ package ovs
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
 
@@ -108,10 +110,14 @@ func (s *saved) addMirrors(ctx context.Context, r host.OVSDBReader, port string)
 }
 
 // insert makes the rows again, under the name that it returns for the first.
-func (s *saved) insert(tx *row.Tx) string {
+func (s *saved) insert(tx *row.Tx) string { return s.insertAs(tx, "row") }
+
+// insertAs does the same beside others in one transaction: the names of the rows
+// begin with the prefix.
+func (s *saved) insertAs(tx *row.Tx, prefix string) string {
 	names := map[string]string{}
 	for i, r := range s.Rows {
-		names[row.ID(ovsdb.Row(r.Row))] = fmt.Sprintf("row%d", i)
+		names[row.ID(ovsdb.Row(r.Row))] = fmt.Sprintf("%s%d", prefix, i)
 	}
 	for _, r := range s.Rows {
 		columns := r.Row.Insertable(reportColumns()...)
@@ -123,7 +129,7 @@ func (s *saved) insert(tx *row.Tx) string {
 	for _, m := range s.Mirrors {
 		m.refer(tx, names[m.Port])
 	}
-	return "row0"
+	return prefix + "0"
 }
 
 // refer has a mirror refer to the port again: where it is still there, and has
@@ -134,6 +140,42 @@ func (m savedMirror) refer(tx *row.Tx, port string) {
 		op.Where = append(op.Where, row.Is(m.Column, row.Empty()))
 	}
 	tx.Add(op)
+}
+
+// digest tells whether two objects are the same, but for the UUIDs of their rows.
+func (s *saved) digest() string {
+	lines := []string{}
+	for _, r := range s.Rows {
+		columns := r.Row.Insertable(reportColumns()...)
+		for column, v := range columns {
+			columns[column] = blanked(v)
+		}
+		lines = append(lines, r.Table+" "+string(mustJSON(columns)))
+	}
+	slices.Sort(lines)
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(lines, "\n"))))
+}
+
+// blanked is a value without UUIDs.
+func blanked(v any) any {
+	switch v := v.(type) {
+	case ovsdb.UUID:
+		return "row"
+	case ovsdb.OvsSet:
+		out := make([]string, len(v.GoSet))
+		for i, e := range v.GoSet {
+			out[i] = fmt.Sprint(blanked(e))
+		}
+		slices.Sort(out)
+		return out
+	case ovsdb.OvsMap:
+		out := map[string]string{}
+		for k, e := range v.GoMap {
+			out[fmt.Sprint(k)] = fmt.Sprint(blanked(e))
+		}
+		return out
+	}
+	return v
 }
 
 // renamed replaces references to rows that are made anew by their names.
