@@ -34,7 +34,22 @@ func machine() *fake.Machine {
 		content, _ := m.File(c.Argv[len(c.Argv)-1])
 		return host.Result{Stdout: []byte(content)}
 	})
+	m.Program("ovs-appctl", qosShow)
 	return m
+}
+
+// qosShow is ovs-appctl qos/show on a kernel that has sch_htb and sch_hfsc alone.
+func qosShow(m *fake.Machine, c host.Command) host.Result {
+	name := c.Argv[len(c.Argv)-1]
+	for _, p := range m.Rows(host.OpenVSwitch, "Port") {
+		for _, q := range m.Rows(host.OpenVSwitch, "QoS") {
+			kind := row.String(q, "type")
+			if row.String(p, "name") == name && row.Ref(p, "qos") == row.ID(q) && (kind == "linux-htb" || kind == "linux-hfsc") {
+				return host.Result{Stdout: []byte("QoS: " + name + " " + kind + "\n")}
+			}
+		}
+	}
+	return host.Result{Stdout: []byte("QoS not configured on " + name + "\n")}
 }
 
 // vsctl is another hand with ovs-vsctl(8), the same on the fake and on a host.

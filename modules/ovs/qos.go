@@ -20,6 +20,7 @@ type QoSSpec struct {
 	Queues      []QoSQueue                   `json:"queues,omitzero" weft:"set" doc:"All queues, of linux-htb, linux-hfsc and trtcm-policer; [] is the default queue alone."`
 	ExternalIDs map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of the QoS's external_ids; absent removes a key, keys left out stay."`
 
+	Error string   `json:"error,omitzero" weft:"found"` // why it is not in force
 	Found *qosRows `json:"found,omitzero" weft:"found"`
 	Seen  qosSeen  `json:"seen,omitzero" weft:"found"`
 }
@@ -153,8 +154,8 @@ it gets copies, and the others stay as they are. Rows that nobody refers to any 
 ` + "`queues`" + ` are managed as a whole. A packet gets into another queue than 0 by OpenFlow (set_queue). What comes in is limited by
 ` + "`ingress_policing_rate`" + ` of ovs_port.
 
-ovs-vswitchd reports no error of a QoS: ` + "`ovs-appctl qos/show PORT`" + ` shows what is in force, and its log says why something is not. The linux
-types need the scheduler's kernel module (sch_htb, sch_hfsc, …), and a port with a device.
+The step is done when ovs-vswitchd says that the QoS is in force (` + "`ovs-appctl qos/show PORT`" + `). The linux types need the scheduler's kernel module
+(sch_htb, sch_hfsc, …), and a port with a device; an error shows what the log says.
 
 Open vSwitch keeps all of it in its database over a reboot.`,
 		Spec: QoSSpec{},

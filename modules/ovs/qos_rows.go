@@ -2,6 +2,7 @@ package ovs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -113,7 +114,32 @@ func (qos) Read(ctx context.Context, v host.View, want QoSSpec) (QoSSpec, error)
 		have.Queues = spelledQueues(queues)
 	}
 	have.Seen.SharedBy = t.sharers(r, want.Port)
-	return have, nil
+	have.Error, err = t.inForce(ctx, v.Commands, p, row.String(r, "type"))
+	return have, err
+}
+
+// inForce says why the QoS of a port is not in force; empty where it is.
+// ovs-vswitchd writes that into no column.
+func (t tables) inForce(ctx context.Context, r host.CommandReader, port ovsdb.Row, kind string) (string, error) {
+	if kind == "linux-noop" || kind == "" { // is to change nothing
+		return "", nil
+	}
+	for _, id := range row.Refs(port, "interfaces") {
+		name := row.String(t.interfaces[id], "name")
+		said, err := r.Query(ctx, host.Command{Argv: []string{"ovs-appctl", "qos/show", name}})
+		var refused *host.ExitError
+		switch {
+		case errors.As(err, &refused):
+			return said.First(), nil
+		case err != nil:
+			return "", err
+		}
+		line, _, _ := strings.Cut(string(said.Stdout), "\n")
+		if line != "QoS: "+name+" "+kind {
+			return strings.ToValidUTF8(line, "?"), nil
+		}
+	}
+	return "", nil
 }
 
 // queueOf is a row as an attribute says it.
@@ -131,7 +157,13 @@ func queueOf(number int, r ovsdb.Row) QoSQueue {
 	return q
 }
 
-func (qos) Diff(have, want QoSSpec) []step.Delta { return step.Compare(have, want) }
+func (qos) Diff(have, want QoSSpec) []step.Delta {
+	deltas := step.Compare(have, want)
+	if have.State.There() && want.State.There() && have.Error != "" && want.Error == "" {
+		deltas = append(deltas, step.Change("error", have.Error, nil))
+	}
+	return deltas
+}
 
 func (qos) Advise(f *step.Finding, have, want QoSSpec) {
 	if !f.Changed() {
@@ -175,7 +207,14 @@ func (qos) Write(ctx context.Context, h host.Host, _, want QoSSpec) error {
 		tx.Update("Port", row.ID(p), ovsdb.Row{"qos": row.UUIDs(id)})
 	}
 	t.drop(&tx, want.Port, old, kept)
-	return commit(ctx, h, fresh, &tx)
+	if err := commit(ctx, h, fresh, &tx); err != nil || !want.State.There() || want.Error != "" {
+		return err
+	}
+	said, err := t.inForce(ctx, h.Commands, p, want.Type.Or(""))
+	if err == nil && said != "" {
+		err = fmt.Errorf("%s is not in force: %s%s", want.Type.Or(""), said, logLines(ctx, h, want.Port))
+	}
+	return err
 }
 
 // put has the rows that want says in the transaction: those that say it already,

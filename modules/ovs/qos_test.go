@@ -112,15 +112,15 @@ func qosSubject(t *testing.T) steptest.Subject {
 					Queues: []ovs.QoSQueue{{Number: 1, MinRate: step.Is(1000), MaxRate: step.Is(9000), Burst: step.Is(800), Priority: step.Is(2), DSCP: step.Is(46)}, {Number: 0, MaxRate: step.Is(1000000)}},
 				},
 				Drift: []steptest.Hand{
-					noQoS("state"), setQoS("type", "type=linux-hfsc"), setQoS("other_config.max-rate", "other_config:max-rate=7"),
+					noQoS("state"), setQoS("type", "type=linux-noop"), setQoS("other_config.max-rate", "other_config:max-rate=7"),
 					setQoS("other_config.weft-laws", "other_config:weft-laws=y"), setQoS("external_ids.weft-laws", "external_ids:weft-laws=2"),
 					giveQoS("queues", "linux-htb", map[string]string{"max-rate": "10000000"}, map[int]string{0: "max-rate=999"}),
 				},
 				Spellings: []steptest.Hand{setQoS("a key of another hand", "other_config:note=mine")},
 			},
 			{
-				Name: "codel", Spec: ovs.QoSSpec{Type: step.Is("linux-fq_codel"), Queues: []ovs.QoSQueue{}},
-				Drift: []steptest.Hand{noQoS("state"), setQoS("type", "type=linux-sfq"), giveQoS("queues", "linux-fq_codel", nil, map[int]string{3: "max-rate=999"})},
+				Name: "left alone", Spec: ovs.QoSSpec{Type: step.Is("linux-noop"), Queues: []ovs.QoSQueue{}},
+				Drift: []steptest.Hand{noQoS("state"), setQoS("type", "type=linux-htb"), giveQoS("queues", "linux-noop", nil, map[int]string{3: "max-rate=999"})},
 			},
 			{
 				Name: "absent", Spec: ovs.QoSSpec{State: step.Absent},
@@ -130,7 +130,8 @@ func qosSubject(t *testing.T) steptest.Subject {
 		Touches: steptest.Touches{Queries: slices.Concat(
 			query("QoS", portName, "type,other_config,external_ids"), query("QoS", uplinkName, "type,other_config,external_ids"),
 			steptest.Run("ovs-appctl", "qos/show", portName))},
-		Clean: steptest.Run("ovs-vsctl", "--if-exists", "del-br", homeName, "--", "--all", "destroy", "qos", "--", "--all", "destroy", "queue"),
+		Clean: slices.Concat(steptest.Run("ovs-vsctl", "--if-exists", "del-br", homeName),
+			steptest.Run("ovs-vsctl", "--all", "destroy", "qos", "--", "--all", "destroy", "queue")),
 	}
 }
 
@@ -202,6 +203,20 @@ func TestOthersKeepTheirQoS(t *testing.T) {
 	apply(t, m, made(t, "ovs_qos", ovs.QoSSpec{Port: portName, State: step.Absent}))
 	if n, q := len(m.Rows(host.OpenVSwitch, "QoS")), len(m.Rows(host.OpenVSwitch, "Queue")); n+q != 0 {
 		t.Errorf("%d QoS and %d queues are left over", n, q)
+	}
+}
+
+// TestQoSThatIsNotInForce: the kernel lacks the scheduler.
+func TestQoSThatIsNotInForce(t *testing.T) {
+	m := qosMachine()
+	s := made(t, "ovs_qos", ovs.QoSSpec{Port: portName, Type: step.Is("linux-codel")})
+	m.WriteFile("/var/log/openvswitch/ovs-vswitchd.log", "2026-11-21T18:02:16.681Z|00051|netdev_linux|WARN|"+portName+": Failed to install new qdisc: No such file or directory\n")
+	err := s.Apply(t.Context(), m.Host(), check(t, m, s))
+	if err == nil || !strings.Contains(err.Error(), "linux-codel is not in force: QoS not configured on "+portName) || !strings.Contains(err.Error(), "Failed to install new qdisc") {
+		t.Errorf("%v", err)
+	}
+	if f := check(t, m, s); len(f.Deltas) != 1 || f.Deltas[0].Path != "error" {
+		t.Errorf("it is found as %v", f.Deltas)
 	}
 }
 
