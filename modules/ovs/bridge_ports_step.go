@@ -44,29 +44,32 @@ func (bridgePorts) Read(ctx context.Context, v host.View, want BridgePortsSpec) 
 		if want.may(name) || ofOVN(p) {
 			continue
 		}
-		other, err := t.other(ctx, v.OVSDB, p, all)
-		if err != nil {
+		if have.Found[name], err = t.other(ctx, v.OVSDB, p, all); err != nil {
 			return have, err
 		}
-		have.Found[name] = other
 		for _, f := range files {
 			if len(f.Text.Interfaces(name)) > 0 {
 				have.Seen.Files[name] = f.Name
 			}
 		}
-		for _, i := range row.Refs(p, "interfaces") {
-			n, _ := row.Int(t.interfaces[i], "ofport")
-			_, here := all[row.String(t.interfaces[i], "name")]
-			if n > 0 {
-				have.Seen.Carries = t.carriers(home, all)
-			}
-			if n > 0 && !here && row.String(t.interfaces[i], "type") == "internal" {
-				have.Seen.Elsewhere = append(have.Seen.Elsewhere, name)
-			}
-		}
+		have.see(t, home, p, all)
 	}
 	slices.Sort(have.Seen.Elsewhere)
 	return have, nil
+}
+
+// see finds what goes with a port that is at work.
+func (have *BridgePortsSpec) see(t tables, home, p ovsdb.Row, all map[string]device) {
+	for _, id := range row.Refs(p, "interfaces") {
+		i := t.interfaces[id]
+		if n, _ := row.Int(i, "ofport"); n <= 0 {
+			continue
+		}
+		have.Seen.Carries = t.carriers(home, all)
+		if _, here := all[row.String(i, "name")]; !here && row.String(i, "type") == "internal" {
+			have.Seen.Elsewhere = append(have.Seen.Elsewhere, row.String(p, "name"))
+		}
+	}
 }
 
 // ofOVN says whether ovn-controller made a port, and would again.
