@@ -40,8 +40,11 @@ func TestConfigLaws(t *testing.T) {
 		Machine: machine,
 		Found: []steptest.Hand{
 			{Name: "fresh"},
-			vsctl("different", "set", "open_vswitch", ".", "other_config:max-idle=1", "other_config:weft-laws=x", "external_ids:weft-laws=x",
-				"--", "set-manager", managerTarget, "ptcp:16641", "--", "set", "manager", managerTarget, "max_backoff=9000", "external_ids:weft-laws=x"),
+			steps("different",
+				vsctl("", "set", "open_vswitch", ".", "other_config:max-idle=1", "other_config:weft-laws=x", "external_ids:weft-laws=x"),
+				vsctl("", "set-manager", managerTarget, "ptcp:16641"),
+				vsctl("", "set", "manager", managerTarget, "max_backoff=9000", "external_ids:weft-laws=x"),
+				vsctl("", "set", "manager", "ptcp:16641", "external_ids:weft-laws=y")),
 		},
 		Cases: []steptest.Case{{
 			Name: "keys",
@@ -63,7 +66,7 @@ func TestConfigLaws(t *testing.T) {
 			},
 		}},
 		Touches: steptest.Touches{Queries: append(
-			query("Manager", managerTarget, "target,connection_mode,inactivity_probe,max_backoff,other_config,external_ids"),
+			slices.Concat(query("Manager", managerTarget, "target,connection_mode,inactivity_probe,max_backoff,other_config,external_ids"), query("Manager", "ptcp:16641", "target,external_ids")),
 			[]host.Command{{Argv: []string{"ovs-vsctl", "get", "open_vswitch", ".", "other_config", "external_ids"}}, {Argv: []string{"ovs-vsctl", "get-manager"}}}...)},
 		Clean: append(steptest.Run("ovs-vsctl", "remove", "open_vswitch", ".", "other_config", "max-idle", "--", "remove", "open_vswitch", ".", "other_config", "weft-laws", "--", "del-manager"),
 			steptest.Run("ovs-vsctl", "remove", "open_vswitch", ".", "external_ids", "weft-laws")...),

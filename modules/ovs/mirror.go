@@ -25,7 +25,7 @@ type MirrorSpec struct {
 	Snaplen     step.Attr[int]               `json:"snaplen,omitzero" doc:"Bytes of a packet that are copied, 14 to 65535; absent is all."`
 	ExternalIDs map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of external_ids; absent removes a key, keys left out stay."`
 
-	Found row.Record `json:"found,omitzero" weft:"found"`
+	Found row.Record `json:"found,omitzero" weft:"found"` // newer schemas have more columns
 	Seen  mirrorSeen `json:"seen,omitzero" weft:"found"`
 }
 

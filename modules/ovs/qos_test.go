@@ -206,6 +206,52 @@ func TestOthersKeepTheirQoS(t *testing.T) {
 	}
 }
 
+// TestQueueOfAnotherQoSStays removes a QoS whose queue another QoS has, too.
+func TestQueueOfAnotherQoSStays(t *testing.T) {
+	m := qosMachine()
+	giveQoS("", "linux-htb", nil, map[int]string{1: "max-rate=9", 2: "max-rate=8"}).Fake(m)
+	var shared string
+	for _, q := range m.Rows(host.OpenVSwitch, "Queue") {
+		if row.Map(q, "other_config")["max-rate"] == "9" {
+			shared = row.ID(q)
+		}
+	}
+	var tx row.Tx
+	tx.Insert("QoS", "", ovsdb.Row{"type": "linux-hfsc", "queues": ovsdb.OvsMap{GoMap: map[any]any{4: row.UUID(shared)}}})
+	m.Transact(host.OpenVSwitch, tx.Operations()...)
+	before := m.Snapshot()
+	s := made(t, "ovs_qos", ovs.QoSSpec{Port: portName, State: step.Absent})
+	f := apply(t, m, s)
+	if q := m.Rows(host.OpenVSwitch, "Queue"); len(q) != 1 || row.ID(q[0]) != shared {
+		t.Errorf("queues %v", q)
+	}
+	if err := s.Undo(t.Context(), m.Host(), journalled(t, f)); err != nil || m.Snapshot() != before {
+		t.Errorf("undo: %v, left\n%s", err, m.Snapshot())
+	}
+}
+
+// TestUndoLeavesAnotherHandsQueues: another hand changed a queue since; the rest
+// goes back.
+func TestUndoLeavesAnotherHandsQueues(t *testing.T) {
+	m := qosMachine()
+	giveQoS("", "linux-htb", map[string]string{"max-rate": "5"}, map[int]string{0: "max-rate=1"}).Fake(m)
+	s := made(t, "ovs_qos", ovs.QoSSpec{Port: portName, Type: step.Is("linux-htb"), OtherConfig: keys("max-rate", "6"), Queues: []ovs.QoSQueue{{Number: 0, MaxRate: step.Is(2)}}})
+	f := journalled(t, apply(t, m, s))
+	var tx row.Tx
+	tx.Update("Queue", row.ID(m.Rows(host.OpenVSwitch, "Queue")[0]), ovsdb.Row{
+		"other_config": row.Strmap(map[string]string{"max-rate": "3"}), "external_ids": row.Strmap(map[string]string{"by": "hand"}),
+	})
+	m.Transact(host.OpenVSwitch, tx.Operations()...)
+	f.Settled = true
+	if err := s.Undo(t.Context(), m.Host(), f); !errors.Is(err, step.ErrConflict) || !strings.Contains(err.Error(), "queues") {
+		t.Errorf("%v", err)
+	}
+	q, qos := m.Rows(host.OpenVSwitch, "Queue"), m.Rows(host.OpenVSwitch, "QoS")
+	if len(q) != 1 || row.Map(q[0], "external_ids")["by"] != "hand" || len(qos) != 1 || row.Map(qos[0], "other_config")["max-rate"] != "5" {
+		t.Errorf("queues %v of %v", q, qos)
+	}
+}
+
 // TestQoSThatIsNotInForce: the kernel lacks the scheduler.
 func TestQoSThatIsNotInForce(t *testing.T) {
 	m := qosMachine()

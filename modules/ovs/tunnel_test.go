@@ -138,6 +138,18 @@ func TestTwinTunnelIsRefused(t *testing.T) {
 	}
 }
 
+// TestTunnelKeepsSpellings: what means the same is not written again.
+func TestTunnelKeepsSpellings(t *testing.T) {
+	m := withBridge()
+	ovsVsctl(m, []string{"add-port", homeName, "vx1", "--", "set", "interface", "vx1", "type=vxlan", "options:remote_ip=192.0.2.9", "options:key=0x7"})
+	apply(t, m, made(t, "ovs_tunnel", ovs.TunnelSpec{Name: "vx1", Bridge: homeName, Type: step.Is("vxlan"), RemoteIP: step.Is("192.0.2.9"), Key: step.Is("7"), TTL: step.Is("9")}))
+	for _, i := range m.Rows(host.OpenVSwitch, "Interface") {
+		if o := row.Map(i, "options"); row.String(i, "name") == "vx1" && (o["key"] != "0x7" || o["ttl"] != "9") {
+			t.Errorf("options %v", o)
+		}
+	}
+}
+
 func TestTunnelWarnsOfAForeignLocalAddress(t *testing.T) {
 	m := withBridge()
 	s := made(t, "ovs_tunnel", ovs.TunnelSpec{Name: "vx1", Bridge: homeName, Type: step.Is("vxlan"), RemoteIP: step.Is("192.0.2.9"), LocalIP: step.Is("192.0.2.1")})
