@@ -15,8 +15,8 @@ type TunnelSpec struct {
 	Name          string                       `json:"name,omitzero" weft:"label" doc:"Name of the port and of its interface, at most 15 characters."`
 	State         step.State                   `json:"state,omitzero" doc:"Whether the tunnel should be there."`
 	Bridge        string                       `json:"bridge" weft:"required" doc:"The bridge; a tunnel that is in another is moved."`
-	Type          step.Attr[string]            `json:"type,omitzero" weft:"enum=vxlan|geneve|gre" doc:"The encapsulation. A new tunnel needs it."`
-	RemoteIP      step.Attr[string]            `json:"remote_ip,omitzero" doc:"The other end: a unicast address, or flow for any. A new tunnel needs it."`
+	Type          step.Attr[string]            `json:"type,omitzero" weft:"enum=vxlan|geneve|gre" doc:"The encapsulation. Must be given."`
+	RemoteIP      step.Attr[string]            `json:"remote_ip,omitzero" doc:"The other end: a unicast address, or flow for any. Must be given."`
 	LocalIP       step.Attr[string]            `json:"local_ip,omitzero" doc:"Address of this host that packets must be sent to; left out or absent any. flow goes with remote_ip flow."`
 	Key           step.Attr[string]            `json:"key,omitzero" doc:"VNI of vxlan and geneve (24 bits) or key of gre (32 bits), for both directions; flow leaves it to OpenFlow. Absent is 0."`
 	InKey         step.Attr[string]            `json:"in_key,omitzero" doc:"Key that received packets must have, where it is not that of the others."`
@@ -71,8 +71,10 @@ func (s *TunnelSpec) Validate() []step.Problem {
 	add := func(at, message, hint string) {
 		problems = append(problems, step.Problem{Path: at, Message: message, Hint: hint})
 	}
-	if s.Type.Absent() || s.RemoteIP.Absent() {
-		add("remote_ip", "cannot be absent, and neither can type: both make the tunnel", `use state = "absent" to remove it`)
+	for at, attr := range map[string]step.Attr[string]{"type": s.Type, "remote_ip": s.RemoteIP} {
+		if _, given := attr.Get(); !given {
+			add(at, "is missing: type and remote_ip make the tunnel", `state = "absent" removes one`)
+		}
 	}
 	for _, key := range tunnelKeys() {
 		if _, twice := s.Options[key]; twice {

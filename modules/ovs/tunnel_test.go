@@ -171,6 +171,7 @@ func TestRefusedTunnels(t *testing.T) {
 		"remote_ip":            func(s *ovs.TunnelSpec) { s.RemoteIP = step.Is("compute2") },
 		"remote_ip:multicast":  func(s *ovs.TunnelSpec) { s.RemoteIP = step.Is("239.1.1.1") },
 		"remote_ip:absent":     func(s *ovs.TunnelSpec) { s.RemoteIP = step.None[string]() },
+		"type":                 func(s *ovs.TunnelSpec) { s.Type = step.Attr[string]{} },
 		"local_ip":             func(s *ovs.TunnelSpec) { s.LocalIP = step.Is("fd00::1") },
 		"local_ip:flow":        func(s *ovs.TunnelSpec) { s.LocalIP = step.Is("flow") },
 		"key":                  func(s *ovs.TunnelSpec) { s.Key = step.Is("16777216") },
