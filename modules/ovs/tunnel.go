@@ -81,7 +81,9 @@ func (s *TunnelSpec) Validate() []step.Problem {
 			add("options."+key, "is what the attribute "+key+" sets", "give it as "+key+" = …")
 		}
 	}
-	return slices.Concat(problems, s.endProblems(), s.keyProblems(), s.headerProblems())
+	problems = slices.Concat(problems, s.endProblems(), s.keyProblems(), s.headerProblems())
+	slices.SortStableFunc(problems, func(a, b step.Problem) int { return strings.Compare(a.Path, b.Path) })
+	return problems
 }
 
 // endProblems finds ends that Open vSwitch refuses.
