@@ -22,7 +22,10 @@ type QoSSpec struct {
 
 	Error string   `json:"error,omitzero" weft:"found"` // why it is not in force
 	Found *qosRows `json:"found,omitzero" weft:"found"`
-	Seen  qosSeen  `json:"seen,omitzero" weft:"found"`
+	// Left are rows of this port that nobody refers to; nil in what a playbook
+	// says, not in what was found.
+	Left []*saved `json:"left" weft:"found"`
+	Seen qosSeen  `json:"seen,omitzero" weft:"found"`
 }
 
 // QoSQueue is a queue of a QoS. What is left out is not set.
@@ -149,7 +152,8 @@ func qosKind() step.Kind {
 		Name:    "ovs_qos",
 		Summary: "Quality of service of a port's outgoing packets: a scheduler or policer, and its queues.",
 		Doc: `The QoS and its queues are the port's own. Where the port was given a QoS that other ports have too, or queues that another QoS has,
-it gets copies, and the others stay as they are. Rows that nobody refers to any more are removed with the change, and undo makes them again.
+it gets copies, and the others stay as they are. Rows that nobody refers to any more are removed with the change, and undo makes them again;
+so are rows of this port (weft-port in external_ids) that another hand left behind when it took the QoS off the port.
 
 ` + "`queues`" + ` are managed as a whole. A packet gets into another queue than 0 by OpenFlow (set_queue). What comes in is limited by
 ` + "`ingress_policing_rate`" + ` of ovs_port.

@@ -2,9 +2,9 @@ package ovs
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
@@ -29,6 +29,32 @@ func (s qosStep) Check(ctx context.Context, v host.View) (step.Finding, error) {
 		return step.Finding{}, fmt.Errorf("there is no port %s: put a step ovs_port before it: %w", s.want.Port, step.ErrNotYet)
 	}
 	return s.Step.Check(ctx, v)
+}
+
+// Undo takes away what is left of our own rows, too: another hand may have taken
+// the QoS off the port since.
+func (s qosStep) Undo(ctx context.Context, h host.Host, f step.Finding) error {
+	var before QoSSpec
+	if err := json.Unmarshal(f.Before, &before); err != nil {
+		return fmt.Errorf("decode a recorded QoS: %w", err)
+	}
+	undone := s.Step.Undo(ctx, h, f)
+	if undone != nil && !errors.Is(undone, step.ErrConflict) {
+		return undone
+	}
+	fresh, err := freshTables(ctx, h.OVSDB)
+	if err != nil {
+		return errors.Join(undone, err)
+	}
+	t, err := fresh.withQoS(ctx, h.OVSDB)
+	if err != nil {
+		return errors.Join(undone, err)
+	}
+	var tx row.Tx
+	if t.collect(&tx, before, nil); tx.Empty() {
+		return undone
+	}
+	return errors.Join(undone, commit(ctx, h, fresh, &tx))
 }
 
 // qosTables are all ports, QoS and queues by UUID: the latter two live without
@@ -69,18 +95,6 @@ func (t qosTables) queuesOf(qos ovsdb.Row) map[int]ovsdb.Row {
 	return out
 }
 
-// sharers are the other ports that have a QoS.
-func (t qosTables) sharers(qos ovsdb.Row, port string) []string {
-	var names []string
-	for _, p := range t.ports {
-		if name := row.String(p, "name"); row.Ref(p, "qos") == row.ID(qos) && name != port {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
 // qos is the resource behind ovs_qos.
 type qos struct{}
 
@@ -90,6 +104,7 @@ func (qos) Read(ctx context.Context, v host.View, want QoSSpec) (QoSSpec, error)
 	if err != nil {
 		return have, err
 	}
+	have.Left = t.left(want.Port)
 	p, _ := named(t.ports, want.Port)
 	r, there := t.qos[row.Ref(p, "qos")]
 	if !there {
@@ -156,7 +171,7 @@ func queueOf(number int, r ovsdb.Row) QoSQueue {
 }
 
 func (qos) Diff(have, want QoSSpec) []step.Delta {
-	deltas := step.Compare(have, want)
+	deltas := append(step.Compare(have, want), leftDeltas(have, want)...)
 	if have.State.There() && want.State.There() && have.Error != "" && want.Error == "" {
 		deltas = append(deltas, step.Change("error", have.Error, nil))
 	}

@@ -252,6 +252,66 @@ func TestUndoLeavesAnotherHandsQueues(t *testing.T) {
 	}
 }
 
+// rowsOfQoS counts what is in the two tables whose rows live without being
+// referred to.
+func rowsOfQoS(m *fake.Machine) (qos, queues int) {
+	return len(m.Rows(host.OpenVSwitch, "QoS")), len(m.Rows(host.OpenVSwitch, "Queue"))
+}
+
+// TestNoRowIsLeftBehind has another hand take the QoS off its port, or the port
+// away.
+func TestNoRowIsLeftBehind(t *testing.T) {
+	m := qosMachine()
+	want := ovs.QoSSpec{Port: portName, Type: step.Is("linux-htb"), Queues: []ovs.QoSQueue{{Number: 1, MaxRate: step.Is(9000)}}}
+	s := made(t, "ovs_qos", want)
+	first := journalled(t, apply(t, m, s))
+	noQoS("").Fake(m)
+	f := check(t, m, s)
+	if paths := pathsOf(f); !slices.Contains(paths, "left") || !slices.Contains(paths, "state") {
+		t.Errorf("a QoS that was taken off is found as %v", paths)
+	}
+	apply(t, m, s)
+	if n, q := rowsOfQoS(m); n != 1 || q != 1 || check(t, m, s).Changed() {
+		t.Errorf("%d QoS and %d queues", n, q)
+	}
+	// Taken off again, and then all is taken back: none of ours stays.
+	noQoS("").Fake(m)
+	first.Settled = true
+	if err := s.Undo(t.Context(), m.Host(), first); err != nil {
+		t.Error(err)
+	}
+	if n, q := rowsOfQoS(m); n+q != 0 {
+		t.Errorf("undo left %d QoS and %d queues", n, q)
+	}
+	apply(t, m, s)
+	ovsVsctl(m, []string{"del-port", portName})
+	apply(t, m, made(t, "ovs_qos", ovs.QoSSpec{Port: portName, State: step.Absent}))
+	if n, q := rowsOfQoS(m); n+q != 0 {
+		t.Errorf("the port is gone, and %d QoS and %d queues are left", n, q)
+	}
+}
+
+// TestRowsOfOthersAreLeft: what nobody refers to, and we did not make, stays.
+func TestRowsOfOthersAreLeft(t *testing.T) {
+	m := qosMachine()
+	giveQoS("", "linux-htb", nil, map[int]string{1: "max-rate=9"}).Fake(m)
+	noQoS("").Fake(m)
+	s := made(t, "ovs_qos", ovs.QoSSpec{Port: portName, Type: step.Is("linux-htb")})
+	apply(t, m, s)
+	apply(t, m, made(t, "ovs_qos", ovs.QoSSpec{Port: portName, State: step.Absent}))
+	if n, q := rowsOfQoS(m); n != 1 || q != 1 {
+		t.Errorf("%d QoS and %d queues are left of another hand's", n, q)
+	}
+}
+
+func pathsOf(f step.Finding) []string {
+	var paths []string
+	for _, d := range f.Deltas {
+		paths = append(paths, d.Path)
+	}
+	return paths
+}
+
 // TestQoSThatIsNotInForce: the kernel lacks the scheduler.
 func TestQoSThatIsNotInForce(t *testing.T) {
 	m := qosMachine()

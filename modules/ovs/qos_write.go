@@ -24,24 +24,27 @@ func (qos) Write(ctx context.Context, h host.Host, _, want QoSSpec) error {
 		return err
 	}
 	p, there := named(t.ports, want.Port)
-	switch {
-	case !there && !want.State.There():
-		return nil
-	case !there:
+	if !there && want.State.There() {
 		return fmt.Errorf("there is no port %s", want.Port)
 	}
 	var tx row.Tx
-	tx.Guard("Port", p, "qos")
-	old := row.Ref(p, "qos")
 	kept := []string{}
-	if !want.State.There() {
-		tx.Update("Port", row.ID(p), ovsdb.Row{"qos": row.Empty()})
-	} else {
-		var id string
-		id, kept = t.put(&tx, want, t.qos[old])
-		tx.Update("Port", row.ID(p), ovsdb.Row{"qos": row.UUIDs(id)})
+	if there {
+		old := row.Ref(p, "qos")
+		refs := row.UUIDs()
+		if want.State.There() {
+			var id string
+			id, kept = t.put(&tx, want, t.qos[old])
+			refs = row.UUIDs(id)
+		}
+		tx.Guard("Port", p, "qos")
+		tx.Update("Port", row.ID(p), ovsdb.Row{"qos": refs})
+		t.drop(&tx, want.Port, old, kept)
 	}
-	t.drop(&tx, want.Port, old, kept)
+	t.collect(&tx, want, kept)
+	if tx.Empty() {
+		return nil
+	}
 	if err := commit(ctx, h, fresh, &tx); err != nil || !want.State.There() || want.Error != "" {
 		return err
 	}
@@ -81,7 +84,7 @@ func (t qosTables) put(tx *row.Tx, want QoSSpec, now ovsdb.Row) (id string, kept
 		ref := row.ID(queues[n])
 		if !t.says("Queue", queues[n]) {
 			ref = fmt.Sprintf("queue%d", n)
-			tx.Insert("Queue", ref, row.Record(queues[n]).Insertable())
+			tx.Insert("Queue", ref, row.Record(want.owned(queues[n])).Insertable())
 		} else {
 			kept = append(kept, ref)
 		}
@@ -100,14 +103,21 @@ func (t qosTables) put(tx *row.Tx, want QoSSpec, now ovsdb.Row) (id string, kept
 	if t.says("QoS", whole) {
 		return row.ID(whole), append(kept, row.ID(whole))
 	}
-	tx.Insert("QoS", "qos", row.Record(whole).Insertable())
+	tx.Insert("QoS", "qos", row.Record(want.owned(whole)).Insertable())
 	return "qos", kept
+}
+
+// owned is a row as an apply makes it; an undo makes it as it was found.
+func (want QoSSpec) owned(r ovsdb.Row) ovsdb.Row {
+	if want.Left != nil {
+		return r
+	}
+	return tagged(r, want.Port)
 }
 
 // says whether the row of that UUID is there and says just the same.
 func (t qosTables) says(table string, want ovsdb.Row) bool {
-	rows := map[string]map[string]ovsdb.Row{"QoS": t.qos, "Queue": t.queues}[table]
-	now, there := rows[row.ID(want)]
+	now, there := t.rows(table)[row.ID(want)]
 	return there && reflect.DeepEqual(row.Record(now).Insertable(), row.Record(want).Insertable())
 }
 
@@ -161,32 +171,4 @@ func withKeys(base ovsdb.Row, column string, want map[string]step.Attr[string]) 
 		}
 	}
 	return row.Strmap(m)
-}
-
-// drop deletes the QoS that a port had, and its queues, where nobody else refers
-// to them.
-func (t qosTables) drop(tx *row.Tx, port, old string, kept []string) {
-	r, there := t.qos[old]
-	if !there || slices.Contains(kept, old) || len(t.sharers(r, port)) > 0 {
-		return
-	}
-	tx.Guard("QoS", r, "type", "queues", "other_config", "external_ids")
-	tx.Delete("QoS", old)
-	left := map[string]ovsdb.Row{}
-	for _, q := range t.queuesOf(r) {
-		left[row.ID(q)] = q
-	}
-	for id, other := range t.qos {
-		for _, q := range t.queuesOf(other) {
-			if id != old {
-				delete(left, row.ID(q))
-			}
-		}
-	}
-	for _, id := range slices.Sorted(maps.Keys(left)) {
-		if !slices.Contains(kept, id) {
-			tx.Guard("Queue", left[id], "dscp", "other_config", "external_ids")
-			tx.Delete("Queue", id)
-		}
-	}
 }
