@@ -113,13 +113,13 @@ func commit(ctx context.Context, h host.Host, t tables, tx *row.Tx) error {
 func configured(ctx context.Context, r host.OVSDBReader, next int) error {
 	ctx, cancel := context.WithTimeout(ctx, configureTime)
 	defer cancel()
+	cur := 0
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		results, err := r.Select(ctx, host.OpenVSwitch, row.Select("Open_vSwitch", []string{"cur_cfg"}))
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() == nil:
 			return fmt.Errorf("wait for ovs-vswitchd: %w", err)
-		}
-		cur := 0
-		if len(results[0].Rows) == 1 {
+		case err == nil && len(results[0].Rows) == 1:
 			cur, _ = row.Int(results[0].Rows[0], "cur_cfg")
 		}
 		if cur >= next {
