@@ -70,7 +70,7 @@ func (t qosTables) left(port string) []*saved {
 // wants those back that were there. What was left since is ours, and no conflict:
 // the step takes it away after an undo.
 func leftDeltas(have, want QoSSpec) []step.Delta {
-	const said = "%d rows of this port that nobody refers to"
+	const said = "rows of this port that nobody refers to: %d"
 	_, missing := difference(have.Left, want.Left)
 	switch {
 	case want.Left == nil && len(have.Left) > 0:
