@@ -127,7 +127,9 @@ func (s *saved) insertAs(tx *row.Tx, prefix string) string {
 		tx.Insert(r.Table, names[row.ID(ovsdb.Row(r.Row))], columns)
 	}
 	for _, m := range s.Mirrors {
-		m.refer(tx, names[m.Port])
+		if name, isMade := names[m.Port]; isMade {
+			m.refer(tx, name)
+		}
 	}
 	return prefix + "0"
 }
