@@ -21,6 +21,9 @@ type Link struct {
 	Addresses []netip.Prefix // without IPv6 link-local ones; of one IPv4 subnet the primary comes first
 	// Special holds what sets addresses apart from ordinary ones.
 	Special map[netip.Prefix]AddressOptions
+	// Options are what a bond, a bridge or a VLAN has beyond all other devices,
+	// as package linkinfo writes them; nil of other kinds.
+	Options map[string]string
 }
 
 // AddressOptions is what an address has beyond itself. The zero value is an
@@ -63,9 +66,22 @@ type LinkReader interface {
 	Routes(ctx context.Context, namespace string) ([]Route, error)
 }
 
+// NewLink is a bond, a bridge or a VLAN to be made. What is left empty the
+// kernel chooses.
+type NewLink struct {
+	Name    string
+	Kind    string // "bond", "bridge" or "vlan"
+	Lower   string // the device that a VLAN stands on
+	MAC     string
+	MTU     int
+	Options map[string]string // as package linkinfo writes them
+}
+
 // LinkChange is what Set changes of a link; a nil or empty field stays.
 type LinkChange struct {
 	Up              *bool
+	Master          *string           // the bridge or bond that it is to belong to; "" for none
+	Options         map[string]string // of a bond, a bridge or a VLAN, as package linkinfo writes them
 	MTU             int
 	MAC             string
 	Checksum        *bool // of a veth: transmit checksum offload
@@ -98,10 +114,18 @@ type LinkWriter interface {
 	RemoveNamespace(ctx context.Context, name string) error
 	// AddVeth makes a pair in the host's own namespace, both ends down.
 	AddVeth(ctx context.Context, name, peer string) error
+	// AddLink makes a device in the host's own namespace, down. The error wraps
+	// [syscall.EOPNOTSUPP] where the kernel has no devices of the kind: it was
+	// built without them, or their module is not there.
+	AddLink(ctx context.Context, l NewLink) error
+	// RemoveLink removes a link. What stands on it goes with it; the members of a
+	// bridge or a bond leave it.
 	RemoveLink(ctx context.Context, namespace, name string) error
-	// Set changes a link in one go: move, name, routes that go, MAC, MTU,
-	// checksum offload, what another link releases, addresses that go and that
-	// come, up, routes that come, announcements, in that order. What was done
+	// Set changes a link in one go: move, name, routes that go, master, MAC, MTU,
+	// options, checksum offload, what another link releases, addresses that go and
+	// that come, up, routes that come, announcements, in that order. A bond takes a
+	// link that is down alone, brings it up, and gives it its own MAC and MTU; one
+	// that leaves it has its own again and is down. What was done
 	// before a refusal stays. Addresses are taken one by one as listed: where
 	// the primary of an IPv4 subnet goes, the kernel may take the others of the
 	// subnet along, so they are listed before it. With its last IPv4 address a

@@ -135,6 +135,10 @@ func (l observedLinks) AddVeth(ctx context.Context, name, peer string) error {
 	return l.o.around(ctx, "links", "add-veth", name, func() error { return l.Links.AddVeth(ctx, name, peer) })
 }
 
+func (l observedLinks) AddLink(ctx context.Context, n NewLink) error {
+	return l.o.around(ctx, "links", "add-"+n.Kind, n.Name, func() error { return l.Links.AddLink(ctx, n) })
+}
+
 func (l observedLinks) RemoveLink(ctx context.Context, namespace, name string) error {
 	return l.o.around(ctx, "links", "remove", name, func() error { return l.Links.RemoveLink(ctx, namespace, name) })
 }

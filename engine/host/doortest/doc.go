@@ -79,6 +79,7 @@ func Cancelled(t *testing.T, h host.Host) {
 		"unit":          func() error { return h.Units.Do(ctx, host.Reload, "") },
 		"add namespace": func() error { return h.Links.AddNamespace(ctx, "weft-test-c") },
 		"add veth":      func() error { return h.Links.AddVeth(ctx, "weft-test-c0", "weft-test-c1") },
+		"add link":      func() error { return h.Links.AddLink(ctx, host.NewLink{Name: "weft-test-c0", Kind: "bridge"}) },
 		"set link":      func() error { return h.Links.Set(ctx, "", "lo", host.LinkChange{MTU: 1500}) },
 	}
 	for name, effect := range effects {

@@ -21,7 +21,7 @@ func Links(t *testing.T, h host.Host) {
 	l := h.Links
 	parts := map[string]func(t *testing.T, l host.Links){
 		"Namespace": linkNamespace, "Veth": linkVeth, "Change": linkChange, "Move": linkMove,
-		"Route": linkRoute, "Order": linkOrder, "Release": linkRelease, "Missing": linkMissing, "NamespaceTakesItsLinks": linkDiesWithNamespace,
+		"Bridge": linkBridge, "Bond": linkBond, "VLAN": linkVLAN, "MadeMissing": linkMadeMissing, "Route": linkRoute, "Order": linkOrder, "Release": linkRelease, "Missing": linkMissing, "NamespaceTakesItsLinks": linkDiesWithNamespace,
 	}
 	for name, part := range parts {
 		t.Run(name, func(t *testing.T) {
@@ -40,6 +40,7 @@ func Links(t *testing.T, h host.Host) {
 
 func removeLinks(t *testing.T, l host.Links) {
 	_ = l.RemoveNamespace(after(t), spaceName)    // may be gone
+	_ = l.RemoveLink(after(t), "", madeName)      // may be gone
 	_ = l.RemoveLink(after(t), "", linkName)      // may be gone
 	_ = l.RemoveLink(after(t), "", "weft-test-r") // may be gone
 }

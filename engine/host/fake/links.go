@@ -19,7 +19,7 @@ func (m *Machine) AddLink(namespace string, l host.Link) {
 	defer m.mu.Unlock()
 	s, err := m.net.space(namespace)
 	must(err)
-	l.Addresses, l.Special = slices.Clone(l.Addresses), maps.Clone(l.Special)
+	l.Addresses, l.Special, l.Options = slices.Clone(l.Addresses), maps.Clone(l.Special), maps.Clone(l.Options)
 	must(m.net.add(s, &device{Link: l}))
 }
 
@@ -28,6 +28,21 @@ func (m *Machine) AddVeth(name, peer string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	must(m.net.addVeth(name, peer))
+}
+
+// MakeLink makes a bond, a bridge or a VLAN as ip-link(8) does.
+func (m *Machine) MakeLink(l host.NewLink) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	must(m.net.make(l))
+}
+
+// WithoutLinks leaves links of a kind out of the kernel: there is no module for
+// them.
+func (m *Machine) WithoutLinks(kind string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.net.without = append(m.net.without, kind)
 }
 
 // AddNamespace makes a network namespace.
@@ -129,6 +144,10 @@ func (l links) RemoveNamespace(ctx context.Context, name string) error {
 
 func (l links) AddVeth(ctx context.Context, name, peer string) error {
 	return l.change(ctx, "add veth "+name, func(n *network) error { return n.addVeth(name, peer) })
+}
+
+func (l links) AddLink(ctx context.Context, made host.NewLink) error {
+	return l.change(ctx, "add "+made.Kind+" "+made.Name, func(n *network) error { return n.make(made) })
 }
 
 func (l links) RemoveLink(ctx context.Context, namespace, name string) error {

@@ -17,6 +17,7 @@ type network struct {
 	spaces    map[string]*space
 	index     int // the last link's
 	announced []netip.Addr
+	without   []string // kinds of links that the kernel does not have
 }
 
 // space is one network namespace.
@@ -28,7 +29,13 @@ type space struct {
 // device is a link. A veth's peer may be in any space.
 type device struct {
 	host.Link
-	peer *device
+	peer   *device
+	ownMAC bool // a hand chose it: of a bond, a bridge or a VLAN, whose MAC is else another's
+	ownMTU bool // a hand chose it, of a bridge
+	former struct {
+		mac string
+		mtu int
+	} // of a bond's member: what it gets back
 }
 
 func newNetwork() network {
@@ -55,12 +62,12 @@ func (d *device) addLoopback() {
 
 func (n network) clone() network {
 	copies := map[*device]*device{}
-	c := network{spaces: map[string]*space{}, index: n.index, announced: slices.Clone(n.announced)}
+	c := network{spaces: map[string]*space{}, index: n.index, announced: slices.Clone(n.announced), without: slices.Clone(n.without)}
 	for name, s := range n.spaces {
 		d := &space{routes: slices.Clone(s.routes)}
 		for _, l := range s.links {
 			copied := *l
-			copied.Addresses, copied.Special = slices.Clone(l.Addresses), maps.Clone(l.Special)
+			copied.Addresses, copied.Special, copied.Options = slices.Clone(l.Addresses), maps.Clone(l.Special), maps.Clone(l.Options)
 			copies[l] = &copied
 			d.links = append(d.links, &copied)
 		}
@@ -129,18 +136,22 @@ func (n *network) add(s *space, d *device) error {
 	return nil
 }
 
-// remove takes a link away, with its routes and the other end of a veth.
+// remove takes a link away, with its routes, what stands on it, and the other end
+// of a veth.
 func (n *network) remove(gone *device) {
 	for _, s := range n.spaces {
-		i := slices.Index(s.links, gone)
-		if i < 0 {
+		if !slices.Contains(s.links, gone) {
 			continue
 		}
-		s.links = slices.Delete(s.links, i, i+1)
+		s.leave(gone)
+		for _, d := range s.members(gone) {
+			s.leave(d)
+		}
+		s.links = slices.DeleteFunc(s.links, func(d *device) bool { return d == gone })
 		s.dropRoutes(gone.Name)
-		for _, d := range s.links {
-			if d.Master == gone.Name {
-				d.Master = ""
+		for _, d := range slices.Clone(s.links) {
+			if d.Lower == gone.Name {
+				n.remove(d)
 			}
 		}
 	}
@@ -175,7 +186,7 @@ func (n *network) removeSpace(name string) {
 // view is the link as another process reads it.
 func (d *device) view() host.Link {
 	l := d.Link
-	l.Addresses, l.Special = slices.Clone(d.Addresses), maps.Clone(d.Special)
+	l.Addresses, l.Special, l.Options = slices.Clone(d.Addresses), maps.Clone(d.Special), d.shownOptions()
 	l.Carrier = d.Up
 	if d.peer != nil {
 		l.Peer = d.peer.Index

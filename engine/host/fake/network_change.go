@@ -60,7 +60,12 @@ func (n *network) set(namespace, name string, c host.LinkChange) error {
 	if err := s.unroute(d, c.RemoveRoutes); err != nil {
 		return err
 	}
-	if err := d.set(c); err != nil {
+	if c.Master != nil {
+		if err := s.setMaster(d, *c.Master); err != nil {
+			return err
+		}
+	}
+	if err := s.set(d, c); err != nil {
 		return err
 	}
 	if err := s.release(c.Release); err != nil {
@@ -70,7 +75,9 @@ func (n *network) set(namespace, name string, c host.LinkChange) error {
 		return err
 	}
 	if c.Up != nil {
-		s.setUp(d, *c.Up)
+		if err := s.setUp(d, *c.Up); err != nil {
+			return err
+		}
 	}
 	if err := s.route(d, c.AddRoutes); err != nil {
 		return err
@@ -82,19 +89,29 @@ func (n *network) set(namespace, name string, c host.LinkChange) error {
 }
 
 // set changes what a device has by itself.
-func (d *device) set(c host.LinkChange) error {
+func (s *space) set(d *device, c host.LinkChange) error {
 	if c.MAC != "" {
 		mac, err := net.ParseMAC(c.MAC)
 		if err != nil || len(mac) != 6 || mac[0]&1 == 1 {
 			return fmt.Errorf("MAC %q: %w", c.MAC, syscall.EADDRNOTAVAIL)
 		}
-		d.MAC = mac.String()
+		d.ownMAC = true
+		s.setMAC(d, mac.String())
 	}
 	if c.MTU != 0 {
 		if c.MTU < 68 || c.MTU > 65535 {
 			return fmt.Errorf("MTU %d: %w", c.MTU, syscall.EINVAL)
 		}
-		d.MTU = c.MTU
+		if lower := s.find(d.Lower); d.Kind == "vlan" && lower != nil && c.MTU > lower.MTU {
+			return fmt.Errorf("MTU %d: %w", c.MTU, syscall.ERANGE)
+		}
+		d.ownMTU = true
+		s.setMTU(d, c.MTU)
+	}
+	if len(c.Options) > 0 {
+		if err := s.setOptions(d, c.Options); err != nil {
+			return err
+		}
 	}
 	if c.Checksum != nil {
 		if d.Kind != "veth" {
@@ -124,9 +141,24 @@ func (s *space) release(r *host.Release) error {
 	return nil
 }
 
-// setUp takes a link up or down. Going down, it loses its routes and its IPv6
-// addresses (keep_addr_on_down of the kernel's ip-sysctl, which is 0).
-func (s *space) setUp(d *device, up bool) {
+// setUp takes a link up or down, and with it the VLANs that stand on it. Going
+// down, it loses its routes and its IPv6 addresses (keep_addr_on_down of the
+// kernel's ip-sysctl, which is 0).
+func (s *space) setUp(d *device, up bool) error {
+	lower := s.find(d.Lower)
+	if up && d.Kind == "vlan" && lower != nil && !lower.Up && d.Options["loose_binding"] != "1" {
+		return fmt.Errorf("up true: %w", syscall.ENETDOWN)
+	}
+	if d.Up != up {
+		for _, v := range s.links {
+			if v.Kind == "vlan" && v.Lower == d.Name && v.Options["loose_binding"] != "1" {
+				d.Up = up
+				if err := s.setUp(v, up); err != nil {
+					return err
+				}
+			}
+		}
+	}
 	d.Up = up
 	if up && d.Name == "lo" {
 		d.addLoopback()
@@ -135,6 +167,7 @@ func (s *space) setUp(d *device, up bool) {
 		s.dropRoutes(d.Name)
 		d.Addresses = slices.DeleteFunc(d.Addresses, func(a netip.Prefix) bool { return a.Addr().Is6() })
 	}
+	return nil
 }
 
 // move takes a link to another namespace, where it arrives down and bare.
@@ -146,6 +179,7 @@ func (n *network) move(from *space, d *device, namespace string) (*space, error)
 	if to.find(d.Name) != nil {
 		return nil, fmt.Errorf("link %q in %q: %w", d.Name, namespace, syscall.EEXIST)
 	}
+	from.leave(d)
 	from.links = slices.DeleteFunc(from.links, func(o *device) bool { return o == d })
 	from.dropRoutes(d.Name)
 	d.Up, d.Master, d.Addresses = false, "", nil
@@ -167,6 +201,9 @@ func (s *space) rename(d *device, name string) error {
 	for _, other := range s.links {
 		if other.Master == d.Name {
 			other.Master = name
+		}
+		if other.Lower == d.Name {
+			other.Lower = name
 		}
 	}
 	d.Name = name

@@ -116,6 +116,9 @@ func (d *device) line() string {
 	if d.Checksum {
 		peer += " checksum offload"
 	}
+	if v.Options != nil {
+		peer += fmt.Sprint(" options ", v.Options)
+	}
 	return fmt.Sprintf("\tlink %s kind %q mac %s mtu %d checksum %t up %t carrier %t master %q lower %q%s %v\n",
 		d.Name, d.Kind, d.MAC, d.MTU, d.Checksum, d.Up, v.Carrier, d.Master, d.Lower, peer, addresses)
 }

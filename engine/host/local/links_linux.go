@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/engine/host"
+	"weft/engine/host/linkinfo"
 )
 
 // links is the network by rtnetlink(7). Each call opens its own socket in the
@@ -171,7 +172,7 @@ func findLink(h *netlink.Handle, name string) (netlink.Link, error) {
 }
 
 func listLinks(h *netlink.Handle, namespace string) ([]host.Link, error) {
-	found, err := dump(h.LinkList)
+	found, err := dump(func() ([]rawLink, error) { return rawLinks(namespace) })
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +188,7 @@ func listLinks(h *netlink.Handle, namespace string) ([]host.Link, error) {
 	for _, l := range found {
 		a := l.Attrs()
 		link := host.Link{
-			Name: a.Name, Kind: kindOf(l), MAC: a.HardwareAddr.String(), MTU: a.MTU,
+			Name: a.Name, Kind: kindOf(l.Link), MAC: a.HardwareAddr.String(), MTU: a.MTU,
 			Up: a.Flags&net.FlagUp != 0, Carrier: a.RawFlags&unix.IFF_LOWER_UP != 0,
 			Master: names[a.MasterIndex], Index: a.Index,
 		}
@@ -201,6 +202,10 @@ func listLinks(h *netlink.Handle, namespace string) ([]host.Link, error) {
 			link.Peer = a.ParentIndex
 		} else {
 			link.Lower = names[a.ParentIndex]
+		}
+		link.Options, err = linkinfo.Decode(link.Kind, l.info, func(index int) string { return names[index] })
+		if err != nil {
+			return nil, fmt.Errorf("options of %s: %w", a.Name, err)
 		}
 		all = append(all, link)
 	}

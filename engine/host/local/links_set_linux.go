@@ -61,6 +61,11 @@ func setLink(h *netlink.Handle, namespace, name string, l netlink.Link, c host.L
 	if err := removeRoutes(h, l, c.RemoveRoutes); err != nil {
 		return err
 	}
+	if c.Master != nil {
+		if err := setMaster(h, namespace, l, *c.Master); err != nil {
+			return err
+		}
+	}
 	if c.MAC != "" {
 		mac, err := net.ParseMAC(c.MAC)
 		if err != nil {
@@ -73,6 +78,11 @@ func setLink(h *netlink.Handle, namespace, name string, l netlink.Link, c host.L
 	if c.MTU != 0 {
 		if err := h.LinkSetMTU(l, c.MTU); err != nil {
 			return fmt.Errorf("MTU %d: %w", c.MTU, err)
+		}
+	}
+	if len(c.Options) > 0 {
+		if err := setOptions(h, namespace, l, c.Options); err != nil {
+			return err
 		}
 	}
 	if c.Checksum != nil {
