@@ -236,7 +236,7 @@ func TestVMSpecProblems(t *testing.T) {
 }
 
 func TestKindsAreATable(t *testing.T) {
-	if n := len(step.NewTable(Kinds())); n != 5 {
+	if n := len(step.NewTable(Kinds())); n != 8 {
 		t.Errorf("%d kinds", n)
 	}
 }

@@ -16,14 +16,18 @@ import (
 func hypervisor() *fake.Machine {
 	m := fake.New()
 	m.AddDatabase(host.OpenVSwitch)
+	withBridges(m)
+	m.OnTransact(vswitchd)
+	return m
+}
+
+func withBridges(m *fake.Machine) {
 	root := m.Rows(host.OpenVSwitch, "Open_vSwitch")[0]
 	var tx row.Tx
 	tx.Insert("Bridge", "int", ovsdb.Row{"name": "br-int"})
 	tx.Insert("Bridge", "other", ovsdb.Row{"name": "br-other"})
 	tx.Mutate("Open_vSwitch", row.ID(root), row.AddRefs("bridges", "int", "other"))
 	m.Transact(host.OpenVSwitch, tx.Operations()...)
-	m.OnTransact(vswitchd)
-	return m
 }
 
 // vswitchd is ovs-vswitchd's part: it makes the links of internal ports, takes

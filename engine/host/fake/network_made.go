@@ -79,12 +79,15 @@ func bridgeDefaults() map[string]string {
 	}
 }
 
-// shownOptions are what the kernel tells of a device: of a bond its primary once
-// that is a member, targets where there are any, and what is LACP's with LACP.
+// shownOptions are what the kernel tells of a device: of a bond its delays in
+// milliseconds, its primary once that is a member, targets where there are any, and what is LACP's with LACP.
 func (d *device) shownOptions() map[string]string {
 	out := maps.Clone(d.Options)
 	if d.Kind != "bond" {
 		return out
+	}
+	for _, delay := range []string{"updelay", "downdelay"} {
+		out[delay] = strconv.Itoa(d.number(delay) * d.number("miimon"))
 	}
 	for _, name := range []string{"primary", "arp_ip_target"} {
 		if out[name] == "" {
@@ -227,12 +230,7 @@ func (s *space) setMTU(d *device, mtu int) {
 
 // setOptions changes what devices of its kind have beyond others.
 func (s *space) setOptions(d *device, options map[string]string) error {
-	_, err := linkinfo.Encode(d.Kind, options, func(name string) (int, error) {
-		if o := s.find(name); o != nil {
-			return o.Index, nil
-		}
-		return 0, fmt.Errorf("link %q: %w", name, fs.ErrNotExist)
-	})
+	options, err := s.spell(d.Kind, options)
 	switch {
 	case err != nil:
 		return err
@@ -250,6 +248,33 @@ func (s *space) setOptions(d *device, options map[string]string) error {
 	return nil
 }
 
+// spell is options as the kernel would tell them.
+func (s *space) spell(kind string, options map[string]string) (map[string]string, error) {
+	data, err := linkinfo.Encode(kind, options, func(name string) (int, error) {
+		if o := s.find(name); o != nil {
+			return o.Index, nil
+		}
+		return 0, fmt.Errorf("link %q: %w", name, fs.ErrNotExist)
+	})
+	if err != nil {
+		return nil, err
+	}
+	told, err := linkinfo.Decode(kind, data, func(index int) string {
+		for _, o := range s.links {
+			if o.Index == index {
+				return o.Name
+			}
+		}
+		return ""
+	})
+	for name := range told { // flags of a VLAN come together
+		if _, given := options[name]; !given {
+			delete(told, name)
+		}
+	}
+	return told, err
+}
+
 // setBond keeps the rules of the bonding driver (bond_options.c): an option of
 // another mode, one that wants a bond without members or one that is down.
 func (s *space) setBond(d *device, options map[string]string) error {
@@ -261,7 +286,7 @@ func (s *space) setBond(d *device, options map[string]string) error {
 	}
 	for _, name := range order {
 		value, given := options[name]
-		if !given || d.Options[name] == value {
+		if !given || d.shownOptions()[name] == value {
 			continue
 		}
 		if err := s.bondRefuses(d, name, value); err != nil {
@@ -273,13 +298,7 @@ func (s *space) setBond(d *device, options map[string]string) error {
 }
 
 func (s *space) bondRefuses(d *device, name, value string) error {
-	only := map[string][]string{
-		"lacp_rate": {"802.3ad"}, "ad_actor_sys_prio": {"802.3ad"}, "ad_user_port_key": {"802.3ad"}, "ad_actor_system": {"802.3ad"}, "lacp_active": {"802.3ad"},
-		"primary":           {"active-backup", "balance-tlb", "balance-alb"},
-		"arp_interval":      {"balance-rr", "active-backup", "balance-xor", "broadcast"},
-		"arp_validate":      {"balance-rr", "active-backup", "balance-xor", "broadcast"},
-		"packets_per_slave": {"balance-rr"}, "tlb_dynamic_lb": {"balance-tlb", "balance-alb"},
-	}[name]
+	only := bondModes()[name]
 	members := s.members(d)
 	switch {
 	case only != nil && !slices.Contains(only, d.Options["mode"]):
@@ -296,15 +315,27 @@ func (s *space) bondRefuses(d *device, name, value string) error {
 	return nil
 }
 
+// number is an option as one. Delays are kept as multiples of miimon.
+func (d *device) number(option string) int {
+	n, _ := strconv.Atoi(d.Options[option]) // linkinfo has seen that it is one
+	return n
+}
+
+// bondModes are the modes that have an option, of those that some modes alone have.
+func bondModes() map[string][]string {
+	lacp, byARP := []string{"802.3ad"}, []string{"balance-rr", "active-backup", "balance-xor", "broadcast"}
+	return map[string][]string{
+		"lacp_rate": lacp, "lacp_active": lacp, "ad_actor_sys_prio": lacp, "ad_user_port_key": lacp, "ad_actor_system": lacp,
+		"primary":      {"active-backup", "balance-tlb", "balance-alb"},
+		"arp_interval": byARP, "arp_validate": byARP,
+		"packets_per_slave": {"balance-rr"}, "tlb_dynamic_lb": {"balance-tlb", "balance-alb"},
+	}
+}
+
 // setBondOption sets one, with what else changes by it: the two ways to watch
-// members exclude each other, and delays are multiples of miimon.
+// members exclude each other.
 func (d *device) setBondOption(name, value string) {
 	o := d.Options
-	number := func(name string) int {
-		n, _ := strconv.Atoi(o[name]) // linkinfo has seen that it is one
-		return n
-	}
-	was := number("miimon")
 	o[name] = value
 	switch {
 	case name == "mode":
@@ -313,19 +344,10 @@ func (d *device) setBondOption(name, value string) {
 				o["miimon"] = "100"
 			}
 		}
-	case name == "miimon":
-		for _, delay := range []string{"updelay", "downdelay"} {
-			if was != 0 {
-				o[delay] = strconv.Itoa(number(delay) / was * number("miimon"))
-			}
-		}
-		if value != "0" {
-			o["arp_interval"] = "0"
-		}
+	case name == "miimon" && value != "0":
+		o["arp_interval"] = "0"
 	case name == "updelay", name == "downdelay":
-		if n := number("miimon"); n != 0 {
-			o[name] = strconv.Itoa(number(name) / n * n)
-		}
+		o[name] = strconv.Itoa(d.number(name) / max(d.number("miimon"), 1))
 	case name == "arp_interval" && value != "0":
 		o["miimon"] = "0"
 	}

@@ -117,6 +117,11 @@ func (d *device) line() string {
 		peer += " checksum offload"
 	}
 	if v.Options != nil {
+		// What a bond keeps for another mode means nothing in this one.
+		maps.DeleteFunc(v.Options, func(name, _ string) bool {
+			modes, some := bondModes()[name]
+			return d.Kind == "bond" && some && !slices.Contains(modes, v.Options["mode"])
+		})
 		peer += fmt.Sprint(" options ", v.Options)
 	}
 	return fmt.Sprintf("\tlink %s kind %q mac %s mtu %d checksum %t up %t carrier %t master %q lower %q%s %v\n",
