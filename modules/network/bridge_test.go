@@ -14,15 +14,15 @@ import (
 
 const bridge = steptest.Prefix + "-r"
 
-// spanning is a bridge of another hand, with a NIC in it.
+// spanning is a bridge of another hand, with a NIC in it that does not wait.
 var spanning = steptest.Hand{
 	Name: "a bridge",
 	Fake: func(m *fake.Machine) {
-		m.MakeLink(host.NewLink{Name: bridge, Kind: "bridge", MTU: 1400, Options: map[string]string{"stp_state": "1", "ageing_time": "1234", "priority": "4096"}})
+		m.MakeLink(host.NewLink{Name: bridge, Kind: "bridge", MTU: 1400, Options: map[string]string{"forward_delay": "0", "ageing_time": "1234", "priority": "4096"}})
 		m.SetLink("", other, host.LinkChange{Master: new(bridge)})
 		m.SetLink("", bridge, host.LinkChange{Up: new(true), AddAddresses: prefixes("198.18.0.7/24", "2001:db8:0:1::7/64"), AddRoutes: []host.Route{routeOf("203.0.113.0/24", "198.18.0.254", 0)}})
 	},
-	Host: slices.Concat(ip("link", "add", bridge, "mtu", "1400", "type", "bridge", "stp_state", "1", "ageing_time", "1234", "priority", "4096"), ip("link", "set", other, "master", bridge),
+	Host: slices.Concat(ip("link", "add", bridge, "mtu", "1400", "type", "bridge", "forward_delay", "0", "ageing_time", "1234", "priority", "4096"), ip("link", "set", other, "master", bridge),
 		ip("link", "set", bridge, "up"), ip("address", "add", "198.18.0.7/24", "dev", bridge), ip("address", "add", "2001:db8:0:1::7/64", "dev", bridge, "nodad"), ip("route", "add", "203.0.113.0/24", "via", "198.18.0.254")),
 }
 

@@ -83,8 +83,8 @@ func (m *maker) add(ctx context.Context, all map[string]device) error {
 	if m.lower != nil {
 		l.Lower = *m.lower
 	}
-	for _, s := range m.settings {
-		if text, managed := s.text(); managed && text != "" && s.option != "primary" {
+	for _, s := range m.settings { // the others follow, where they are not so by themselves
+		if text, managed := s.text(); managed && (s.option == "mode" || slices.Contains(m.fixed, s.option)) {
 			l.Options[s.option] = text
 		}
 	}
@@ -139,10 +139,13 @@ func (m *maker) setOptions(ctx context.Context, all map[string]device) error {
 		if len(due) == 0 {
 			return nil
 		}
-		if err := m.h.Links.Set(ctx, "", m.name, host.LinkChange{Options: due}); err != nil {
+		err := m.h.Links.Set(ctx, "", m.name, host.LinkChange{Options: due})
+		if errors.Is(err, syscall.EOPNOTSUPP) {
+			err = fmt.Errorf("%w: this kernel was built without one of them", err)
+		}
+		if err != nil {
 			return err
 		}
-		var err error
 		if all, err = devices(ctx, m.h.View()); err != nil {
 			return err
 		}
