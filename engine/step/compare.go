@@ -16,7 +16,10 @@ import (
 // for the state, and with have absent one for each managed attribute.
 // Attributes tagged label, ref, trigger or found are never compared.
 func Compare[S any](have, want S) []Delta {
-	h, w := reflect.ValueOf(have), reflect.ValueOf(want)
+	return compare(reflect.ValueOf(have), reflect.ValueOf(want))
+}
+
+func compare(h, w reflect.Value) []Delta {
 	hs, ws := stateOf(h), stateOf(w)
 	switch {
 	case ws == Absent && hs == Absent:

@@ -41,34 +41,67 @@ type Adviser[S any] interface {
 // messages and in the journal ("bridge br-int"); it must be the same for two
 // specs that speak of the same thing.
 func Of[S any](object string, r Resource[S], want S) Step {
-	return resourceStep[S]{object: object, resource: r, want: want}
+	return resourceStep{object: object, resource: typed[S]{r}, want: want}
 }
 
-type resourceStep[S any] struct {
+// states is a resource whose states are any, so that the compiler makes the step
+// once and not for each kind: the runner crosses the wire.
+type states interface {
+	read(ctx context.Context, v host.View, want any) (any, error)
+	diff(have, want any) []Delta
+	write(ctx context.Context, h host.Host, have, want any) error
+	advise(f *Finding, have, want any)
+	decode(b json.RawMessage) (any, error)
+}
+
+// typed are the states of one resource.
+type typed[S any] struct{ resource Resource[S] }
+
+func (t typed[S]) read(ctx context.Context, v host.View, want any) (any, error) {
+	return t.resource.Read(ctx, v, want.(S))
+}
+
+func (t typed[S]) diff(have, want any) []Delta { return t.resource.Diff(have.(S), want.(S)) }
+
+func (t typed[S]) write(ctx context.Context, h host.Host, have, want any) error {
+	return t.resource.Write(ctx, h, have.(S), want.(S))
+}
+
+func (t typed[S]) advise(f *Finding, have, want any) {
+	if a, ok := t.resource.(Adviser[S]); ok {
+		a.Advise(f, have.(S), want.(S))
+	}
+}
+
+func (typed[S]) decode(b json.RawMessage) (any, error) {
+	var s S
+	err := json.Unmarshal(b, &s)
+	return s, err
+}
+
+type resourceStep struct {
 	object   string
-	resource Resource[S]
-	want     S
+	resource states
+	want     any
 }
 
-func (s resourceStep[S]) Check(ctx context.Context, v host.View) (Finding, error) {
-	have, err := s.resource.Read(ctx, v, s.want)
+func (s resourceStep) Check(ctx context.Context, v host.View) (Finding, error) {
+	have, err := s.resource.read(ctx, v, s.want)
 	if err != nil {
 		return Finding{Object: s.object}, fmt.Errorf("read %s: %w", s.object, err)
 	}
 	f := Finding{
 		Object: s.object,
-		Deltas: s.resource.Diff(have, s.want),
+		Deltas: s.resource.diff(have, s.want),
 		Before: mustJSON(have),
 		Want:   mustJSON(s.want),
 	}
-	if a, ok := s.resource.(Adviser[S]); ok {
-		a.Advise(&f, have, s.want)
-	}
+	s.resource.advise(&f, have, s.want)
 	return f, nil
 }
 
-func (s resourceStep[S]) Apply(ctx context.Context, h host.Host, f Finding) error {
-	have, err := decodeState[S](f.Before)
+func (s resourceStep) Apply(ctx context.Context, h host.Host, f Finding) error {
+	have, err := s.decode(f.Before)
 	if err != nil {
 		return err
 	}
@@ -78,46 +111,54 @@ func (s resourceStep[S]) Apply(ctx context.Context, h host.Host, f Finding) erro
 	return nil
 }
 
+func (s resourceStep) decode(b json.RawMessage) (any, error) {
+	state, err := s.resource.decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("decode a recorded state: %w", err)
+	}
+	return state, nil
+}
+
 // absence is how long a database may be away that was lost in the middle of a
 // transaction.
 const absence = 10 * time.Second
 
 // write writes. Where nobody can say whether that happened, what is there now
 // decides, and what is left of it is written once more.
-func (s resourceStep[S]) write(ctx context.Context, h host.Host, have, want S) error {
-	unknown := s.resource.Write(ctx, h, have, want)
+func (s resourceStep) write(ctx context.Context, h host.Host, have, want any) error {
+	unknown := s.resource.write(ctx, h, have, want)
 	if !errors.Is(unknown, host.ErrOutcomeUnknown) {
 		return unknown
 	}
-	var now S
+	var now any
 	err := Await(ctx, absence, func() (err error) {
 		h.Memo.Forget()
-		now, err = s.resource.Read(ctx, h.View(), want)
+		now, err = s.resource.read(ctx, h.View(), want)
 		return err
 	})
 	if err != nil {
 		return errors.Join(unknown, fmt.Errorf("read it again: %w", err))
 	}
-	if len(s.resource.Diff(now, want)) == 0 {
+	if len(s.resource.diff(now, want)) == 0 {
 		return nil
 	}
-	return s.resource.Write(ctx, h, now, want)
+	return s.resource.write(ctx, h, now, want)
 }
 
 // Undo writes the state that was found, but for the attributes that another
 // hand changed since the change was settled: those are reported as conflicts
 // and left. A change that was never seen in force is our own half-made work,
 // and is taken back whole.
-func (s resourceStep[S]) Undo(ctx context.Context, h host.Host, f Finding) error {
-	before, err := decodeState[S](f.Before)
+func (s resourceStep) Undo(ctx context.Context, h host.Host, f Finding) error {
+	before, err := s.decode(f.Before)
 	if err != nil {
 		return err
 	}
-	want, err := decodeState[S](f.Want)
+	want, err := s.decode(f.Want)
 	if err != nil {
 		return err
 	}
-	now, err := s.resource.Read(ctx, h.View(), want)
+	now, err := s.resource.read(ctx, h.View(), want)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.Object, err)
 	}
@@ -127,12 +168,12 @@ func (s resourceStep[S]) Undo(ctx context.Context, h host.Host, f Finding) error
 	case f.Settled:
 		target, foreign = s.merge(now, want, before)
 	case len(foreign) > 0:
-		target = grafted(before, now, foreign)
+		target = s.grafted(before, now, foreign)
 	}
 	if len(foreign) > 0 {
 		conflict = fmt.Errorf("%s: %s: %w", s.object, strings.Join(foreign, ", "), ErrConflict)
 	}
-	if len(s.resource.Diff(now, target)) == 0 {
+	if len(s.resource.diff(now, target)) == 0 {
 		return conflict
 	}
 	if err := f.Sorted(foreign, nil); err != nil {
@@ -141,11 +182,11 @@ func (s resourceStep[S]) Undo(ctx context.Context, h host.Host, f Finding) error
 	if err := s.write(ctx, h, now, target); err != nil {
 		return errors.Join(conflict, fmt.Errorf("write back %s: %w", f.Object, err))
 	}
-	now, err = s.resource.Read(ctx, h.View(), target)
+	now, err = s.resource.read(ctx, h.View(), target)
 	if err != nil {
 		return errors.Join(conflict, fmt.Errorf("read %s after undo: %w", f.Object, err))
 	}
-	if left := s.resource.Diff(now, target); len(left) > 0 {
+	if left := s.resource.diff(now, target); len(left) > 0 {
 		return errors.Join(conflict, fmt.Errorf("undo %s: %s did not come back", f.Object, left[0].Path))
 	}
 	return conflict
@@ -162,12 +203,12 @@ func (f Finding) Sorted(foreign, own []string) error {
 
 // merge returns what undo should write, before with the attributes that differ
 // now from both want and before left as they are now, and the paths of these.
-func (s resourceStep[S]) merge(now, want, before S) (target S, foreign []string) {
+func (s resourceStep) merge(now, want, before any) (target any, foreign []string) {
 	open := map[string]bool{}
-	for _, d := range s.resource.Diff(now, before) {
+	for _, d := range s.resource.diff(now, before) {
 		open[d.Path] = true
 	}
-	drift := s.resource.Diff(now, want)
+	drift := s.resource.diff(now, want)
 	whole := open["state"] || slices.ContainsFunc(drift, func(d Delta) bool { return d.Path == "state" })
 	for _, name := range wholeAttributes(now) {
 		for path := range open {
@@ -185,16 +226,16 @@ func (s resourceStep[S]) merge(now, want, before S) (target S, foreign []string)
 	if whole {
 		return now, foreign
 	}
-	return grafted(before, now, foreign), foreign
+	return s.grafted(before, now, foreign), foreign
 }
 
 // grafted is before with some paths as they are now.
-func grafted[S any](before, now S, paths []string) S {
+func (s resourceStep) grafted(before, now any, paths []string) any {
 	target, current := toTree(before), toTree(now)
 	for _, path := range paths {
 		graft(target, current, path)
 	}
-	merged, err := decodeState[S](mustJSON(target))
+	merged, err := s.decode(mustJSON(target))
 	if err != nil {
 		panic("step: a merged state that does not decode: " + err.Error())
 	}
@@ -244,12 +285,4 @@ func graft(to, from map[string]any, path string) {
 			return
 		}
 	}
-}
-
-func decodeState[S any](b json.RawMessage) (S, error) {
-	var s S
-	if err := json.Unmarshal(b, &s); err != nil {
-		return s, fmt.Errorf("decode a recorded state: %w", err)
-	}
-	return s, nil
 }
