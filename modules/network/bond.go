@@ -82,8 +82,8 @@ every change where systemd-networkd or NetworkManager configures the bond or a d
 	}
 }
 
-func (s *NetBondSpec) parts() parts {
-	return parts{
+func (s *NetBondSpec) parts() *parts {
+	return &parts{
 		kind: "bond", name: s.Name, state: &s.State, up: &s.Up, mtu: &s.MTU, mac: &s.MAC, members: &s.Members, active: &s.Active, from: s.From,
 		kernel: &s.Kernel, stake: &s.Stake, devices: &s.Devices,
 		empty: []string{"mode", "fail_over_mac"}, modes: bondModes(), sways: []string{"miimon", "arp_interval"},

@@ -67,10 +67,10 @@ A change is refused where systemd-networkd or NetworkManager configures the brid
 	}
 }
 
-func (s *NetBridgeSpec) parts() parts {
+func (s *NetBridgeSpec) parts() *parts {
 	stp := toggle("stp_state", &s.STP)
 	stp.attribute = "stp"
-	return parts{
+	return &parts{
 		kind: "bridge", name: s.Name, state: &s.State, up: &s.Up, mtu: &s.MTU, mac: &s.MAC, members: &s.Members, active: &s.Active,
 		keeps: s.Others != "remove", kernel: &s.Kernel, stake: &s.Stake, devices: &s.Devices, strangers: &s.Strangers,
 		cuts: []string{"stp", "vlan_filtering"},

@@ -68,9 +68,10 @@ const (
 	stakeMaster    = "master"
 )
 
-// madeDevices is the resource behind all kinds of made devices.
+// madeDevices is the resource behind all kinds of made devices. What is the same
+// for all of them is done by their parts.
 type madeDevices[S any] struct {
-	parts func(*S) parts
+	parts func(*S) *parts
 	blank func(want S) S // with what names the device, and what is no part of its state
 	// advise has more to say about a change; see step.Adviser.
 	advise func(f *step.Finding, have, want S)
@@ -80,26 +81,21 @@ type madeDevices[S any] struct {
 }
 
 func (r madeDevices[S]) Read(ctx context.Context, v host.View, want S) (S, error) {
-	have, w := r.blank(want), r.parts(&want)
-	h := r.parts(&have)
-	all, err := devices(ctx, v)
-	if err != nil {
+	have := r.blank(want)
+	h, w := r.parts(&have), r.parts(&want)
+	all, err := h.read(ctx, v, w, r.undo)
+	if err != nil || r.undo != nil || len(r.Diff(have, want)) == 0 {
 		return have, err
 	}
-	own, there := all[w.name]
-	if there && own.link.Kind != w.kind {
-		return have, fmt.Errorf("there is a device %s already, and it is no %s: give this one another name", w.name, w.kind)
-	}
-	*h.state = step.Absent
-	if there {
-		*h.state = step.Present
-		h.fill(w, own, all)
-	}
-	h.record(w, all, r.undo)
-	if r.undo != nil || len(r.Diff(have, want)) == 0 {
-		return have, nil
-	}
-	return have, refuseMade(ctx, v, w, h, all)
+	return have, w.refuse(ctx, v, all)
+}
+
+func (r madeDevices[S]) Diff(have, want S) []step.Delta {
+	return append(step.Compare(have, want), r.parts(&want).deltas(r.parts(&have))...)
+}
+
+func (r madeDevices[S]) Write(ctx context.Context, h host.Host, _, want S) error {
+	return r.parts(&want).write(ctx, h)
 }
 
 // Advise names what a change costs.
@@ -108,9 +104,28 @@ func (r madeDevices[S]) Advise(f *step.Finding, have, want S) {
 	r.advise(f, have, want)
 }
 
+// read fills the parts with what is there of want.
+func (p *parts) read(ctx context.Context, v host.View, want *parts, undo []string) (map[string]device, error) {
+	all, err := devices(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	own, there := all[want.name]
+	if there && own.link.Kind != want.kind {
+		return nil, fmt.Errorf("there is a device %s already, and it is no %s: give this one another name", want.name, want.kind)
+	}
+	*p.state = step.Absent
+	if there {
+		*p.state = step.Present
+		p.fill(want, own, all)
+	}
+	p.record(want, all, undo)
+	return all, nil
+}
+
 // fill answers what want manages of a device that is there, and of one that is to
 // go everything.
-func (p parts) fill(want parts, own device, all map[string]device) {
+func (p *parts) fill(want *parts, own device, all map[string]device) {
 	whole := !want.state.There()
 	if whole || want.up.Managed() {
 		*p.up = step.Is(own.Up)
@@ -144,14 +159,14 @@ func (p parts) fill(want parts, own device, all map[string]device) {
 }
 
 // joined says whether a device is a member by the change that is to be undone.
-func (p parts) joined(m string) bool {
+func (p *parts) joined(m string) bool {
 	d, recorded := (*p.devices)[m]
 	return recorded && d.Master != p.name && p.owed(m, d)
 }
 
 // owed says whether a device that undo has on record is to come back so. Where
 // another hand took a member out, or put it in, it is not.
-func (p parts) owed(name string, k kept) bool {
+func (p *parts) owed(name string, k kept) bool {
 	if !p.state.There() || p.members == nil || *p.members == nil {
 		return true
 	}
@@ -181,7 +196,7 @@ func above(name string, all map[string]device) []string {
 }
 
 // record keeps what undo needs of the device, and of those that it changes.
-func (p parts) record(want parts, all map[string]device, undo []string) {
+func (p *parts) record(want *parts, all map[string]device, undo []string) {
 	names := slices.Clone(undo)
 	own, there := all[p.name]
 	if there {
@@ -225,7 +240,7 @@ func (p parts) record(want parts, all map[string]device, undo []string) {
 }
 
 // membership are the members that a device with these is to have.
-func (p parts) membership(now []string) []string {
+func (p *parts) membership(now []string) []string {
 	if !p.state.There() {
 		return nil
 	}
@@ -242,13 +257,13 @@ func (p parts) membership(now []string) []string {
 }
 
 // another says whether a device of this name is another one, that must go first.
-func (p parts) another(own device) bool {
+func (p *parts) another(own device) bool {
 	return p.lower != nil && own.link.Lower != *p.lower || touches(p.pending(own), p.fixed)
 }
 
 // means says whether an option means anything in the mode that a device has. What
 // the kernel keeps of another mode is nobody's state.
-func (p parts) means(option string, options map[string]string) bool {
+func (p *parts) means(option string, options map[string]string) bool {
 	modes, some := p.modes[option]
 	return !some || slices.Contains(modes, options["mode"])
 }
@@ -258,7 +273,7 @@ func touches(pending map[string]string, options []string) bool {
 }
 
 // pending are the options that a device does not have as they are wanted.
-func (p parts) pending(own device) map[string]string {
+func (p *parts) pending(own device) map[string]string {
 	out := map[string]string{}
 	if p.kernel != nil && *p.kernel != nil && slices.Contains(*p.stake, stakeOptions) {
 		for name, value := range (*p.kernel).Options {
@@ -278,24 +293,24 @@ func (p parts) pending(own device) map[string]string {
 	return out
 }
 
-func (r madeDevices[S]) Diff(have, want S) []step.Delta {
-	h, w := r.parts(&have), r.parts(&want)
-	deltas := step.Compare(have, want)
-	if h.state.There() && w.state.There() {
-		if w.active != nil {
-			for _, m := range slices.Sorted(maps.Keys(*w.active)) {
-				if is, member := (*h.active)[m]; member && is != (*w.active)[m] {
-					deltas = append(deltas, step.Change("members.up."+m, is, (*w.active)[m]))
+// deltas are the differences beyond the attributes.
+func (p *parts) deltas(have *parts) []step.Delta {
+	var deltas []step.Delta
+	if have.state.There() && p.state.There() {
+		if p.active != nil {
+			for _, m := range slices.Sorted(maps.Keys(*p.active)) {
+				if is, member := (*have.active)[m]; member && is != (*p.active)[m] {
+					deltas = append(deltas, step.Change("members.up."+m, is, (*p.active)[m]))
 				}
 			}
 		}
-		if *w.kernel != nil && *h.kernel != nil && !w.holds(**h.kernel) {
-			deltas = append(deltas, step.Change("kernel", *h.kernel, *w.kernel))
+		if *p.kernel != nil && *have.kernel != nil && !p.holds(**have.kernel) {
+			deltas = append(deltas, step.Change("kernel", *have.kernel, *p.kernel))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(*w.devices)) {
-		shall := (*w.devices)[name]
-		if is, there := (*h.devices)[name]; there && w.owed(name, shall) && !shall.in(is, w.name) {
+	for _, name := range slices.Sorted(maps.Keys(*p.devices)) {
+		shall := (*p.devices)[name]
+		if is, there := (*have.devices)[name]; there && p.owed(name, shall) && !shall.in(is, p.name) {
 			deltas = append(deltas, step.Change("devices."+name, is, shall))
 		}
 	}
@@ -304,7 +319,7 @@ func (r madeDevices[S]) Diff(have, want S) []step.Delta {
 
 // holds says whether a device still has what was at stake, but for what the
 // attributes say.
-func (p parts) holds(now kept) bool {
+func (p *parts) holds(now kept) bool {
 	k := **p.kernel
 	staked := func(what string) bool { return slices.Contains(*p.stake, what) }
 	is := device{link: host.Link{Options: now.Options}}

@@ -19,45 +19,45 @@ func moduleOf(kind string) string {
 	return map[string]string{"bond": "bonding", "bridge": "bridge", "vlan": "8021q"}[kind]
 }
 
-// refuseMade says why a change of a made device cannot be made, or would cost what
+// refuse says why a change of a made device cannot be made, or would cost what
 // nobody asked for.
-func refuseMade(ctx context.Context, v host.View, want, have parts, all map[string]device) error {
-	own, there := all[want.name]
+func (p *parts) refuse(ctx context.Context, v host.View, all map[string]device) error {
+	own, there := all[p.name]
 	if there {
 		if err := refuseOwned(ctx, v, own.link); err != nil {
 			return err
 		}
 	}
-	if up := above(want.name, all); there && len(up) > 0 && (!want.state.There() || want.another(own)) {
-		return fmt.Errorf("%s stands on %s and would go with it: take it away first", strings.Join(up, ", "), want.name)
+	if up := above(p.name, all); there && len(up) > 0 && (!p.state.There() || p.another(own)) {
+		return fmt.Errorf("%s stands on %s and would go with it: take it away first", strings.Join(up, ", "), p.name)
 	}
-	if !want.state.There() {
+	if !p.state.There() {
 		return nil
 	}
-	if want.lower != nil {
-		lower, found := all[*want.lower]
+	if p.lower != nil {
+		lower, found := all[*p.lower]
 		switch {
 		case !found:
-			return noDevice(*want.lower)
-		case want.up.Or(true) && !lower.Up && !want.loose():
-			return fmt.Errorf("%s is down, and a VLAN above it cannot be up: bring it up before, with a net_link step: %w", *want.lower, step.ErrNotYet)
+			return noDevice(*p.lower)
+		case p.up.Or(true) && !lower.Up && !p.loose():
+			return fmt.Errorf("%s is down, and a VLAN above it cannot be up: bring it up before, with a net_link step: %w", *p.lower, step.ErrNotYet)
 		}
 		for name, d := range all {
-			if name != want.name && d.link.Kind == "vlan" && d.link.Lower == *want.lower && want.sameVLAN(d.link.Options) {
-				return fmt.Errorf("%s is that VLAN of %s already: a device has each VLAN once", name, *want.lower)
+			if name != p.name && d.link.Kind == "vlan" && d.link.Lower == *p.lower && p.sameVLAN(d.link.Options) {
+				return fmt.Errorf("%s is that VLAN of %s already: a device has each VLAN once", name, *p.lower)
 			}
 		}
 	}
 	if !there {
-		if err := refuseKernel(ctx, v, want.kind); err != nil {
+		if err := refuseKernel(ctx, v, p.kind); err != nil {
 			return err
 		}
 	}
-	return refuseMembers(ctx, v, want, all)
+	return p.refuseMembers(ctx, v, all)
 }
 
 // sameVLAN says whether another VLAN has the number and the protocol.
-func (p parts) sameVLAN(options map[string]string) bool {
+func (p *parts) sameVLAN(options map[string]string) bool {
 	return !slices.ContainsFunc(p.settings, func(s setting) bool {
 		text, _ := s.text()
 		return slices.Contains(p.fixed, s.option) && options[s.option] != text
@@ -65,7 +65,7 @@ func (p parts) sameVLAN(options map[string]string) bool {
 }
 
 // loose says whether a VLAN does not follow the state of the device below.
-func (p parts) loose() bool {
+func (p *parts) loose() bool {
 	return slices.ContainsFunc(p.settings, func(s setting) bool { text, _ := s.text(); return s.option == "loose_binding" && text == "1" })
 }
 
@@ -98,16 +98,16 @@ func refuseKernel(ctx context.Context, v host.View, kind string) error {
 }
 
 // refuseMembers says why a device cannot become a member.
-func refuseMembers(ctx context.Context, v host.View, want parts, all map[string]device) error {
-	if want.members == nil {
+func (p *parts) refuseMembers(ctx context.Context, v host.View, all map[string]device) error {
+	if p.members == nil {
 		return nil
 	}
-	for _, name := range *want.members {
+	for _, name := range *p.members {
 		d, there := all[name]
 		if !there {
 			return noDevice(name)
 		}
-		if d.link.Master == want.name {
+		if d.link.Master == p.name {
 			continue
 		}
 		if m, other := all[d.link.Master]; other && m.link.Kind != "openvswitch" {
@@ -119,11 +119,11 @@ func refuseMembers(ctx context.Context, v host.View, want parts, all map[string]
 			return err
 		case bridge != "":
 			return fmt.Errorf("%s is a port of %s of Open vSwitch: take it out first, with an ovs_port step of state absent", name, bridge)
-		case name == "lo", d.link.Kind == want.kind:
-			return fmt.Errorf("%s cannot be a member: the kernel puts neither lo nor another %s into a %s", name, want.kind, want.kind)
-		case slices.Contains(above(want.name, all), name):
-			return fmt.Errorf("%s stands on %s, and cannot be its member too", name, want.name)
-		case want.kind == "bond" && len(d.Leased) > 0:
+		case name == "lo", d.link.Kind == p.kind:
+			return fmt.Errorf("%s cannot be a member: the kernel puts neither lo nor another %s into a %s", name, p.kind, p.kind)
+		case slices.Contains(above(p.name, all), name):
+			return fmt.Errorf("%s stands on %s, and cannot be its member too", name, p.name)
+		case p.kind == "bond" && len(d.Leased) > 0:
 			return fmt.Errorf("%s has %s by a DHCP client, which would go on asking by it: end the client first, with a net_address step of dhcp = false", name, d.Leased[0])
 		}
 		if err := refuseOwned(ctx, v, d.link); err != nil {

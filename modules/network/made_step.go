@@ -32,28 +32,37 @@ func (s madeStep[S]) Undo(ctx context.Context, h host.Host, f step.Finding) erro
 	if err := json.Unmarshal(f.Before, &before); err != nil {
 		return err
 	}
-	b, w := s.resource.parts(&before), s.resource.parts(&s.want)
-	all, err := devices(ctx, h.View())
-	if err != nil {
-		return err
-	}
-	if own, there := all[b.name]; there && own.link.Kind == b.kind && !b.state.There() && w.state.There() {
-		users := above(b.name, all)
-		if w.keeps && *w.members != nil {
-			users = append(users, missing(membersOf(b.name, all), *w.members)...)
-		}
-		if len(users) > 0 {
-			return fmt.Errorf("%s: %s has come to use it: %w", s.object, strings.Join(users, ", "), step.ErrConflict)
-		}
+	b := s.resource.parts(&before)
+	if err := b.refuseUndo(ctx, h.View(), s.resource.parts(&s.want)); err != nil {
+		return fmt.Errorf("%s: %w", s.object, err)
 	}
 	r := s.resource
 	r.undo = append([]string{}, slices.Sorted(maps.Keys(*b.devices))...)
 	return step.Of(s.object, r, s.want).Undo(ctx, h, f)
 }
 
+// refuseUndo says why a device that was not there before is not to go again.
+func (p *parts) refuseUndo(ctx context.Context, v host.View, want *parts) error {
+	all, err := devices(ctx, v)
+	if err != nil {
+		return err
+	}
+	if own, there := all[p.name]; !there || own.link.Kind != p.kind || p.state.There() || !want.state.There() {
+		return nil
+	}
+	users := above(p.name, all)
+	if want.keeps && *want.members != nil {
+		users = append(users, missing(membersOf(p.name, all), *want.members)...)
+	}
+	if len(users) > 0 {
+		return fmt.Errorf("%s has come to use it: %w", strings.Join(users, ", "), step.ErrConflict)
+	}
+	return nil
+}
+
 // severs are the links that a change of a made device may cut: the device, and
 // members that come or go.
-func (p parts) severs(f *step.Finding, want parts) {
+func (p *parts) severs(f *step.Finding, want *parts) {
 	cut := func(name string) {
 		if !slices.Contains(f.Cost.Severs, name) {
 			f.Cost.Severs = append(f.Cost.Severs, name)
@@ -78,7 +87,7 @@ func (p parts) severs(f *step.Finding, want parts) {
 }
 
 // problems are those that every made device may have.
-func (p parts) problems(bad func(path, message, hint string)) {
+func (p *parts) problems(bad func(path, message, hint string)) {
 	if !linkName.MatchString(p.name) {
 		bad("name", fmt.Sprintf("%q is no name for a link", p.name), nameHint)
 	}
@@ -116,7 +125,7 @@ func (p parts) problems(bad func(path, message, hint string)) {
 }
 
 // completed fills in what follows of what was given.
-func (p parts) completed() {
+func (p *parts) completed() {
 	if mac, ok := p.mac.Get(); ok {
 		*p.mac = step.Is(strings.ToLower(mac))
 	}

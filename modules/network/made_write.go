@@ -14,10 +14,10 @@ import (
 	"weft/engine/host"
 )
 
-// Write goes one stage after the other, and looks anew before each: what a killed
+// write goes one stage after the other, and looks anew before each: what a killed
 // run left is where it goes on.
-func (r madeDevices[S]) Write(ctx context.Context, h host.Host, _, want S) error {
-	m := &maker{parts: r.parts(&want), h: h}
+func (p *parts) write(ctx context.Context, h host.Host) error {
+	m := &maker{parts: p, h: h}
 	stages := []func(context.Context, map[string]device) error{
 		m.replace, m.add, m.loosen, m.setOptions, m.release, m.take, m.join, m.setOptions, m.tune, m.recover, m.restore,
 	}
@@ -38,7 +38,7 @@ func (r madeDevices[S]) Write(ctx context.Context, h host.Host, _, want S) error
 
 // maker writes one made device.
 type maker struct {
-	parts
+	*parts
 	h host.Host
 	// lost are the devices that a stage takes down or away, as they were.
 	lost map[string]kept

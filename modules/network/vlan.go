@@ -55,8 +55,8 @@ A change is refused where systemd-networkd or NetworkManager configures the devi
 	}
 }
 
-func (s *NetVLANSpec) parts() parts {
-	return parts{
+func (s *NetVLANSpec) parts() *parts {
+	return &parts{
 		kind: "vlan", name: s.Name, state: &s.State, up: &s.Up, mtu: &s.MTU, mac: &s.MAC, lower: &s.Link,
 		kernel: &s.Kernel, stake: &s.Stake, devices: &s.Devices,
 		fixed: []string{"id", "protocol"},
