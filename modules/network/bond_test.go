@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -278,6 +279,28 @@ func TestBondTakesOver(t *testing.T) {
 	}
 	if after := m.Snapshot(); after != before {
 		t.Errorf("undo left\n%s\nnot\n%s", after, before)
+	}
+}
+
+// The module makes a bond0 where it is loaded for ours.
+func TestBondOfTheModule(t *testing.T) {
+	m := nics()
+	s := stepOf(t, netBondKind(), NetBondSpec{Name: bond, Members: []string{nic}, Mode: step.Is("802.3ad")})
+	f, err := s.Check(t.Context(), m.Host().View())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := host.Observe(m.Host(), func(_ context.Context, e host.Effect) error {
+		if e.Verb == "add-bond" {
+			m.MakeLink(host.NewLink{Name: bond, Kind: "bond"})
+		}
+		return nil
+	})
+	if err := s.Apply(t.Context(), h, f); err != nil {
+		t.Fatal(err)
+	}
+	if l, _ := m.Link("", bond); l.Options["mode"] != "802.3ad" {
+		t.Errorf("the bond is %v", l.Options)
 	}
 }
 
