@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"syscall"
@@ -267,6 +268,9 @@ func TestBondTakesOver(t *testing.T) {
 	if l, _ := m.Link("", bond); l.MAC != "02:00:00:00:00:01" {
 		t.Errorf("the bond has %s", l.MAC)
 	}
+	if want := []netip.Addr{netip.MustParseAddr("198.18.0.1"), netip.MustParseAddr("2001:db8:0:1::1")}; !slices.Equal(m.Announced(), want) {
+		t.Errorf("announced %v", m.Announced())
+	}
 	if !slices.Equal(f.Cost.Severs, []string{nic, other}) {
 		t.Errorf("severs %v", f.Cost.Severs)
 	}
@@ -301,6 +305,16 @@ func TestBondOfTheModule(t *testing.T) {
 	}
 	if l, _ := m.Link("", bond); l.Options["mode"] != "802.3ad" {
 		t.Errorf("the bond is %v", l.Options)
+	}
+}
+
+// The plan says what a bond costs, and what it would not do.
+func TestBondWarnings(t *testing.T) {
+	m := nics()
+	configured.Fake(m)
+	f, err := stepOf(t, netBondKind(), NetBondSpec{Name: bond, Members: []string{nic}}).Check(t.Context(), m.Host().View())
+	if err != nil || len(f.Warnings) != 2 || !strings.Contains(f.Warnings[0], "miimon = 100") || !strings.Contains(f.Warnings[1], nic+" loses [198.18.0.1/24") {
+		t.Errorf("%q %v", f.Warnings, err)
 	}
 }
 

@@ -98,6 +98,21 @@ func TestVLANRefusals(t *testing.T) {
 	}
 }
 
+// A VLAN that takes the name of another costs what that one carried.
+func TestVLANInPlaceOfAnother(t *testing.T) {
+	m := nics()
+	tagged.Fake(m)
+	s := stepOf(t, netVLANKind(), NetVLANSpec{Name: vlan, Link: nic, ID: 5, Protocol: "802.1Q"})
+	f := run(t, m, s)
+	if f.Cost.Disruption == "" || !slices.Equal(f.Cost.Severs, []string{vlan}) {
+		t.Errorf("cost %+v", f.Cost)
+	}
+	has(t, m, vlan, "198.18.0.7/24", "2001:db8:0:1::7/64")
+	if l, _ := m.Link("", vlan); l.Master != bridge || l.Lower != nic {
+		t.Errorf("%+v", l)
+	}
+}
+
 func TestVLANProblems(t *testing.T) {
 	for path, s := range map[string]NetVLANSpec{
 		"name": {Name: "far too long a name", Link: "a", ID: 1},
