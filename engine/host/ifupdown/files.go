@@ -26,10 +26,13 @@ type Purpose string
 
 // The purposes, in the order in which they are read.
 const (
-	Bridge  Purpose = "weft-bridge"
-	Port    Purpose = "weft-port"
-	Link    Purpose = "weft-set-link"
-	Address Purpose = "weft-then-address"
+	Bridge      Purpose = "weft-bridge" // of Open vSwitch
+	Bond        Purpose = "weft-make-1-bond"
+	VLAN        Purpose = "weft-make-2-vlan"
+	LinuxBridge Purpose = "weft-make-3-bridge"
+	Port        Purpose = "weft-port"
+	Link        Purpose = "weft-set-link"
+	Address     Purpose = "weft-then-address"
 )
 
 // Path is the file below [Directory] of one object. The name is spelt in the
@@ -50,7 +53,7 @@ func (p Purpose) prefix() string { return Directory + "/" + string(p) + "-" }
 
 // PurposeOf is the purpose of a file that weft writes; empty of another.
 func PurposeOf(file string) Purpose {
-	for _, p := range []Purpose{Bridge, Port, Link, Address} {
+	for _, p := range []Purpose{Bridge, Bond, VLAN, LinuxBridge, Port, Link, Address} {
 		if strings.HasPrefix(file, p.prefix()) {
 			return p
 		}

@@ -1,0 +1,103 @@
+package netconf
+
+import (
+	"net/netip"
+	"slices"
+
+	"weft/engine/host"
+)
+
+// A Part is what one step keeps of one device: [Link], [Addresses], [Bond],
+// [VLAN], [Bridge], [OVSBridge], [OVSPort] or [OVSBond]. A family that cannot
+// keep a part says so by an error.
+type Part interface {
+	// Of is the device.
+	Of() string
+}
+
+// Link is state, MTU and Ethernet address of a device.
+type Link struct {
+	Device string
+	Kind   string // of the device, as [host.Link] has it
+	MTU    int    // bytes; 0 leaves what there is
+	MAC    string // empty leaves what there is
+	Down   bool   // not brought up at boot
+}
+
+// Addresses are all addresses and routes of a device. Those that routers
+// advertise are no part of them.
+type Addresses struct {
+	Device    string
+	Kind      string         // of the device, as [host.Link] has it
+	Addresses []netip.Prefix // of one IPv4 subnet the primary comes first
+	Routes    []host.Route   // those without a gateway first
+	DHCP      bool           // an IPv4 address by DHCP, too
+	MTU       int            // bytes; 0 leaves what there is
+	From      string         // a device that gets nothing at boot any more
+}
+
+// Bond is a bond of the kernel's driver (bonding.rst).
+type Bond struct {
+	Device  string
+	Members []string
+	// Options are spelt as ip-link(8) has them: mode, miimon, lacp_rate,
+	// xmit_hash_policy, ad_select, updelay, …. Others stay as they are.
+	Options map[string]string
+}
+
+// VLAN is a device for one VLAN of another.
+type VLAN struct {
+	Device   string
+	Link     string // the device below
+	ID       int
+	Protocol string // "802.1Q" or "802.1ad"; empty is 802.1Q
+}
+
+// Bridge is a bridge of the kernel.
+type Bridge struct {
+	Device  string
+	Members []string
+	// Options are spelt as ip-link(8) has them: stp_state, forward_delay,
+	// hello_time, max_age, ageing_time, priority, vlan_filtering,
+	// mcast_snooping. Times are in seconds. Others stay as they are.
+	Options map[string]string
+}
+
+// Of implements [Part].
+func (p Link) Of() string { return p.Device }
+
+// Of implements [Part].
+func (p Addresses) Of() string { return p.Device }
+
+// Of implements [Part].
+func (p Bond) Of() string { return p.Device }
+
+// Of implements [Part].
+func (p VLAN) Of() string { return p.Device }
+
+// Of implements [Part].
+func (p Bridge) Of() string { return p.Device }
+
+// both are the device and the one whose addresses it takes.
+func (p Addresses) both() []string {
+	if p.From == "" {
+		return []string{p.Device}
+	}
+	return []string{p.Device, p.From}
+}
+
+// four and six are the addresses of one IP version.
+func (p Addresses) four() []netip.Prefix { return filter(p.Addresses, true) }
+func (p Addresses) six() []netip.Prefix  { return filter(p.Addresses, false) }
+
+func filter(list []netip.Prefix, four bool) []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(list), func(a netip.Prefix) bool { return a.Addr().Is4() != four })
+}
+
+// empty says whether the device gets nothing.
+func (p Addresses) empty() bool { return len(p.Addresses)+len(p.Routes) == 0 && !p.DHCP }
+
+// routes are those of one IP version.
+func (p Addresses) routes(four bool) []host.Route {
+	return slices.DeleteFunc(slices.Clone(p.Routes), func(r host.Route) bool { return r.Destination.Addr().Is4() != four })
+}

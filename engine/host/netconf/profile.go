@@ -1,0 +1,312 @@
+package netconf
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha1"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"weft/engine/host"
+)
+
+// keyfileDirectory has the profiles that outlive a boot. Those below /run and
+// /usr/lib are of other programs, and one here of the same uuid hides them.
+const keyfileDirectory = "/etc/NetworkManager/system-connections"
+
+// profiles is the family of NetworkManager: keys of the profile of a device,
+// which operators and other steps write, too. Where there is none, one is made.
+type profiles struct{}
+
+func (profiles) read(ctx context.Context, v host.View) (Files, error) {
+	return readAll(ctx, v, keyfileDirectory, func(name string) bool {
+		return !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, "~")
+	})
+}
+
+func (profiles) readable(ctx context.Context, v host.View, _ Part) error {
+	there, err := exists(ctx, v, "/usr/sbin/NetworkManager")
+	if err == nil && !there {
+		return fmt.Errorf("persist needs NetworkManager, and /usr/sbin/NetworkManager is not there: put a step package before it: %w", host.ErrNotReady)
+	}
+	return err
+}
+
+// made is what begins a profile that we made. It goes with its last key of ours.
+const made = "# Made by weft, which sets its own keys and leaves others.\n"
+
+// profileOf is the file and the profile of a device. Of several the one that is
+// activated by itself with the greatest priority is meant, as NetworkManager
+// chooses.
+func profileOf(files Files, device string) (file string, there bool) {
+	best := 0
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		k := parseKeys(keyfile{}, files[name])
+		if d, _ := k.get("connection", "interface-name"); d != device || !strings.HasPrefix(name, keyfileDirectory+"/") {
+			continue
+		}
+		priority, _ := k.get("connection", "autoconnect-priority")
+		n, _ := strconv.Atoi(priority) // 0 where there is none
+		if no, _ := k.get("connection", "autoconnect"); no == "false" {
+			n -= 1000 // below all others, whose least is -999
+		}
+		if !there || n > best {
+			file, there, best = name, true, n
+		}
+	}
+	return file, there
+}
+
+// profileTypes are NetworkManager's types by rtnetlink's kinds, and the group
+// of each.
+func profileType(kind string) string {
+	switch kind {
+	case "", "veth":
+		return "ethernet"
+	}
+	return kind
+}
+
+// open returns the profile of a device, a new one where there is none. That
+// gives no addresses, since a step of its own has those, and leaves IPv6 to the
+// kernel, as without NetworkManager.
+func (profiles) open(files Files, device, kind string) (file string, k keys) {
+	if file, there := profileOf(files, device); there {
+		return file, parseKeys(keyfile{}, files[file])
+	}
+	k = parseKeys(keyfile{}, made)
+	k.setAll("connection", pair{"id", device}, pair{"uuid", uuid(device)}, pair{"type", profileType(kind)}, pair{"interface-name", device})
+	k.set("ipv4", "method", "disabled")
+	k.set("ipv6", "method", "ignore")
+	return keyfileDirectory + "/" + fileName(device) + ".nmconnection", k
+}
+
+// uuid is that of the profile of a device: the same at every check.
+func uuid(device string) string {
+	sum := sha1.Sum([]byte("weft network profile " + device))
+	sum[6] = sum[6]&0x0f | 0x50 // version 5 of RFC 9562, of a name space of our own
+	sum[8] = sum[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
+}
+
+// fileName spells a device's name in characters that mean nothing in a path.
+func fileName(device string) string { return strings.ReplaceAll(device, "/", "_") }
+
+func (p profiles) keep(files Files, part Part) (notes []string, err error) {
+	switch part := part.(type) {
+	case Link:
+		return nil, p.link(files, part)
+	case Addresses:
+		return nil, p.addresses(files, part)
+	case Bond:
+		p.master(files, part.Device, "bond", part.Members)
+		file, k := p.open(files, part.Device, "bond")
+		for _, o := range bondNames(part.Options) {
+			k.set("bond", o, part.Options[o])
+		}
+		files[file] = k.String()
+	case VLAN:
+		file, k := p.open(files, part.Device, "vlan")
+		k.setAll("vlan", pair{"id", strconv.Itoa(part.ID)}, pair{"parent", part.Link})
+		if protocol, there := k.get("vlan", "protocol"); there || part.Protocol != "" && part.Protocol != "802.1Q" {
+			k.set("vlan", "protocol", cmp.Or(part.Protocol, protocol))
+		}
+		files[file] = k.String()
+	case Bridge:
+		p.master(files, part.Device, "bridge", part.Members)
+		p.bridge(files, part)
+	default:
+		return nil, cannot(part, NetworkManager)
+	}
+	return nil, nil
+}
+
+func (p profiles) link(files Files, l Link) error {
+	file, k := p.open(files, l.Device, l.Kind)
+	if _, there := files[file]; !there && profileType(l.Kind) != "ethernet" {
+		return makesNone(l.Device)
+	}
+	group := ethernetGroup(k)
+	if l.MTU != 0 {
+		k.set(group, "mtu", strconv.Itoa(l.MTU))
+	}
+	if now, _ := k.get(group, "cloned-mac-address"); l.MAC != "" && !strings.EqualFold(now, l.MAC) {
+		k.set(group, "cloned-mac-address", l.MAC)
+	}
+	k.autoconnect(!l.Down)
+	files[file] = k.String()
+	return nil
+}
+
+func makesNone(device string) error {
+	return fmt.Errorf("no profile of NetworkManager makes %s: say persist in the step that makes it, before this one", device)
+}
+
+// autoconnect sets whether the profile is activated at boot; that is so where
+// nothing is said.
+func (k *keys) autoconnect(on bool) {
+	switch now, _ := k.get("connection", "autoconnect"); {
+	case on && now == "false":
+		k.set("connection", "autoconnect", "")
+	case !on:
+		k.set("connection", "autoconnect", "false")
+	}
+}
+
+// ethernetGroup is where MTU and Ethernet address stand of all types.
+func ethernetGroup(k keys) string {
+	for _, e := range k.entries {
+		if e.opens && e.group == "802-3-ethernet" {
+			return e.group
+		}
+	}
+	return "ethernet"
+}
+
+// skeleton says whether a profile says nothing but which device it is of.
+func (k keys) skeleton() bool {
+	for _, e := range k.entries {
+		switch at := e.group + "." + e.key; at {
+		case "connection.id", "connection.uuid", "connection.type", "connection.interface-name":
+		case "ipv4.method", "ipv6.method":
+			if e.value != "disabled" && e.value != "ignore" {
+				return false
+			}
+		default:
+			if e.key != "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// master puts profiles below a bond or a bridge, and takes those out of it that
+// are no members.
+func (p profiles) master(files Files, master, kind string, members []string) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		k := parseKeys(keyfile{}, files[name])
+		device, _ := k.get("connection", "interface-name")
+		if now, _ := controller(k); now == master && !slices.Contains(members, device) {
+			k.replace("connection", memberKey)
+			files[name] = k.String()
+		}
+	}
+	for _, m := range members {
+		file, k := p.open(files, m, "")
+		if now, as := controller(k); now != master || as != kind {
+			k.replace("connection", memberKey, pair{"master", master}, pair{"slave-type", kind})
+		}
+		files[file] = k.String()
+	}
+}
+
+// controller is what a profile is below. NetworkManager 1.46 has new names for
+// it, and reads the old ones, too.
+func controller(k keys) (device, kind string) {
+	for _, p := range k.match("connection", memberKey) {
+		switch p.key {
+		case "master", "controller":
+			device = p.value
+		default:
+			kind = p.value
+		}
+	}
+	return device, kind
+}
+
+func memberKey(key string) bool {
+	return slices.Contains([]string{"master", "slave-type", "controller", "port-type"}, key)
+}
+
+// bridgeKeys are NetworkManager's names of the options of a bridge.
+func bridgeKey(option string) (key string, flag bool) {
+	switch option {
+	case "stp_state":
+		return "stp", true
+	case "vlan_filtering":
+		return "vlan-filtering", true
+	case "mcast_snooping":
+		return "multicast-snooping", true
+	}
+	return strings.ReplaceAll(option, "_", "-"), false
+}
+
+func (p profiles) bridge(files Files, b Bridge) {
+	file, k := p.open(files, b.Device, "bridge")
+	if _, there := files[file]; !there {
+		k.set("bridge", "stp", "false") // which the kernel has, and NetworkManager has not
+	}
+	for _, o := range slices.Sorted(maps.Keys(b.Options)) {
+		key, flag := bridgeKey(o)
+		value := b.Options[o]
+		if flag {
+			value = strconv.FormatBool(value == "1")
+		}
+		if now, there := k.get("bridge", key); !there && standard(key, value) || now == value {
+			continue
+		}
+		k.set("bridge", key, value)
+	}
+	files[file] = k.String()
+}
+
+// standard says whether NetworkManager has a value where none is said.
+func standard(key, value string) bool {
+	switch key {
+	case "stp", "multicast-snooping":
+		return value == "true"
+	case "vlan-filtering":
+		return value == "false"
+	case "forward-delay":
+		return value == "15"
+	case "hello-time":
+		return value == "2"
+	case "max-age":
+		return value == "20"
+	case "ageing-time":
+		return value == "300"
+	case "priority":
+		return value == "32768"
+	}
+	return false
+}
+
+// drop takes out of a profile that we made the keys of a part, and removes it
+// with the last of them. What makes a device goes whole.
+func (p profiles) drop(files Files, part Part) error {
+	file, there := profileOf(files, part.Of())
+	switch part := part.(type) {
+	case Bond:
+		p.master(files, part.Device, "bond", nil)
+	case Bridge:
+		p.master(files, part.Device, "bridge", nil)
+	case VLAN:
+	case Link, Addresses:
+		if !there || !strings.HasPrefix(files[file], made) {
+			return nil
+		}
+		k := parseKeys(keyfile{}, files[file])
+		if _, link := part.(Link); link {
+			k.replace(ethernetGroup(k), func(string) bool { return true })
+			k.autoconnect(true)
+		} else {
+			k.replace("ipv4", func(string) bool { return true }, pair{"method", "disabled"})
+			k.replace("ipv6", func(string) bool { return true }, pair{"method", "ignore"})
+		}
+		files[file] = k.String()
+		if k.skeleton() {
+			delete(files, file)
+		}
+		return nil
+	default:
+		return cannot(part, NetworkManager)
+	}
+	if there {
+		delete(files, file)
+	}
+	return nil
+}

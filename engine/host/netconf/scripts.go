@@ -1,0 +1,256 @@
+package netconf
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"weft/engine/host"
+)
+
+const scriptDirectory = "/etc/sysconfig/network-scripts"
+
+// scripts is the family of network-scripts (the package initscripts of Red Hat's
+// distributions up to 8): keys of ifcfg-DEVICE, which operators and other steps
+// write, too, and the files of routes. NetworkManager reads them by its plugin
+// ifcfg-rh.
+type scripts struct{}
+
+func (scripts) read(ctx context.Context, v host.View) (Files, error) {
+	return readAll(ctx, v, scriptDirectory, func(name string) bool {
+		for _, kind := range []string{"ifcfg-", "route-", "route6-"} {
+			if strings.HasPrefix(name, kind) {
+				return !slices.ContainsFunc([]string{"~", ".bak", ".orig", ".rpmnew", ".rpmorig", ".rpmsave"}, func(old string) bool { return strings.HasSuffix(name, old) })
+			}
+		}
+		return false
+	})
+}
+
+func (scripts) readable(ctx context.Context, v host.View, _ Part) error {
+	for _, file := range []string{scriptDirectory + "/ifup-eth", "/usr/sbin/NetworkManager"} {
+		if there, err := exists(ctx, v, file); err != nil || there {
+			return err
+		}
+	}
+	return fmt.Errorf("persist needs network-scripts, and %s/ifup-eth is not there: put a step package \"network-scripts\" before it: %w", scriptDirectory, host.ErrNotReady)
+}
+
+// scriptOf is the file of a device: the one that names it, else the one that is
+// named after it.
+func scriptOf(files Files, device string) string {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if !strings.HasPrefix(path.Base(name), "ifcfg-") || path.Dir(name) != scriptDirectory {
+			continue
+		}
+		if d, there := parseKeys(shell{}, files[name]).get("", "DEVICE"); there && d == device {
+			return name
+		}
+	}
+	name := scriptDirectory + "/ifcfg-" + fileName(device)
+	if text, there := files[name]; there {
+		if d, says := parseKeys(shell{}, text).get("", "DEVICE"); !says || d == device {
+			return name
+		}
+	}
+	return ""
+}
+
+// open returns the file of a device, a new one where there is none.
+func (scripts) open(files Files, device, kind string) (file string, k keys) {
+	if file := scriptOf(files, device); file != "" {
+		return file, parseKeys(shell{}, files[file])
+	}
+	k = parseKeys(shell{}, made)
+	k.set("", "DEVICE", device)
+	if kind == "" || kind == "veth" {
+		k.set("", "TYPE", "Ethernet")
+	}
+	k.setAll("", pair{"ONBOOT", "yes"}, pair{"BOOTPROTO", "none"})
+	return scriptDirectory + "/ifcfg-" + fileName(device), k
+}
+
+// yes reads a switch; both spellings are common.
+func yes(k keys, key string) bool {
+	switch v, _ := k.get("", key); strings.ToLower(v) {
+	case "yes", "true", "y", "t", "1", "on":
+		return true
+	}
+	return false
+}
+
+func (k *keys) setFlag(key string, on bool) {
+	if yes(*k, key) == on {
+		return
+	}
+	k.set("", key, map[bool]string{true: "yes", false: "no"}[on])
+}
+
+func (s scripts) keep(files Files, part Part) (notes []string, err error) {
+	found := maps.Clone(files)
+	if notes, err = s.change(files, part); err != nil {
+		return nil, err
+	}
+	for name, text := range found {
+		if files[name] != text && unclosed(text) {
+			return nil, fmt.Errorf("%s has a quote that does not end: mend it first", name)
+		}
+	}
+	return notes, nil
+}
+
+func (s scripts) change(files Files, part Part) (notes []string, err error) {
+	switch part := part.(type) {
+	case Link:
+		file, k := s.open(files, part.Device, part.Kind)
+		if part.MTU != 0 {
+			k.set("", "MTU", strconv.Itoa(part.MTU))
+		}
+		if now, _ := k.get("", "MACADDR"); part.MAC != "" && !strings.EqualFold(now, part.MAC) {
+			k.set("", "MACADDR", part.MAC)
+		}
+		k.setFlag("ONBOOT", !part.Down)
+		files[file] = k.String()
+	case Addresses:
+		return s.addresses(files, part)
+	case Bond:
+		s.members(files, part.Device, "MASTER", part.Members)
+		file, k := s.open(files, part.Device, "bond")
+		k.setAll("", pair{"TYPE", "Bond"}, pair{"BONDING_MASTER", "yes"})
+		k.bondOptions(part.Options)
+		k.setFlag("ONBOOT", true)
+		files[file] = k.String()
+	case VLAN:
+		s.vlan(files, part)
+	case Bridge:
+		s.members(files, part.Device, "BRIDGE", part.Members)
+		s.bridge(files, part)
+	default:
+		return nil, cannot(part, Scripts)
+	}
+	return nil, nil
+}
+
+// bondOptions sets what BONDING_OPTS says of the options that are managed.
+func (k *keys) bondOptions(options map[string]string) {
+	text, _ := k.get("", "BONDING_OPTS")
+	words := strings.Fields(text)
+	for _, name := range bondNames(options) {
+		word := name + "=" + options[name]
+		at := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, name+"=") })
+		if at < 0 {
+			words = append(words, word)
+		} else {
+			words[at] = word
+		}
+	}
+	if joined := strings.Join(words, " "); joined != strings.Join(strings.Fields(text), " ") {
+		k.set("", "BONDING_OPTS", joined)
+	}
+}
+
+func (s scripts) vlan(files Files, v VLAN) {
+	file, k := s.open(files, v.Device, "vlan")
+	k.setFlag("VLAN", true)
+	k.setAll("", pair{"TYPE", "Vlan"}, pair{"PHYSDEV", v.Link}, pair{"VLAN_ID", strconv.Itoa(v.ID)})
+	if now, there := k.get("", "VLAN_PROTOCOL"); there && v.Protocol != "" && now != v.Protocol || v.Protocol == "802.1ad" {
+		k.set("", "VLAN_PROTOCOL", v.Protocol)
+	}
+	k.setFlag("ONBOOT", true)
+	files[file] = k.String()
+}
+
+func (s scripts) bridge(files Files, b Bridge) {
+	file, k := s.open(files, b.Device, "bridge")
+	k.set("", "TYPE", "Bridge")
+	k.setFlag("ONBOOT", true)
+	text, _ := k.get("", "BRIDGING_OPTS")
+	words := strings.Fields(text)
+	for _, o := range slices.Sorted(maps.Keys(b.Options)) {
+		value := b.Options[o]
+		switch o {
+		case "stp_state":
+			k.setFlag("STP", value == "1")
+		case "forward_delay":
+			k.set("", "DELAY", value)
+		default: // the names below /sys/class/net/DEVICE/bridge
+			name := map[string]string{"mcast_snooping": "multicast_snooping"}[o]
+			if name == "" {
+				name = o
+			}
+			words = slices.DeleteFunc(words, func(w string) bool { return strings.HasPrefix(w, name+"=") })
+			words = append(words, name+"="+ticks(o, value))
+		}
+	}
+	slices.Sort(words)
+	if now := strings.Fields(text); !slices.Equal(slices.Sorted(slices.Values(now)), words) {
+		k.set("", "BRIDGING_OPTS", strings.Join(words, " "))
+	}
+	files[file] = k.String()
+}
+
+// members puts devices below a bond or a bridge, and takes those out of it that
+// are no members.
+func (s scripts) members(files Files, master, key string, members []string) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		k := parseKeys(shell{}, files[name])
+		device, _ := k.get("", "DEVICE")
+		if now, _ := k.get("", key); now != master || !strings.HasPrefix(path.Base(name), "ifcfg-") || slices.Contains(members, device) {
+			continue
+		}
+		k.set("", key, "")
+		if key == "MASTER" {
+			k.set("", "SLAVE", "")
+		}
+		files[name] = k.String()
+	}
+	for _, m := range members {
+		file, k := s.open(files, m, "")
+		k.set("", key, master)
+		if key == "MASTER" {
+			k.setFlag("SLAVE", true)
+		}
+		files[file] = k.String()
+	}
+}
+
+// drop takes out of a file that we made the keys of a part, and removes it with
+// the last of them. What makes a device goes whole.
+func (s scripts) drop(files Files, part Part) error {
+	file := scriptOf(files, part.Of())
+	switch part := part.(type) {
+	case Bond:
+		s.members(files, part.Device, "MASTER", nil)
+	case Bridge:
+		s.members(files, part.Device, "BRIDGE", nil)
+	case VLAN:
+	case Link, Addresses:
+		if !strings.HasPrefix(files[file], made) {
+			return nil
+		}
+		k := parseKeys(shell{}, files[file])
+		if _, link := part.(Link); link {
+			k.setAll("", pair{"MTU", ""}, pair{"MACADDR", ""})
+		} else {
+			k.replace("", scriptIPKey, pair{"BOOTPROTO", "none"})
+			delete(files, routeFile(file, true))
+			delete(files, routeFile(file, false))
+		}
+		files[file] = k.String()
+		rest := k.match("", func(key string) bool {
+			return !slices.Contains([]string{"DEVICE", "TYPE", "ONBOOT", "BOOTPROTO"}, key)
+		})
+		if kind, _ := k.get("", "TYPE"); len(rest) == 0 && kind == "Ethernet" {
+			delete(files, file)
+		}
+		return nil
+	default:
+		return cannot(part, Scripts)
+	}
+	delete(files, file)
+	return nil
+}
