@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"weft/engine/host"
-	"weft/engine/host/ifupdown"
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -21,7 +20,8 @@ type NetAddressSpec struct {
 	DHCP      step.Attr[bool]   `json:"dhcp,omitzero" doc:"Whether a DHCP client (isc-dhcp-client) has an IPv4 address for the device, beside the addresses named. With from, the client of that device ends, and this one asks for the same address by the same client identifier."`
 	MTU       step.Attr[int]    `json:"mtu,omitzero" doc:"MTU of the device, bytes."`
 	From      string            `json:"from,omitzero" doc:"Device that loses all its addresses and routes in the same moment. Where addresses or routes are left out, this device gets those of that one."`
-	Persist   step.Attr[bool]   `json:"persist,omitzero" doc:"Whether ifupdown gives the device the same at boot, and nothing else: what other files of interfaces(5) give it, or give the device it was taken from, is put out of force."`
+	Persist   step.Attr[bool]   `json:"persist,omitzero" doc:"Whether the device gets the same at boot, and nothing else: what other files give it, or give the device it was taken from, is put out of force."`
+	PersistBy string            `json:"persist_by,omitzero" weft:"enum=ifupdown|networkmanager|network-scripts|netplan" doc:"What gives it at boot. Left out, it is what configures the device now."`
 
 	Up step.Attr[bool] `json:"up,omitzero" weft:"found"`
 	// Held is what the device that is named by From has.
@@ -30,11 +30,13 @@ type NetAddressSpec struct {
 	Kernel *device `json:"kernel,omitzero" weft:"found"`
 	// Flushed says that the change may take routes along that nobody manages.
 	Flushed bool `json:"flushed,omitzero" weft:"found"`
-	// File is the content of the persisted file, Stanzas are the files that give
-	// the device or that of From something at boot, as "FILE DEVICE".
-	File    step.Attr[string] `json:"persist.file,omitzero" weft:"found"`
-	Stanzas []string          `json:"persist.stanzas,omitzero" weft:"found"`
-	Also    []string          `json:"also,omitzero" weft:"found"` // warnings
+	// Kept are the files that give the device the same at boot: what Persist means.
+	Kept *netconf.State `json:"persist.files,omitzero" weft:"found"`
+	// Daemon is the one that configures the device, as the files say, and
+	// FromDaemon that of the device named by From.
+	Daemon     string   `json:"daemon,omitzero" weft:"found"`
+	FromDaemon string   `json:"from.daemon,omitzero" weft:"found"`
+	Also       []string `json:"also,omitzero" weft:"found"` // warnings
 }
 
 // NetRoute is a route of a device.
@@ -45,8 +47,6 @@ type NetRoute struct {
 	Source string `json:"source,omitzero" doc:"Address of the host that its own packets bear."`
 	OnLink bool   `json:"onlink,omitzero" doc:"Whether the gateway is on the link though no address of the device says so."`
 }
-
-func addressFile(name string) string { return ifupdown.Address.Path(name) }
 
 func netAddressKind() step.Kind {
 	return step.Kind{
@@ -60,17 +60,15 @@ With ` + "`from`" + ` the addresses and routes move from another device in one g
 goes into a bridge. Put the steps in this order, behind a guard: ` + "`ovs_bridge`" + ` with the NIC's own address as ` + "`hwaddr`" + `,
 ` + "`ovs_port`" + ` of the NIC, ` + "`net_address`" + ` of the bridge.
 
-With ` + "`persist`" + ` a file below /etc/network/interfaces.d gives the device the same at boot. What other files of interfaces(5) say
-is put out of force, as comments that begin with ` + "`#weft`" + `: method and addresses of the stanzas of this device and of the one
-in ` + "`from`" + `, and commands there that set addresses and routes. All other lines stay, and undo brings the files back byte for
-byte. Stanzas of ` + "`inet6 auto`" + ` stay.
+` + keepDoc + `What other files of interfaces(5) or of netplan say is put out of force, as comments that begin with ` + "`#weft`" + `: addresses and
+routes of this device and of the one in ` + "`from`" + `, and commands that set them. All other lines stay. Stanzas of ` + "`inet6 auto`" + ` stay. Of
+NetworkManager and network-scripts the servers of DNS move with the addresses.
 
 With ` + "`dhcp`" + ` and ` + "`from`" + ` the lease moves. The client identifier is made of the lease file, which is taken along, and of the
 Ethernet address: give the bridge that of the NIC, else the server takes it for another client. A default route that the client set
 is the client's, and no part of ` + "`routes`" + `.
 
-A change is refused where systemd-networkd or NetworkManager configures one of the devices, and where a DHCP client gave one an address
-and ` + "`dhcp`" + ` is left out.`,
+A change is refused where a DHCP client gave one of the devices an address and ` + "`dhcp`" + ` is left out.`,
 		Spec: NetAddressSpec{},
 		Example: `step "net_address" "br-mgmt" {
   from    = "eth0"
@@ -109,16 +107,25 @@ func (s NetAddressSpec) complete() NetAddressSpec {
 	if s.From != "" {
 		s.Held = &device{}
 	}
-	if s.Persist.Managed() {
-		s.File = step.None[string]()
+	s.Kept = goal(s.Persist)
+	return s
+}
+
+func (s NetAddressSpec) keeping() keeping { return keeping{s.Persist, s.PersistBy, s.Kept} }
+
+// part is what is kept of the addresses.
+func (s NetAddressSpec) part(own, from host.Link) netconf.Part {
+	p := netconf.Addresses{Device: s.Name, Kind: own.Kind, Addresses: parsed(s.Addresses), DHCP: s.DHCP.Or(false), MTU: s.MTU.Or(0), From: s.From, FromKind: from.Kind}
+	if s.Routes == nil {
+		return p
 	}
-	if s.Persist.Or(false) {
-		s.Stanzas = []string{}
-		if len(s.Addresses)+len(s.Routes) > 0 || s.DHCP.Or(false) {
-			s.File = step.Is(s.stanza())
+	p.Routes = []host.Route{}
+	for _, r := range onLinkFirst(s.Routes) {
+		if k, err := r.route(s.Name); err == nil { // Validate refused others
+			p.Routes = append(p.Routes, k)
 		}
 	}
-	return s
+	return p
 }
 
 func sortedRoutes(routes []NetRoute) []NetRoute {
@@ -238,60 +245,6 @@ func (s *NetAddressSpec) routeProblems() []step.Problem {
 		}
 	}
 	return problems
-}
-
-// stanza is the persisted file. ifup reads it after those of bridges, ports and
-// links, which make the device. It is all numbers and addresses: nothing in it
-// means anything to the shell that runs the commands.
-func (s NetAddressSpec) stanza() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# The addresses of %s, written by weft, which overwrites changes.\nauto %s\n", s.Name, s.Name)
-	mtu := ""
-	if n, ok := s.MTU.Get(); ok {
-		mtu = fmt.Sprintf("    mtu %d\n", n)
-	}
-	if s.DHCP.Or(false) {
-		fmt.Fprintf(&b, "iface %s inet dhcp\n", s.Name)
-		if s.From != "" { // mostly a port of this bridge, and the way to the server
-			fmt.Fprintf(&b, "    pre-up ifup %s || true\n", s.From)
-		}
-	}
-	for _, a := range parsed(s.Addresses) {
-		family, wait := "inet", ""
-		if a.Addr().Is6() {
-			family, wait = "inet6", "    dad-attempts 0\n" // a bridge's port may come later
-		}
-		fmt.Fprintf(&b, "iface %s %s static\n    address %s\n%s%s", s.Name, family, a, wait, mtu)
-		mtu = ""
-	}
-	if len(s.Addresses) == 0 && (!s.DHCP.Or(false) || mtu != "" || len(s.Routes) > 0) {
-		fmt.Fprintf(&b, "iface %s inet manual\n%s", s.Name, mtu)
-	}
-	for _, r := range onLinkFirst(s.Routes) {
-		k, err := r.route(s.Name)
-		if err != nil {
-			continue // Validate refused it
-		}
-		version := "-4"
-		if k.Destination.Addr().Is6() {
-			version = "-6"
-		}
-		fmt.Fprintf(&b, "    up ip %s route replace %s", version, r.To)
-		for _, word := range []struct{ name, value string }{{"via", r.Via}, {"src", r.Source}} {
-			if word.value != "" {
-				fmt.Fprintf(&b, " %s %s", word.name, word.value)
-			}
-		}
-		if r.Metric != 0 {
-			fmt.Fprintf(&b, " metric %d", r.Metric)
-		}
-		b.WriteString(" dev $IFACE")
-		if r.OnLink {
-			b.WriteString(" onlink")
-		}
-		b.WriteByte('\n')
-	}
-	return b.String()
 }
 
 // onLinkFirst puts routes without a gateway before those that may need them.

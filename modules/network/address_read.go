@@ -1,6 +1,7 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -8,7 +9,6 @@ import (
 	"strings"
 
 	"weft/engine/host"
-	"weft/engine/host/ifupdown"
 	"weft/engine/step"
 )
 
@@ -85,7 +85,7 @@ type netAddresses struct {
 }
 
 func (r netAddresses) Read(ctx context.Context, v host.View, want NetAddressSpec) (NetAddressSpec, error) {
-	have := NetAddressSpec{Name: want.Name, From: want.From, Persist: want.Persist, Gateway: want.Gateway}
+	have := NetAddressSpec{Name: want.Name, From: want.From, Persist: want.Persist, PersistBy: want.PersistBy, Gateway: want.Gateway}
 	all, err := devices(ctx, v)
 	if err != nil {
 		return have, err
@@ -94,7 +94,11 @@ func (r netAddresses) Read(ctx context.Context, v host.View, want NetAddressSpec
 	if !there && !r.undo {
 		return have, noDevice(want.Name)
 	}
-	if err := own.readClient(ctx, v, want.Name); err != nil {
+	from := all[want.From]
+	if err := have.readKept(ctx, v, want, own.link, from.link); err != nil {
+		return have, err
+	}
+	if err := own.readClient(ctx, v, want.Name, have.Daemon, have.Kept); err != nil {
 		return have, err
 	}
 	have.fill(want, own)
@@ -102,22 +106,18 @@ func (r netAddresses) Read(ctx context.Context, v host.View, want NetAddressSpec
 		have.Up, have.MTU = want.Up, want.MTU // nothing to bring back
 	}
 	if want.Held != nil {
-		from := all[want.From]
-		if err := from.readClient(ctx, v, want.From); err != nil {
+		if err := from.readClient(ctx, v, want.From, have.FromDaemon, have.Kept); err != nil {
 			return have, err
 		}
 		have.Held = &from
 	}
-	if err := have.readFiles(ctx, v, want); err != nil {
-		return have, err
-	}
 	if r.undo {
 		return have, nil
 	}
-	if err := want.refuseLeased(ctx, v, all); err != nil || len(r.Diff(have, want)) == 0 {
+	if err := want.refuseLeased(ctx, v, all, have.Daemon); err != nil || len(r.Diff(have, want)) == 0 {
 		return have, err
 	}
-	return have, want.refuse(ctx, v, all)
+	return have, want.refuse(ctx, v, all, have.Kept)
 }
 
 // fill answers what want manages of the device.
@@ -146,49 +146,32 @@ func (have *NetAddressSpec) fill(want NetAddressSpec, own device) {
 	have.Kernel = &own
 }
 
-// readFiles answers what want manages of the files of ifupdown.
-func (have *NetAddressSpec) readFiles(ctx context.Context, v host.View, want NetAddressSpec) error {
-	var err error
-	if have.File, err = readOwn(ctx, v, addressFile(want.Name), want.File); err != nil || want.Stanzas == nil {
-		return err
-	}
-	if _, there := want.File.Get(); there {
-		if err := ifupdown.CanPersist(ctx, v.Files, addressFile(want.Name)); err != nil {
-			return err
-		}
-	}
-	files, err := ifupdown.Read(ctx, v.Files)
+// readKept answers what files say, and who configures the devices by them.
+func (have *NetAddressSpec) readKept(ctx context.Context, v host.View, want NetAddressSpec, own, from host.Link) error {
+	daemon, err := owner(ctx, v, own)
 	if err != nil {
 		return err
 	}
-	have.Stanzas = []string{}
-	for _, f := range files {
-		if f.Name == addressFile(want.Name) {
-			continue
-		}
-		for _, name := range want.both() {
-			have.Also = append(have.Also, mappings(f, name)...)
-			if !f.Text.Gives(name) {
-				continue
-			}
-			if ours(f.Name) {
-				have.Also = append(have.Also, fmt.Sprintf("%s, which another step writes, gives %s addresses too: leave them to one of the two", f.Name, name))
-				continue
-			}
-			have.Stanzas = append(have.Stanzas, f.Name+" "+name)
-		}
-		if !ours(f.Name) && want.File.Or("") != "" {
-			if err := makesDevice(f, want.Name); err != nil {
-				return err
-			}
-		}
+	other, err := owner(ctx, v, from)
+	if err != nil {
+		return err
 	}
-	slices.Sort(have.Stanzas)
+	if have.Kept, err = want.keeping().look(ctx, v, want.part(own, from), cmp.Or(daemon, other)); err != nil || have.Kept == nil {
+		return err
+	}
+	have.Also = have.Kept.Notes
+	if takes(daemon, have.Kept) {
+		have.Daemon = daemon
+	}
+	if takes(other, have.Kept) {
+		have.FromDaemon = other
+	}
 	return nil
 }
 
 func (netAddresses) Diff(have, want NetAddressSpec) []step.Delta {
-	have.Persist, have.Gateway, have.From = want.Persist, want.Gateway, want.From // files, routes and Held say it
+	have.Persist, have.PersistBy = want.Persist, want.PersistBy // the files say it
+	have.Gateway, have.From = want.Gateway, want.From           // routes and Held say it
 	deltas := step.Compare(have, want)
 	if want.Up.Managed() && want.Up != have.Up {
 		deltas = append(deltas, step.Change("up", have.Up, want.Up))
@@ -202,11 +185,7 @@ func (netAddresses) Diff(have, want NetAddressSpec) []step.Delta {
 	if want.DHCP.Managed() && have.DHCP == want.DHCP {
 		deltas = append(deltas, leaseDeltas(have, want)...)
 	}
-	deltas = append(deltas, fileDelta(have.File, want.File)...)
-	if want.Stanzas != nil && !slices.Equal(have.Stanzas, want.Stanzas) {
-		deltas = append(deltas, step.Change("persist.stanzas", have.Stanzas, want.Stanzas))
-	}
-	return deltas
+	return append(deltas, keptDelta(have.Kept, want.Kept)...)
 }
 
 // leaseDeltas compares what a client that runs, or runs no longer, has brought.
@@ -261,6 +240,11 @@ func (netAddresses) Advise(f *step.Finding, have, want NetAddressSpec) {
 	}
 	for _, d := range f.Deltas {
 		switch {
+		case have.Daemon != "" || have.FromDaemon != "":
+			cut(want.Name)
+			if want.From != "" {
+				cut(want.From)
+			}
 		case d.Path == "from.holds", d.Path == "dhcp" && want.From != "" && want.DHCP.Or(false):
 			cut(want.From)
 			cut(want.Name)

@@ -3,22 +3,20 @@ package network
 import (
 	"context"
 	"fmt"
-	"path"
 	"slices"
-	"strings"
 
 	"weft/engine/host"
-	"weft/engine/host/ifupdown"
+	"weft/engine/host/netconf"
 )
 
 // refuse says why the change cannot be made, or would not last.
-func (s NetAddressSpec) refuse(ctx context.Context, v host.View, all map[string]device) error {
+func (s NetAddressSpec) refuse(ctx context.Context, v host.View, all map[string]device, files *netconf.State) error {
 	for _, name := range s.both() {
 		d, there := all[name]
 		if !there || name == s.Name && s.Addresses == nil {
 			continue
 		}
-		if err := refuseOwned(ctx, v, d.link); err != nil {
+		if _, err := refuseOwned(ctx, v, d.link, files); err != nil {
 			return err
 		}
 	}
@@ -38,8 +36,11 @@ func (s NetAddressSpec) refuse(ctx context.Context, v host.View, all map[string]
 }
 
 // refuseLeased says why addresses cannot be the ones named, or the lease not had.
-func (s NetAddressSpec) refuseLeased(ctx context.Context, v host.View, all map[string]device) error {
+func (s NetAddressSpec) refuseLeased(ctx context.Context, v host.View, all map[string]device, daemon string) error {
 	if s.DHCP.Or(false) {
+		if daemon != "" {
+			return nil // which is a client
+		}
 		return canLease(ctx, v)
 	}
 	for _, name := range s.both() {
@@ -57,38 +58,4 @@ func (s NetAddressSpec) both() []string {
 		return []string{s.Name}
 	}
 	return []string{s.Name, s.From}
-}
-
-// ours says whether the step of another kind writes a file. The addresses that
-// an older net_address left of a device are put out of force like an operator's.
-func ours(file string) bool {
-	p := ifupdown.PurposeOf(file)
-	return p != "" && p != ifupdown.Address
-}
-
-// makesDevice refuses a file whose stanza makes the device, as the hooks of
-// bridge-utils, ifenslave and vlan have it: ours would come before it.
-func makesDevice(f ifupdown.File, name string) error {
-	for _, i := range f.Text.Interfaces(name) {
-		for _, o := range i.Options {
-			for _, prefix := range []string{"bridge_", "bridge-", "bond_", "bond-", "vlan_", "vlan-", "ovs_"} {
-				if strings.HasPrefix(o[0], prefix) {
-					return fmt.Errorf("%s makes %s itself (%s), which comes too late for another file that gives it addresses: keep them there, and leave persist out", f.Name, name, o[0])
-				}
-			}
-		}
-	}
-	return nil
-}
-
-// mappings warns where a script chooses the stanza.
-func mappings(f ifupdown.File, name string) []string {
-	for _, patterns := range f.Text.Words("mapping") {
-		for _, p := range patterns {
-			if ok, err := path.Match(p, name); ok && err == nil {
-				return []string{fmt.Sprintf("%s maps %s by a script: which stanza it gets at boot is not known", f.Name, name)}
-			}
-		}
-	}
-	return nil
 }

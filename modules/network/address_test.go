@@ -53,7 +53,7 @@ func TestAddressLaws(t *testing.T) {
 	addressDrift := byIP("addresses", nic, add("192.0.2.77/28"), "address", "add", "192.0.2.77/28", "dev", nic)
 	laws(t, steptest.Subject{
 		Kind: netAddressKind(), Machine: nics, Prepare: prepareNICs, Touches: seenNICs(), Clean: cleanNICs(),
-		Policy: []string{"gateway", "dhcp"}, // the routes say it; TestLeases has them
+		Policy: []string{"gateway", "dhcp", "persist_by"}, // the routes say it; TestLeases has them
 		Found: []steptest.Hand{
 			installed,
 			{Name: "untouched", Fake: func(*fake.Machine) {}, Host: steptest.Run("true")},

@@ -1,25 +1,36 @@
 package network
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/netip"
 	"slices"
 
 	"weft/engine/host"
-	"weft/engine/host/ifupdown"
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
 // Write changes the kernel first: what it was is on record, and an operator's
-// file is written last.
-func (netAddresses) Write(ctx context.Context, h host.Host, _, want NetAddressSpec) error {
+// file is written last. Where a daemon configures a device by those files, they
+// come first, and the kernel gets what is left.
+func (r netAddresses) Write(ctx context.Context, h host.Host, have, want NetAddressSpec) error {
+	daemons := have.Daemon + have.FromDaemon
+	if daemons != "" {
+		if err := want.byDaemon(ctx, h, have); err != nil {
+			return err
+		}
+	}
 	all, err := devices(ctx, h.View())
 	if err != nil {
 		return err
 	}
 	own, there := all[want.Name]
 	from, fromThere := all[want.From]
+	if daemons != "" {
+		return want.setKernel(ctx, h, own, there, from, fromThere)
+	}
 	if err := want.stopClients(ctx, h, &own, &from); err != nil {
 		return err
 	}
@@ -29,7 +40,40 @@ func (netAddresses) Write(ctx context.Context, h host.Host, _, want NetAddressSp
 	if err := want.startClients(ctx, h, own, from, fromThere); err != nil {
 		return err
 	}
-	return want.writeFiles(ctx, h)
+	_, err = want.keeping().write(ctx, h, want.part(own.link, from.link), "")
+	return err
+}
+
+// byDaemon writes the files and has the daemons of both devices do as they say:
+// the one that loses addresses first.
+func (want NetAddressSpec) byDaemon(ctx context.Context, h host.Host, have NetAddressSpec) error {
+	all, err := devices(ctx, h.View())
+	if err != nil {
+		return err
+	}
+	k, part, daemon := want.keeping(), want.part(all[want.Name].link, all[want.From].link), cmp.Or(have.Daemon, have.FromDaemon)
+	written, err := k.write(ctx, h, part, daemon)
+	if err != nil {
+		return err
+	}
+	now, err := k.look(ctx, h.View(), part, daemon)
+	if err != nil {
+		return err
+	}
+	order := []struct{ daemon, device string }{{have.FromDaemon, want.From}, {have.Daemon, want.Name}}
+	if want.Kernel != nil { // an undo
+		slices.Reverse(order)
+	}
+	for _, o := range order {
+		if o.daemon == "" {
+			continue
+		}
+		if err := netconf.Activate(ctx, h, now.Family, o.daemon, o.device, written); err != nil {
+			return err
+		}
+		written = nil // the daemon knows of them
+	}
+	return nil
 }
 
 // setKernel does addresses and routes of both devices.
@@ -200,37 +244,6 @@ func rank(r host.Route) int {
 		return 1
 	}
 	return 0
-}
-
-func (want NetAddressSpec) writeFiles(ctx context.Context, h host.Host) error {
-	if err := writeOwn(ctx, h, addressFile(want.Name), want.File); err != nil || want.Stanzas == nil {
-		return err
-	}
-	files, err := ifupdown.Read(ctx, h.Files)
-	if err != nil {
-		return err
-	}
-	for _, f := range files {
-		if f.Name == addressFile(want.Name) || ours(f.Name) {
-			continue
-		}
-		text := f.Text
-		for _, name := range want.both() {
-			switch gives := slices.Contains(want.Stanzas, f.Name+" "+name); {
-			case gives && !text.Gives(name):
-				text = text.Restore(name)
-			case !gives:
-				text = text.Release(name)
-			}
-		}
-		if text.String() == f.Text.String() {
-			continue
-		}
-		if err := h.Files.Write(ctx, f.Name, []byte(text.String()), host.Attributes{}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 var _ step.Adviser[NetAddressSpec] = netAddresses{}

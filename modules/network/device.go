@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"weft/engine/host"
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -186,9 +187,12 @@ func reachable(r host.Route, addresses []netip.Prefix) bool {
 // owner names the program that configures a link by itself and would undo what
 // another does; empty where there is none.
 func owner(ctx context.Context, v host.View, l host.Link) (string, error) {
+	if l.Name == "" {
+		return "", nil // it is not there
+	}
 	for _, o := range []struct{ unit, name, file, managed, unless string }{
-		{"systemd-networkd.service", "systemd-networkd", "/run/systemd/netif/links/%d", "ADMIN_STATE=", "ADMIN_STATE=unmanaged"},
-		{"NetworkManager.service", "NetworkManager", "/run/NetworkManager/devices/%d", "managed=true", ""},
+		{"systemd-networkd.service", netconf.NetworkdDaemon, "/run/systemd/netif/links/%d", "ADMIN_STATE=", "ADMIN_STATE=unmanaged"},
+		{"NetworkManager.service", netconf.NetworkManagerDaemon, "/run/NetworkManager/devices/%d", "managed=true", ""},
 	} {
 		b, err := v.Files.Read(ctx, fmt.Sprintf(o.file, l.Index))
 		if errors.Is(err, fs.ErrNotExist) {
@@ -214,18 +218,4 @@ func owner(ctx context.Context, v host.View, l host.Link) (string, error) {
 		return o.name, nil
 	}
 	return "", nil
-}
-
-// refuseOwned is the error of a change to a link that another program
-// configures.
-func refuseOwned(ctx context.Context, v host.View, l host.Link) error {
-	name, err := owner(ctx, v, l)
-	if err != nil || name == "" {
-		return err
-	}
-	how := "a .network file with Unmanaged=yes"
-	if name == "NetworkManager" {
-		how = "nmcli device set " + l.Name + " managed no, and unmanaged-devices in its configuration"
-	}
-	return fmt.Errorf("%s configures %s and would take the change back: keep it off first (%s)", name, l.Name, how)
 }

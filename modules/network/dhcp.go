@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weft/engine/host"
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -36,8 +37,14 @@ func dhclientCommand(device string) host.Command {
 // dhcpTime is for a server to answer; dhclient.conf(5) has 60 s.
 const dhcpTime = 90 * time.Second
 
-// readClient fills in what there is of a DHCP client.
-func (d *device) readClient(ctx context.Context, v host.View, name string) error {
+// readClient fills in what there is of a DHCP client. Where a daemon configures
+// the device, that is one if files say so and it has a lease.
+func (d *device) readClient(ctx context.Context, v host.View, name, daemon string, files *netconf.State) error {
+	if daemon != "" {
+		asks, err := files.Family.Leases(ctx, v, name)
+		d.Client = asks && len(d.Leased) > 0
+		return err
+	}
 	_, err := v.Files.Stat(ctx, leaseFile(name))
 	if d.LeaseFile = err == nil; err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -123,7 +130,7 @@ func takeLease(ctx context.Context, h host.Host, from, to string) error {
 
 // stopClients ends the clients that are not to run.
 func (s NetAddressSpec) stopClients(ctx context.Context, h host.Host, own, from *device) error {
-	if err := errors.Join(own.readClient(ctx, h.View(), s.Name), from.readClient(ctx, h.View(), s.From)); err != nil {
+	if err := errors.Join(own.readClient(ctx, h.View(), s.Name, "", nil), from.readClient(ctx, h.View(), s.From, "", nil)); err != nil {
 		return err
 	}
 	if from.Client && s.Held != nil && !s.Held.Client {

@@ -76,7 +76,7 @@ func TestLeases(t *testing.T) {
 	}}
 	laws(t, steptest.Subject{
 		Kind: netAddressKind(), Machine: withDHCP,
-		Policy: []string{"gateway", "routes", "mtu", "addresses", "from", "persist"}, // TestAddressLaws has them
+		Policy: []string{"gateway", "routes", "mtu", "addresses", "from", "persist", "persist_by"}, // TestAddressLaws has them
 		Found: []steptest.Hand{
 			{Name: "on the other", Fake: leasing(other)},
 			{Name: "on neither", Fake: func(*fake.Machine) {}},

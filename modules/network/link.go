@@ -5,13 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"syscall"
 
 	"weft/engine/host"
-	"weft/engine/host/ifupdown"
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -21,15 +20,17 @@ type NetLinkSpec struct {
 	Up      step.Attr[bool]   `json:"up,omitzero" doc:"Whether it is up."`
 	MTU     step.Attr[int]    `json:"mtu,omitzero" doc:"MTU, bytes."`
 	MAC     step.Attr[string] `json:"mac,omitzero" doc:"Ethernet address."`
-	Persist step.Attr[bool]   `json:"persist,omitzero" doc:"Whether ifupdown sets the same at boot. The device is brought up then, unless up is false."`
+	Persist step.Attr[bool]   `json:"persist,omitzero" doc:"Whether the same is set at boot. The device is brought up then, unless up is false."`
 
-	// File is the content of the persisted file: what Persist means.
-	File step.Attr[string] `json:"persist.file,omitzero" weft:"found"`
-	// Lost is what the device loses where it goes down.
+	PersistBy string `json:"persist_by,omitzero" weft:"enum=ifupdown|networkmanager|network-scripts|netplan" doc:"What sets it at boot. Left out, it is what configures the device now."`
+
+	// Kept are the files that set it at boot: what Persist means.
+	Kept *netconf.State `json:"persist.files,omitzero" weft:"found"`
+	// Daemon is the one that configures the device, as the files say.
+	Daemon string `json:"daemon,omitzero" weft:"found"`
+	// Lost is what the device loses where it goes down or is activated anew.
 	Lost *device `json:"lost,omitzero" weft:"found"`
 }
-
-func linkFile(name string) string { return ifupdown.Link.Path(name) }
 
 func netLinkKind() step.Kind {
 	return step.Kind{
@@ -38,10 +39,7 @@ func netLinkKind() step.Kind {
 		Doc: `A device that goes down, or whose driver takes it down to change its Ethernet address, loses its routes and IPv6 addresses;
 undo brings them back, and a new Ethernet address keeps them.
 
-A change is refused where systemd-networkd or NetworkManager configures the device, since it would be taken back.
-
-With ` + "`persist`" + ` a file below /etc/network/interfaces.d lets ifupdown set the same at boot. Of a port of Open vSwitch
-` + "`ovs_port`" + ` sets the MTU; leave it to that.`,
+` + keepDoc + ` Of a port of Open vSwitch ` + "`ovs_port`" + ` sets the MTU; leave it to that.`,
 		Spec: NetLinkSpec{},
 		Example: `step "net_link" "eth1" {
   up      = true
@@ -85,37 +83,22 @@ func (s NetLinkSpec) complete() NetLinkSpec {
 	if mac, ok := s.MAC.Get(); ok {
 		s.MAC = step.Is(strings.ToLower(mac))
 	}
-	if s.Persist.Managed() {
-		s.File = step.None[string]()
-	}
-	if s.Persist.Or(false) {
-		s.File = step.Is(s.stanza())
-	}
+	s.Kept = goal(s.Persist)
 	return s
 }
 
-// stanza is read after those of bridges and ports, which make the device. ifup
-// brings a device of the method manual up.
-func (s NetLinkSpec) stanza() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# The link %s, written by weft, which overwrites changes.\nauto %s\niface %s inet manual\n", s.Name, s.Name, s.Name)
-	if n, ok := s.MTU.Get(); ok {
-		fmt.Fprintf(&b, "    mtu %d\n", n)
-	}
-	if mac, ok := s.MAC.Get(); ok {
-		fmt.Fprintf(&b, "    hwaddress %s\n", mac)
-	}
-	if !s.Up.Or(true) {
-		b.WriteString("    up ip link set dev $IFACE down\n")
-	}
-	return b.String()
+func (s NetLinkSpec) keeping() keeping { return keeping{s.Persist, s.PersistBy, s.Kept} }
+
+// part is what is kept of the link.
+func (s NetLinkSpec) part(kind string) netconf.Part {
+	return netconf.Link{Device: s.Name, Kind: kind, MTU: s.MTU.Or(0), MAC: s.MAC.Or(""), Down: !s.Up.Or(true)}
 }
 
 // netLinks is the resource behind net_link.
 type netLinks struct{}
 
 func (netLinks) Read(ctx context.Context, v host.View, want NetLinkSpec) (NetLinkSpec, error) {
-	have := NetLinkSpec{Name: want.Name, Persist: want.Persist}
+	have := NetLinkSpec{Name: want.Name, Persist: want.Persist, PersistBy: want.PersistBy}
 	all, err := devices(ctx, v)
 	if err != nil {
 		return have, err
@@ -133,58 +116,28 @@ func (netLinks) Read(ctx context.Context, v host.View, want NetLinkSpec) (NetLin
 	if want.MAC.Managed() {
 		have.MAC = step.Is(d.link.MAC)
 	}
-	if want.Lost != nil || d.Up && (!want.Up.Or(true) || have.MAC != want.MAC) {
-		have.Lost = &d
-	}
-	if have.File, err = readOwn(ctx, v, linkFile(want.Name), want.File); err != nil {
+	daemon, err := owner(ctx, v, d.link)
+	if err != nil {
 		return have, err
 	}
-	if want.Persist.Or(false) {
-		if err := ifupdown.CanPersist(ctx, v.Files, linkFile(want.Name)); err != nil {
-			return have, err
-		}
+	if have.Kept, err = want.keeping().look(ctx, v, want.part(d.link.Kind), daemon); err != nil {
+		return have, err
+	}
+	if takes(daemon, have.Kept) {
+		have.Daemon = daemon
+	}
+	if want.Lost != nil || have.Daemon != "" || d.Up && (!want.Up.Or(true) || have.MAC != want.MAC) {
+		have.Lost = &d
 	}
 	if len(netLinks{}.Diff(have, want)) > 0 {
-		return have, refuseOwned(ctx, v, d.link)
+		_, err = refuseOwned(ctx, v, d.link, have.Kept)
 	}
-	return have, nil
-}
-
-// readOwn answers what a file of ours holds, where want manages it.
-func readOwn(ctx context.Context, v host.View, name string, want step.Attr[string]) (step.Attr[string], error) {
-	if !want.Managed() {
-		return step.Attr[string]{}, nil
-	}
-	b, err := v.Files.Read(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return step.None[string](), nil
-	}
-	return step.Is(string(b)), err
-}
-
-func writeOwn(ctx context.Context, h host.Host, name string, want step.Attr[string]) error {
-	have, err := readOwn(ctx, h.View(), name, want)
-	content, there := want.Get()
-	switch {
-	case err != nil || have == want:
-		return err
-	case !there:
-		return h.Files.Remove(ctx, name)
-	}
-	return h.Files.Write(ctx, name, []byte(content), host.Attributes{})
-}
-
-// fileDelta compares a persisted file.
-func fileDelta(have, want step.Attr[string]) []step.Delta {
-	type state struct {
-		File step.Attr[string] `json:"persist.file"`
-	}
-	return step.Compare(state{have}, state{want})
+	return have, err
 }
 
 func (netLinks) Diff(have, want NetLinkSpec) []step.Delta {
-	have.Persist = want.Persist // the file says it
-	deltas := append(step.Compare(have, want), fileDelta(have.File, want.File)...)
+	have.Persist, have.PersistBy = want.Persist, want.PersistBy // the files say it
+	deltas := append(step.Compare(have, want), keptDelta(have.Kept, want.Kept)...)
 	if want.Lost != nil && have.Lost != nil && !want.Lost.within(*have.Lost) {
 		deltas = append(deltas, step.Change("lost", have.Lost, want.Lost))
 	}
@@ -197,25 +150,48 @@ func (d device) within(other device) bool {
 		!slices.ContainsFunc(d.Routes, func(r host.Route) bool { return !slices.Contains(other.Routes, r) })
 }
 
-func (netLinks) Write(ctx context.Context, h host.Host, have, want NetLinkSpec) error {
-	c := host.LinkChange{MTU: changed(have.MTU, want.MTU), MAC: changed(have.MAC, want.MAC)}
-	if up, ok := want.Up.Get(); ok && up != have.Up.Or(false) {
+// Write has a daemon that configures the device do what it does; the rest is
+// the kernel's.
+func (r netLinks) Write(ctx context.Context, h host.Host, have, want NetLinkSpec) error {
+	all, err := devices(ctx, h.View())
+	if err != nil {
+		return err
+	}
+	part := want.part(all[want.Name].link.Kind)
+	if have.Daemon == "" {
+		if err := want.setKernel(ctx, h, have); err != nil {
+			return err
+		}
+		_, err := want.keeping().write(ctx, h, part, "")
+		return err
+	}
+	if err := want.keeping().configured(ctx, h, part, have.Daemon); err != nil {
+		return err
+	}
+	now, err := r.Read(ctx, h.View(), want)
+	if err != nil {
+		return err
+	}
+	now.Lost = have.Lost
+	return want.setKernel(ctx, h, now)
+}
+
+func (s NetLinkSpec) setKernel(ctx context.Context, h host.Host, have NetLinkSpec) error {
+	c := host.LinkChange{MTU: changed(have.MTU, s.MTU), MAC: changed(have.MAC, s.MAC)}
+	if up, ok := s.Up.Get(); ok && up != have.Up.Or(false) {
 		c.Up = &up
 	}
-	lost := want.Lost
+	lost := s.Lost
 	if lost == nil {
 		lost = have.Lost
 	}
-	if want.Up.Or(true) && lost != nil {
-		if err := setKeeping(ctx, h, want.Name, c, *lost); err != nil {
-			return err
-		}
-	} else if c.MTU != 0 || c.MAC != "" || c.Up != nil {
-		if err := h.Links.Set(ctx, "", want.Name, c); err != nil {
-			return err
-		}
+	if lost != nil && (s.Up.Or(true) || have.Daemon != "") {
+		return setKeeping(ctx, h, s.Name, c, *lost)
 	}
-	return writeOwn(ctx, h, linkFile(want.Name), want.File)
+	if c.MTU == 0 && c.MAC == "" && c.Up == nil {
+		return nil
+	}
+	return h.Links.Set(ctx, "", s.Name, c)
 }
 
 // changed is the value to set; zero for none.
@@ -262,7 +238,7 @@ func setKeeping(ctx context.Context, h host.Host, name string, c host.LinkChange
 
 func (netLinks) Advise(f *step.Finding, have, want NetLinkSpec) {
 	for _, d := range f.Deltas {
-		if d.Path == "mac" && have.Lost != nil || d.Path == "up" && !want.Up.Or(true) {
+		if d.Path == "mac" && have.Lost != nil || d.Path == "up" && !want.Up.Or(true) || have.Daemon != "" {
 			f.Cost.Severs = []string{want.Name}
 		}
 	}
@@ -281,7 +257,8 @@ func (s linkStep) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 		return err
 	}
 	if _, there := all[before.Name]; !there {
-		return writeOwn(ctx, h, linkFile(before.Name), before.File)
+		_, err := before.keeping().write(ctx, h, before.part(""), "")
+		return err
 	}
 	return s.Step.Undo(ctx, h, f)
 }

@@ -9,6 +9,7 @@ import (
 
 	"weft/engine/host"
 	"weft/engine/host/fake"
+	"weft/engine/host/ifupdown"
 	"weft/engine/step"
 	"weft/engine/step/steptest"
 )
@@ -43,6 +44,9 @@ func cleanNICs() []host.Command {
 	}
 	return slices.Concat(out, steptest.Run("rm", "-f", linkFile(nic), addressFile(nic), handFile, moreFile))
 }
+
+func linkFile(name string) string    { return ifupdown.Link.Path(name) }
+func addressFile(name string) string { return ifupdown.Address.Path(name) }
 
 // handFile is what an operator wrote of the NICs, and moreFile what another did.
 const (
@@ -100,7 +104,7 @@ var configured = steptest.Hand{
 
 func TestLinkLaws(t *testing.T) {
 	laws(t, steptest.Subject{
-		Kind: netLinkKind(), Machine: nics, Prepare: prepareNICs, Touches: seenNICs(), Clean: cleanNICs(),
+		Kind: netLinkKind(), Machine: nics, Prepare: prepareNICs, Touches: seenNICs(), Clean: cleanNICs(), Policy: []string{"persist_by"},
 		Found: []steptest.Hand{
 			configured,
 			{Name: "untouched", Fake: func(*fake.Machine) {}, Host: steptest.Run("true")},

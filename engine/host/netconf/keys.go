@@ -167,13 +167,6 @@ func (k *keys) lead() int {
 	return n
 }
 
-// empty says whether the groups have no assignment left, and nobody's comment.
-func (k keys) empty(groups ...string) bool {
-	return !slices.ContainsFunc(k.entries, func(e entry) bool {
-		return e.key != "" && slices.Contains(groups, e.group)
-	})
-}
-
 // keyfile is GLib's, which nm-settings-keyfile(5) describes: groups, and values
 // to the end of the line.
 type keyfile struct{}

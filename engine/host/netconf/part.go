@@ -34,6 +34,7 @@ type Addresses struct {
 	DHCP      bool           // an IPv4 address by DHCP, too
 	MTU       int            // bytes; 0 leaves what there is
 	From      string         // a device that gets nothing at boot any more
+	FromKind  string         // of that, as [host.Link] has it
 }
 
 // Bond is a bond of the kernel's driver (bonding.rst).

@@ -17,13 +17,14 @@ import (
 func (p profiles) addresses(files Files, a Addresses) error {
 	moved := map[string][]pair{}
 	if a.From != "" {
-		if file, there := profileOf(files, a.From); there {
-			k := parseKeys(keyfile{}, files[file])
-			bare := Addresses{Device: a.From, Routes: []host.Route{}}
-			for _, group := range []string{"ipv4", "ipv6"} {
-				moved[group] = k.match(group, dnsKey)
-				k.ip(group, bare)
-			}
+		file, k := p.open(files, a.From, a.FromKind)
+		bare := Addresses{Device: a.From, Routes: []host.Route{}}
+		for _, group := range []string{"ipv4", "ipv6"} {
+			moved[group] = k.match(group, dnsKey)
+			k.ip(group, bare)
+		}
+		// Without a profile of its own it would get one that NetworkManager makes.
+		if _, there := files[file]; there || profileType(a.FromKind) == "ethernet" {
 			files[file] = k.String()
 		}
 	}

@@ -23,10 +23,7 @@ func (shell) entry(text string) entry {
 }
 
 func (shell) line(key, value string) string {
-	plain := value != "" && !strings.ContainsFunc(value, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("._:/,=+@%-", r))
-	})
-	if plain {
+	if value != "" && strings.Trim(value, wordCharacters+".:/,=+@%-") == "" {
 		return key + "=" + value + "\n"
 	}
 	if !strings.ContainsAny(value, "\"\\$`") {
@@ -35,13 +32,10 @@ func (shell) line(key, value string) string {
 	return key + "='" + strings.ReplaceAll(value, "'", `'\''`) + "'\n"
 }
 
+const wordCharacters = "_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
 func variable(s string) bool {
-	for i, r := range s {
-		if !(r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || i > 0 && r >= '0' && r <= '9') {
-			return false
-		}
-	}
-	return s != ""
+	return s != "" && strings.Trim(s, wordCharacters) == "" && !strings.ContainsAny(s[:1], "0123456789")
 }
 
 // unclosed says whether a file ends within quotes: what comes after it would be

@@ -15,8 +15,8 @@ import (
 // Files are the files that a host reads at boot: content by path.
 type Files map[string]string
 
-// State is what a part's files say, and what they are to say. A state without
-// files is that of a part that is kept, whatever it takes.
+// State is what a part's files say, and what they are to say. The zero value
+// stands for files that are as they are to be, whatever they are.
 type State struct {
 	Family Family          `json:"family,omitzero"`
 	Files  map[string]File `json:"files,omitzero"` // those that are to change
@@ -115,11 +115,11 @@ func text(s *string) string {
 	return *s
 }
 
-// Changes are what is left to do of s: where want has no files, to reach the
-// goal, and else to bring back what want has on record.
+// Changes are what is left to do of s: to reach the goal where want is the zero
+// value, and else to bring back what want has on record.
 func (s State) Changes(want State) []Change {
 	var out []Change
-	if len(want.Files) == 0 {
+	if want.Family == "" {
 		for _, name := range slices.Sorted(maps.Keys(s.Files)) {
 			if f := s.Files[name]; !same(f.Now, f.Goal) {
 				out = append(out, change(name, f.Now, f.Goal))

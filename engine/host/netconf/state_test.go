@@ -195,4 +195,3 @@ func TestNotKept(t *testing.T) {
 		}
 	}
 }
-

@@ -99,13 +99,17 @@ func parseYAML(content string) (*node, error) {
 	number := 0
 	for l := range strings.Lines(content) {
 		text := strings.TrimSuffix(l, "\n")
-		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff }) {
+		if strings.ContainsFunc(text, func(r rune) bool {
+			return r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029 || r == 0xfeff
+		}) {
 			p.lines = append(p.lines, yamlLine{number: number})
 			p.at = len(p.lines) - 1
 			return nil, p.fail("holds a tab or another control character")
 		}
 		bare := strings.TrimLeft(text, " ")
-		if body := uncommented(bare); body != "" && !(body == "---" && len(p.lines) == 0 && len(bare) == len(text)) {
+		body := uncommented(bare)
+		start := body == "---" && len(p.lines) == 0 && len(bare) == len(text)
+		if body != "" && !start {
 			p.lines = append(p.lines, yamlLine{number, len(text) - len(bare), body})
 		}
 		number++

@@ -1,0 +1,132 @@
+package network
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"weft/engine/host"
+	"weft/engine/host/fake"
+	"weft/engine/step/steptest"
+)
+
+const profiles = "/etc/NetworkManager/system-connections/"
+
+// managed is a host whose NICs NetworkManager manages. Its nmcli does to the
+// kernel what a profile says when that is brought up.
+func managed() *fake.Machine {
+	m := nics()
+	m.Remove("/sbin/ifup")
+	m.WriteFile("/usr/sbin/NetworkManager", "\x7fELF")
+	m.Mkdir(strings.TrimSuffix(profiles, "/"))
+	m.WriteFile("/usr/lib/systemd/system/NetworkManager.service", "[Service]\nExecStart=/usr/sbin/NetworkManager\n")
+	m.Systemctl(host.Start, "NetworkManager.service")
+	for _, name := range []string{nic, other} {
+		l, _ := m.Link("", name)
+		m.WriteFile(fmt.Sprintf("/run/NetworkManager/devices/%d", l.Index), "[device]\nmanaged=true\n")
+	}
+	m.Program("nmcli", nmcli)
+	return m
+}
+
+func nmcli(m *fake.Machine, c host.Command) host.Result {
+	words := c.Argv[1:]
+	if words[0] == "--wait" {
+		words = words[2:]
+	}
+	switch strings.Join(words[:2], " ") {
+	case "connection load":
+		for _, file := range words[2:] {
+			if _, there := m.File(file); !there {
+				return host.Result{Exit: 1, Stderr: []byte("Could not load file '" + file + "'")}
+			}
+		}
+		return host.Result{}
+	case "connection reload":
+		return host.Result{}
+	case "connection up":
+		for _, name := range []string{nic, other, "weft-test"} {
+			for _, file := range []string{name, "hand-" + name} {
+				text, _ := m.File(profiles + file + ".nmconnection")
+				if words[2] == "uuid" && strings.Contains(text, "uuid="+words[3]+"\n") {
+					bringUp(m, text)
+					return host.Result{}
+				}
+			}
+		}
+	}
+	return host.Result{Exit: 10, Stderr: []byte("Error: unknown connection")}
+}
+
+// bringUp configures a device as its profile says.
+func bringUp(m *fake.Machine, text string) {
+	values := map[string]string{}
+	group := ""
+	for l := range strings.Lines(text) {
+		l = strings.TrimSpace(l)
+		if strings.HasPrefix(l, "[") {
+			group = strings.Trim(l, "[]")
+		} else if key, value, ok := strings.Cut(l, "="); ok && !strings.HasPrefix(l, "#") {
+			values[group+"."+key] = value
+		}
+	}
+	name := values["connection.interface-name"]
+	now, _ := m.Link("", name)
+	c := host.LinkChange{Up: new(true), MAC: strings.ToLower(values["ethernet.cloned-mac-address"])}
+	c.MTU, _ = strconv.Atoi(values["ethernet.mtu"])
+	routes, err := m.Host().Links.Routes(context.Background(), "")
+	if err != nil {
+		panic(err)
+	}
+	for _, r := range routes {
+		if r.Link == name && configuredRoute(r) && !connected(now, r) {
+			c.RemoveRoutes = append(c.RemoveRoutes, r)
+		}
+	}
+	var shall []netip.Prefix
+	for _, version := range []string{"ipv4", "ipv6"} {
+		for i := 1; values[fmt.Sprintf("%s.address%d", version, i)] != ""; i++ {
+			shall = append(shall, netip.MustParsePrefix(values[fmt.Sprintf("%s.address%d", version, i)]))
+		}
+		for i := 1; values[fmt.Sprintf("%s.route%d", version, i)] != ""; i++ {
+			c.AddRoutes = append(c.AddRoutes, nmRoute(name, values[fmt.Sprintf("%s.route%d", version, i)]))
+		}
+	}
+	slices.SortStableFunc(c.AddRoutes, func(a, b host.Route) int { return rank(a) - rank(b) })
+	c.AddRoutes = slices.DeleteFunc(c.AddRoutes, func(r host.Route) bool { return !reachable(r, shall) })
+	c.RemoveAddresses, c.AddAddresses = addressChange(now.Addresses, shall)
+	m.SetLink("", name, c)
+	if values["ipv4.method"] == "auto" {
+		p := netip.MustParsePrefix("192.0.2.70/24")
+		m.SetLink("", name, host.LinkChange{AddAddresses: []netip.Prefix{p}, Special: map[netip.Prefix]host.AddressOptions{p: {Leased: true}}})
+	}
+}
+
+func nmRoute(link, text string) host.Route {
+	parts := strings.Split(text, ",")
+	r := host.Route{Link: link, Destination: netip.MustParsePrefix(parts[0])}
+	if len(parts) > 1 && !netip.MustParseAddr(parts[1]).IsUnspecified() {
+		r.Via = netip.MustParseAddr(parts[1])
+	}
+	if len(parts) > 2 {
+		r.Metric, _ = strconv.Atoi(parts[2])
+	}
+	if r.Metric == 0 && r.Destination.Addr().Is6() {
+		r.Metric = 1024
+	}
+	return r
+}
+
+const handProfile = profiles + "hand-" + nic + ".nmconnection"
+
+// profile is another hand with an editor and nmcli.
+func profile(name, text string) steptest.Hand {
+	return steptest.Hand{Name: name, Fake: func(m *fake.Machine) {
+		m.WriteFile(handProfile, text)
+		m.Chmod(handProfile, 0o600)
+		bringUp(m, text)
+	}}
+}
