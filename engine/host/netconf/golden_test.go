@@ -42,10 +42,10 @@ func parts() map[string]netconf.Part {
 		"dhcp":  netconf.Addresses{Device: "eth0", DHCP: true, Routes: []host.Route{}},
 		"none":  netconf.Addresses{Device: "eth0", Addresses: []netip.Prefix{}, Routes: []host.Route{}},
 		"moved": netconf.Addresses{Device: "eth1", From: "eth0", Addresses: []netip.Prefix{prefix("192.0.2.5/24")}, Routes: []host.Route{{Destination: prefix("0.0.0.0/0"), Via: addr("192.0.2.1")}}},
-		"bond":  netconf.Bond{Device: "bond0", Members: []string{"eth2", "eth1"}, Options: map[string]string{"mode": "802.3ad", "miimon": "100", "lacp_rate": "fast"}},
-		"vlan":  netconf.VLAN{Device: "bond0.301", Link: "bond0", ID: 301},
+		"bond":  netconf.Bond{Device: "bond0", Members: []string{"eth2", "eth1"}, Options: map[string]string{"mode": "802.3ad", "miimon": "100", "lacp_rate": "fast", "primary": ""}, Station: netconf.Station{Down: true}},
+		"vlan":  netconf.VLAN{Device: "bond0.301", Link: "bond0", ID: 301, Options: map[string]string{"reorder_hdr": "1", "gvrp": "0"}},
 		"bridge": netconf.Bridge{Device: "br0", Members: []string{"bond0", "eth2"}, Options: map[string]string{
-			"stp_state": "0", "forward_delay": "4", "ageing_time": "120"}},
+			"stp_state": "0", "forward_delay": "400", "ageing_time": "12000"}, Station: netconf.Station{MTU: 9000, MAC: "02:00:00:00:00:0b"}},
 	}
 }
 

@@ -162,15 +162,7 @@ func mappings(file string, t ifupdown.Text, name string) []string {
 func linkStanza(p Link) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# The link %s, written by weft, which overwrites changes.\nauto %s\niface %s inet manual\n", p.Device, p.Device, p.Device)
-	if p.MTU != 0 {
-		fmt.Fprintf(&b, "    mtu %d\n", p.MTU)
-	}
-	if p.MAC != "" {
-		fmt.Fprintf(&b, "    hwaddress %s\n", p.MAC)
-	}
-	if p.Down {
-		b.WriteString("    up ip link set dev $IFACE down\n")
-	}
+	b.WriteString(Station{p.MTU, p.MAC, p.Down}.options())
 	return b.String()
 }
 

@@ -31,19 +31,24 @@ func yamlWord(s string) string {
 func linkPlan(l Link, d definition) string {
 	var p plan
 	p.define(d)
-	if l.MTU != 0 {
-		p.line(3, "mtu: "+strconv.Itoa(l.MTU))
-	}
-	if l.MAC != "" {
-		p.line(3, `macaddress: "`+l.MAC+`"`)
-	}
-	if l.Down {
-		p.line(3, `activation-mode: "off"`)
-	}
-	if l.MTU == 0 && l.MAC == "" && !l.Down {
+	own := Station{l.MTU, l.MAC, l.Down}
+	p.station(own)
+	if own == (Station{}) {
 		p.line(3, "optional: true") // brought up, and nobody waits for it
 	}
 	return p.String()
+}
+
+func (p *plan) station(s Station) {
+	if s.MTU != 0 {
+		p.line(3, "mtu: "+strconv.Itoa(s.MTU))
+	}
+	if s.MAC != "" {
+		p.line(3, `macaddress: "`+s.MAC+`"`)
+	}
+	if s.Down {
+		p.line(3, `activation-mode: "off"`)
+	}
 }
 
 func addressPlan(a Addresses, d definition) string {
@@ -82,20 +87,24 @@ func addressPlan(a Addresses, d definition) string {
 	return p.String()
 }
 
-// members lists devices and defines those that no file describes.
+// members lists devices.
 func (p *plan) members(list []string, parsed parsedPlans) {
+	if list == nil {
+		return
+	}
 	if len(list) == 0 {
 		p.line(3, "interfaces: []")
 		return
 	}
 	p.line(3, "interfaces:")
-	for _, m := range list {
+	for _, m := range slices.Sorted(slices.Values(list)) {
 		p.line(3, "- "+yamlWord(parsed.of(m, "").id))
 	}
 }
 
+// undescribed defines devices that no file describes.
 func (p *plan) undescribed(list []string, parsed parsedPlans) {
-	list = slices.DeleteFunc(slices.Clone(list), parsed.there)
+	list = slices.DeleteFunc(slices.Sorted(slices.Values(list)), parsed.there)
 	if len(list) == 0 {
 		return
 	}
@@ -106,19 +115,30 @@ func (p *plan) undescribed(list []string, parsed parsedPlans) {
 }
 
 // parameters writes options under their names in netplan.
-func (p *plan) parameters(device string, options map[string]string, names map[string]string, flags ...string) error {
-	if len(options) == 0 {
-		return nil
-	}
-	p.line(3, "parameters:")
+func (p *plan) parameters(device string, options, names map[string]string, flags ...string) error {
+	opened := false
 	for _, o := range slices.Sorted(maps.Keys(options)) {
-		name, known := names[o]
-		if !known {
-			return fmt.Errorf("netplan has no parameter for %s of %s: leave persist out, or name another way in persist_by", o, device)
+		value, name := options[o], names[o]
+		switch {
+		case value == "":
+			continue
+		case name == "":
+			return unknownOption(o, device, Netplan)
+		case slices.Contains(flags, o):
+			value = strconv.FormatBool(value == "1")
+		case timed(o):
+			var err error
+			if value, err = seconds(device, o, value); err != nil {
+				return err
+			}
 		}
-		value := options[o]
-		if slices.Contains(flags, o) {
-			value = strconv.FormatBool(value == "1" || value == "on")
+		if !opened {
+			p.line(3, "parameters:")
+			opened = true
+		}
+		if list := strings.Split(value, ","); o == "arp_ip_target" {
+			p.line(4, name+": ["+strings.Join(list, ", ")+"]")
+			continue
 		}
 		p.line(4, name+": "+yamlWord(value))
 	}
@@ -127,28 +147,33 @@ func (p *plan) parameters(device string, options map[string]string, names map[st
 
 func bondPlan(b Bond, parsed parsedPlans) (string, error) {
 	var p plan
-	members := slices.Sorted(slices.Values(b.Members))
-	p.undescribed(members, parsed)
+	p.undescribed(b.Members, parsed)
 	p.define(parsed.of(b.Device, "bond"))
-	p.members(members, parsed)
+	p.station(b.Station)
+	p.members(b.Members, parsed)
 	err := p.parameters(b.Device, b.Options, map[string]string{
 		"mode": "mode", "miimon": "mii-monitor-interval", "lacp_rate": "lacp-rate", "xmit_hash_policy": "transmit-hash-policy",
 		"ad_select": "ad-select", "min_links": "min-links", "updelay": "up-delay", "downdelay": "down-delay", "primary": "primary",
 		"primary_reselect": "primary-reselect-policy", "arp_interval": "arp-interval", "arp_validate": "arp-validate",
-		"arp_all_targets": "arp-all-targets", "fail_over_mac": "fail-over-mac-policy", "num_grat_arp": "gratuitous-arp",
-		"packets_per_slave": "packets-per-slave", "resend_igmp": "resend-igmp", "lp_interval": "learn-packet-interval",
-		"all_slaves_active": "all-slaves-active",
+		"arp_ip_target": "arp-ip-targets", "fail_over_mac": "fail-over-mac-policy", "num_peer_notif": "gratuitous-arp",
+		"packets_per_slave": "packets-per-slave", "resend_igmp": "resend-igmp", "all_slaves_active": "all-slaves-active",
 	}, "all_slaves_active")
 	return p.String(), err
 }
 
 func vlanPlan(v VLAN, parsed parsedPlans) (string, error) {
 	if v.Protocol != "" && v.Protocol != "802.1Q" {
-		return "", fmt.Errorf("netplan makes no VLAN of protocol %s: leave persist out of %s, or name another way in persist_by", v.Protocol, v.Device)
+		return "", unknownOption("protocol "+v.Protocol, v.Device, Netplan)
+	}
+	for _, o := range slices.Sorted(maps.Keys(v.Options)) {
+		if kernels := o == "reorder_hdr"; (v.Options[o] == "1") != kernels {
+			return "", unknownOption(o, v.Device, Netplan)
+		}
 	}
 	var p plan
 	p.undescribed([]string{v.Link}, parsed)
 	p.define(parsed.of(v.Device, "vlan"))
+	p.station(v.Station)
 	p.line(3, "id: "+strconv.Itoa(v.ID))
 	p.line(3, "link: "+yamlWord(parsed.of(v.Link, "").id))
 	return p.String(), nil
@@ -156,15 +181,20 @@ func vlanPlan(v VLAN, parsed parsedPlans) (string, error) {
 
 func bridgePlan(b Bridge, parsed parsedPlans) (string, error) {
 	var p plan
-	members := slices.Sorted(slices.Values(b.Members))
-	p.undescribed(members, parsed)
+	p.undescribed(b.Members, parsed)
 	p.define(parsed.of(b.Device, "bridge"))
-	p.members(members, parsed)
+	p.station(b.Station)
+	p.members(b.Members, parsed)
 	options := map[string]string{}
 	if !parsed.there(b.Device) {
 		options["stp_state"] = "0" // which the kernel has, and netplan has not
 	}
 	maps.Copy(options, b.Options)
+	for o, kernels := range map[string]string{"vlan_filtering": "0", "mcast_snooping": "1", "mcast_querier": "0", "group_fwd_mask": "0"} {
+		if options[o] == kernels {
+			delete(options, o) // as without a word of it
+		}
+	}
 	err := p.parameters(b.Device, options, map[string]string{
 		"stp_state": "stp", "forward_delay": "forward-delay", "hello_time": "hello-time", "max_age": "max-age",
 		"ageing_time": "ageing-time", "priority": "priority",

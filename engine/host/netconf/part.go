@@ -39,11 +39,12 @@ type Addresses struct {
 
 // Bond is a bond of the kernel's driver (bonding.rst).
 type Bond struct {
-	Device  string
+	Device string
+	// Members are all that belong to it; nil leaves that as it is.
 	Members []string
-	// Options are spelt as ip-link(8) has them: mode, miimon, lacp_rate,
-	// xmit_hash_policy, ad_select, updelay, …. Others stay as they are.
+	// Options are spelt as package linkinfo has them. Others stay as they are.
 	Options map[string]string
+	Station
 }
 
 // VLAN is a device for one VLAN of another.
@@ -52,17 +53,33 @@ type VLAN struct {
 	Link     string // the device below
 	ID       int
 	Protocol string // "802.1Q" or "802.1ad"; empty is 802.1Q
+	// Options are reorder_hdr, gvrp, mvrp, loose_binding: "0" or "1".
+	Options map[string]string
+	Station
 }
 
 // Bridge is a bridge of the kernel.
 type Bridge struct {
-	Device  string
+	Device string
+	// Members belong to it; nil leaves that as it is.
 	Members []string
-	// Options are spelt as ip-link(8) has them: stp_state, forward_delay,
-	// hello_time, max_age, ageing_time, priority, vlan_filtering,
-	// mcast_snooping. Times are in seconds. Others stay as they are.
+	// Open says that others may belong to it, too, by whatever describes them.
+	Open bool
+	// Options are spelt as package linkinfo has them, times in hundredths of a
+	// second. Others stay as they are.
 	Options map[string]string
+	Station
 }
+
+// Station is what every device has that is made.
+type Station struct {
+	MTU  int    // bytes; 0 leaves what there is
+	MAC  string // empty leaves what there is
+	Down bool   // not brought up at boot
+}
+
+// link is a station as a part of its own.
+func (s Station) link(device, kind string) Link { return Link{device, kind, s.MTU, s.MAC, s.Down} }
 
 // Of implements [Part].
 func (p Link) Of() string { return p.Device }

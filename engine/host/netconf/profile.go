@@ -102,26 +102,71 @@ func (p profiles) keep(files Files, part Part) (notes []string, err error) {
 	case Addresses:
 		return nil, p.addresses(files, part)
 	case Bond:
-		p.master(files, part.Device, "bond", part.Members)
-		file, k := p.open(files, part.Device, "bond")
-		for _, o := range bondNames(part.Options) {
-			k.set("bond", o, part.Options[o])
+		if part.Members != nil {
+			p.expel(files, part.Device, part.Members)
 		}
-		files[file] = k.String()
+		p.join(files, part.Device, "bond", part.Members)
+		return nil, p.bond(files, part)
 	case VLAN:
-		file, k := p.open(files, part.Device, "vlan")
-		k.setAll("vlan", pair{"id", strconv.Itoa(part.ID)}, pair{"parent", part.Link})
-		if protocol, there := k.get("vlan", "protocol"); there || part.Protocol != "" && part.Protocol != "802.1Q" {
-			k.set("vlan", "protocol", cmp.Or(part.Protocol, protocol))
-		}
-		files[file] = k.String()
+		return nil, p.vlan(files, part)
 	case Bridge:
-		p.master(files, part.Device, "bridge", part.Members)
-		p.bridge(files, part)
-	default:
-		return nil, cannot(part, NetworkManager)
+		if part.Members != nil && !part.Open {
+			p.expel(files, part.Device, part.Members)
+		}
+		p.join(files, part.Device, "bridge", part.Members)
+		return nil, p.bridge(files, part)
 	}
-	return nil, nil
+	return nil, cannot(part, NetworkManager)
+}
+
+func (p profiles) bond(files Files, b Bond) error {
+	file, k := p.open(files, b.Device, "bond")
+	for _, o := range slices.Sorted(maps.Keys(b.Options)) {
+		if b.Options[o] == "" {
+			k.set("bond", ipName(o), "")
+		}
+	}
+	for _, o := range bondNames(b.Options) {
+		if o == "lacp_active" {
+			return unknownOption(o, b.Device, NetworkManager)
+		}
+		k.set("bond", ipName(o), b.Options[o])
+	}
+	files[file] = k.String()
+	return p.link(files, b.link(b.Device, "bond"))
+}
+
+func unknownOption(option, device string, f Family) error {
+	return fmt.Errorf("%s cannot keep %s of %s: leave persist out, or name another way in persist_by", f, option, device)
+}
+
+func (p profiles) vlan(files Files, v VLAN) error {
+	file, k := p.open(files, v.Device, "vlan")
+	k.setAll("vlan", pair{"id", strconv.Itoa(v.ID)}, pair{"parent", v.Link})
+	if protocol, there := k.get("vlan", "protocol"); there || v.Protocol != "" && v.Protocol != "802.1Q" {
+		k.set("vlan", "protocol", cmp.Or(v.Protocol, protocol))
+	}
+	if len(v.Options) > 0 {
+		text, there := k.get("vlan", "flags")
+		flags, err := strconv.Atoi(text)
+		if err != nil {
+			flags = 1 // which NetworkManager has where nothing is said
+		}
+		was := flags
+		for o, bit := range map[string]int{"reorder_hdr": 1, "gvrp": 2, "loose_binding": 4, "mvrp": 8} {
+			switch v.Options[o] {
+			case "1":
+				flags |= bit
+			case "0":
+				flags &^= bit
+			}
+		}
+		if flags != was || there && err != nil {
+			k.set("vlan", "flags", strconv.Itoa(flags))
+		}
+	}
+	files[file] = k.String()
+	return p.link(files, v.link(v.Device, "vlan"))
 }
 
 func (p profiles) link(files Files, l Link) error {
@@ -184,9 +229,8 @@ func (k keys) skeleton() bool {
 	return true
 }
 
-// master puts profiles below a bond or a bridge, and takes those out of it that
-// are no members.
-func (p profiles) master(files Files, master, kind string, members []string) {
+// expel takes profiles out of a bond or a bridge that are no members.
+func (p profiles) expel(files Files, master string, members []string) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		k := parseKeys(keyfile{}, files[name])
 		device, _ := k.get("connection", "interface-name")
@@ -195,6 +239,10 @@ func (p profiles) master(files Files, master, kind string, members []string) {
 			files[name] = k.String()
 		}
 	}
+}
+
+// join puts profiles below a bond or a bridge.
+func (p profiles) join(files Files, master, kind string, members []string) {
 	for _, m := range members {
 		file, k := p.open(files, m, "")
 		if now, as := controller(k); now != master || as != kind {
@@ -222,28 +270,33 @@ func memberKey(key string) bool {
 	return slices.Contains([]string{"master", "slave-type", "controller", "port-type"}, key)
 }
 
-// bridgeKeys are NetworkManager's names of the options of a bridge.
-func bridgeKey(option string) (key string, flag bool) {
+// bridgeKey is NetworkManager's name of an option of a bridge.
+func bridgeKey(option string) string {
 	switch option {
 	case "stp_state":
-		return "stp", true
-	case "vlan_filtering":
-		return "vlan-filtering", true
-	case "mcast_snooping":
-		return "multicast-snooping", true
+		return "stp"
+	case "mcast_snooping", "mcast_querier":
+		return "multicast-" + strings.TrimPrefix(option, "mcast_")
+	case "group_fwd_mask":
+		return "group-forward-mask"
 	}
-	return strings.ReplaceAll(option, "_", "-"), false
+	return strings.ReplaceAll(option, "_", "-")
 }
 
-func (p profiles) bridge(files Files, b Bridge) {
+func (p profiles) bridge(files Files, b Bridge) error {
 	file, k := p.open(files, b.Device, "bridge")
 	if _, there := files[file]; !there {
 		k.set("bridge", "stp", "false") // which the kernel has, and NetworkManager has not
 	}
 	for _, o := range slices.Sorted(maps.Keys(b.Options)) {
-		key, flag := bridgeKey(o)
-		value := b.Options[o]
-		if flag {
+		key, value := bridgeKey(o), b.Options[o]
+		switch {
+		case timed(o):
+			var err error
+			if value, err = seconds(b.Device, o, value); err != nil {
+				return err
+			}
+		case o != "priority" && o != "group_fwd_mask":
 			value = strconv.FormatBool(value == "1")
 		}
 		if now, there := k.get("bridge", key); !there && standard(key, value) || now == value {
@@ -252,6 +305,7 @@ func (p profiles) bridge(files Files, b Bridge) {
 		k.set("bridge", key, value)
 	}
 	files[file] = k.String()
+	return p.link(files, b.link(b.Device, "bridge"))
 }
 
 // standard says whether NetworkManager has a value where none is said.
@@ -259,8 +313,10 @@ func standard(key, value string) bool {
 	switch key {
 	case "stp", "multicast-snooping":
 		return value == "true"
-	case "vlan-filtering":
+	case "vlan-filtering", "multicast-querier":
 		return value == "false"
+	case "group-forward-mask":
+		return value == "0"
 	case "forward-delay":
 		return value == "15"
 	case "hello-time":
@@ -280,10 +336,8 @@ func standard(key, value string) bool {
 func (p profiles) drop(files Files, part Part) error {
 	file, there := profileOf(files, part.Of())
 	switch part := part.(type) {
-	case Bond:
-		p.master(files, part.Device, "bond", nil)
-	case Bridge:
-		p.master(files, part.Device, "bridge", nil)
+	case Bond, Bridge:
+		p.expel(files, part.Of(), nil)
 	case VLAN:
 	case Link, Addresses:
 		if !there || !strings.HasPrefix(files[file], made) {

@@ -106,42 +106,57 @@ func (s scripts) keep(files Files, part Part) (notes []string, err error) {
 func (s scripts) change(files Files, part Part) (notes []string, err error) {
 	switch part := part.(type) {
 	case Link:
-		file, k := s.open(files, part.Device, part.Kind)
-		if part.MTU != 0 {
-			k.set("", "MTU", strconv.Itoa(part.MTU))
-		}
-		if now, _ := k.get("", "MACADDR"); part.MAC != "" && !strings.EqualFold(now, part.MAC) {
-			k.set("", "MACADDR", part.MAC)
-		}
-		k.setFlag("ONBOOT", !part.Down)
-		files[file] = k.String()
+		s.link(files, part)
 	case Addresses:
 		return s.addresses(files, part)
 	case Bond:
-		s.members(files, part.Device, "MASTER", part.Members)
+		if part.Members != nil {
+			s.expel(files, part.Device, "MASTER", part.Members)
+		}
+		s.join(files, part.Device, "MASTER", part.Members)
 		file, k := s.open(files, part.Device, "bond")
 		k.setAll("", pair{"TYPE", "Bond"}, pair{"BONDING_MASTER", "yes"})
 		k.bondOptions(part.Options)
-		k.setFlag("ONBOOT", true)
 		files[file] = k.String()
+		s.link(files, part.link(part.Device, "bond"))
 	case VLAN:
 		s.vlan(files, part)
 	case Bridge:
-		s.members(files, part.Device, "BRIDGE", part.Members)
-		s.bridge(files, part)
+		if part.Members != nil && !part.Open {
+			s.expel(files, part.Device, "BRIDGE", part.Members)
+		}
+		s.join(files, part.Device, "BRIDGE", part.Members)
+		return nil, s.bridge(files, part)
 	default:
 		return nil, cannot(part, Scripts)
 	}
 	return nil, nil
 }
 
+func (s scripts) link(files Files, l Link) {
+	file, k := s.open(files, l.Device, l.Kind)
+	if l.MTU != 0 {
+		k.set("", "MTU", strconv.Itoa(l.MTU))
+	}
+	if now, _ := k.get("", "MACADDR"); l.MAC != "" && !strings.EqualFold(now, l.MAC) {
+		k.set("", "MACADDR", l.MAC)
+	}
+	k.setFlag("ONBOOT", !l.Down)
+	files[file] = k.String()
+}
+
 // bondOptions sets what BONDING_OPTS says of the options that are managed.
 func (k *keys) bondOptions(options map[string]string) {
 	text, _ := k.get("", "BONDING_OPTS")
 	words := strings.Fields(text)
-	for _, name := range bondNames(options) {
-		word := name + "=" + options[name]
-		at := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, name+"=") })
+	for o, value := range options {
+		if value == "" {
+			words = slices.DeleteFunc(words, func(w string) bool { return strings.HasPrefix(w, o+"=") })
+		}
+	}
+	for _, o := range bondNames(options) {
+		word := ipName(o) + "=" + options[o]
+		at := slices.IndexFunc(words, func(w string) bool { return strings.HasPrefix(w, ipName(o)+"=") })
 		if at < 0 {
 			words = append(words, word)
 		} else {
@@ -160,14 +175,25 @@ func (s scripts) vlan(files Files, v VLAN) {
 	if now, there := k.get("", "VLAN_PROTOCOL"); there && v.Protocol != "" && now != v.Protocol || v.Protocol == "802.1ad" {
 		k.set("", "VLAN_PROTOCOL", v.Protocol)
 	}
-	k.setFlag("ONBOOT", true)
+	for o, key := range map[string]string{"reorder_hdr": "REORDER_HDR", "gvrp": "GVRP", "mvrp": "MVRP"} {
+		value, managed := v.Options[o]
+		if _, there := k.get("", key); managed && (there || (value == "1") != (o == "reorder_hdr")) {
+			k.setFlag(key, value == "1")
+		}
+	}
+	if value, managed := v.Options["loose_binding"]; managed {
+		now, _ := k.get("", "VLAN_FLAGS")
+		if is := strings.Contains(now, "LOOSE_BINDING"); is != (value == "1") {
+			k.set("", "VLAN_FLAGS", map[string]string{"1": "LOOSE_BINDING"}[value])
+		}
+	}
 	files[file] = k.String()
+	s.link(files, v.link(v.Device, "vlan"))
 }
 
-func (s scripts) bridge(files Files, b Bridge) {
+func (s scripts) bridge(files Files, b Bridge) error {
 	file, k := s.open(files, b.Device, "bridge")
 	k.set("", "TYPE", "Bridge")
-	k.setFlag("ONBOOT", true)
 	text, _ := k.get("", "BRIDGING_OPTS")
 	words := strings.Fields(text)
 	for _, o := range slices.Sorted(maps.Keys(b.Options)) {
@@ -176,14 +202,15 @@ func (s scripts) bridge(files Files, b Bridge) {
 		case "stp_state":
 			k.setFlag("STP", value == "1")
 		case "forward_delay":
-			k.set("", "DELAY", value)
-		default: // the names below /sys/class/net/DEVICE/bridge
-			name := map[string]string{"mcast_snooping": "multicast_snooping"}[o]
-			if name == "" {
-				name = o
+			delay, err := seconds(b.Device, o, value)
+			if err != nil {
+				return err
 			}
+			k.set("", "DELAY", delay)
+		default: // the names below /sys/class/net/DEVICE/bridge
+			name := strings.Replace(o, "mcast_", "multicast_", 1)
 			words = slices.DeleteFunc(words, func(w string) bool { return strings.HasPrefix(w, name+"=") })
-			words = append(words, name+"="+ticks(o, value))
+			words = append(words, name+"="+value)
 		}
 	}
 	slices.Sort(words)
@@ -191,11 +218,13 @@ func (s scripts) bridge(files Files, b Bridge) {
 		k.set("", "BRIDGING_OPTS", strings.Join(words, " "))
 	}
 	files[file] = k.String()
+	s.link(files, b.link(b.Device, "bridge"))
+	return nil
 }
 
-// members puts devices below a bond or a bridge, and takes those out of it that
-// are no members.
-func (s scripts) members(files Files, master, key string, members []string) {
+// expel takes devices out of a bond (key MASTER) or a bridge (BRIDGE) that are no
+// members.
+func (s scripts) expel(files Files, master, key string, members []string) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		k := parseKeys(shell{}, files[name])
 		device, _ := k.get("", "DEVICE")
@@ -208,6 +237,10 @@ func (s scripts) members(files Files, master, key string, members []string) {
 		}
 		files[name] = k.String()
 	}
+}
+
+// join puts devices below a bond or a bridge.
+func (s scripts) join(files Files, master, key string, members []string) {
 	for _, m := range members {
 		file, k := s.open(files, m, "")
 		k.set("", key, master)
@@ -224,9 +257,9 @@ func (s scripts) drop(files Files, part Part) error {
 	file := scriptOf(files, part.Of())
 	switch part := part.(type) {
 	case Bond:
-		s.members(files, part.Device, "MASTER", nil)
+		s.expel(files, part.Device, "MASTER", nil)
 	case Bridge:
-		s.members(files, part.Device, "BRIDGE", nil)
+		s.expel(files, part.Device, "BRIDGE", nil)
 	case VLAN:
 	case Link, Addresses:
 		if !strings.HasPrefix(files[file], made) {
