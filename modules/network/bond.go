@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -40,6 +41,8 @@ type NetBondSpec struct {
 	Up               step.Attr[bool]   `json:"up,omitzero" doc:"Whether it is up; true where it is left out. Its members are up in any case."`
 	MTU              step.Attr[int]    `json:"mtu,omitzero" doc:"MTU of the bond and of its members, bytes."`
 	MAC              step.Attr[string] `json:"mac,omitzero" doc:"Ethernet address."`
+	Persist          step.Attr[bool]   `json:"persist,omitzero" doc:"Whether it is made so at boot. Options that are left out are no part of that."`
+	PersistBy        string            `json:"persist_by,omitzero" weft:"enum=ifupdown|networkmanager|network-scripts|netplan" doc:"What makes it at boot. Left out, it is what configures it, or its members, now."`
 	State            step.State        `json:"state,omitzero" default:"present" doc:"Whether there is such a bond."`
 
 	// Active says of members whether they are up.
@@ -49,6 +52,9 @@ type NetBondSpec struct {
 	Kernel  *kept           `json:"kernel,omitzero" weft:"found"`
 	Stake   []string        `json:"stake,omitzero" weft:"found"`
 	Devices map[string]kept `json:"devices,omitzero" weft:"found"`
+	// Kept are the files that make it at boot, Daemon is who makes it by them now.
+	Kept   *netconf.State `json:"persist.files,omitzero" weft:"found"`
+	Daemon string         `json:"daemon,omitzero" weft:"found"`
 }
 
 func netBondKind() step.Kind {
@@ -63,7 +69,9 @@ shall be. A device that leaves has its own Ethernet address and MTU again and is
 
 Options that the driver takes of a bond that is down alone (LACP's), or of one without members (mode, fail_over_mac), cost a moment without traffic; routes and IPv6 addresses, and
 those of VLANs above, are put back. A device that belongs to another bond or bridge, to Open vSwitch, or has its address of a DHCP client is refused as a member, and so is
-every change where systemd-networkd or NetworkManager configures the bond or a device that is to join.`,
+every change where systemd-networkd or NetworkManager configures the bond or a device that is to join, and not by the files of ` + "`persist`" + `.
+
+` + keepDoc,
 		Spec: NetBondSpec{},
 		Example: `step "net_bond" "bond0" {
   members          = ["eth1", "eth2"]
@@ -86,6 +94,7 @@ func (s *NetBondSpec) parts() *parts {
 	return &parts{
 		kind: "bond", name: s.Name, state: &s.State, up: &s.Up, mtu: &s.MTU, mac: &s.MAC, members: &s.Members, active: &s.Active, from: s.From,
 		kernel: &s.Kernel, stake: &s.Stake, devices: &s.Devices,
+		persist: &s.Persist, by: &s.PersistBy, files: &s.Kept, daemon: &s.Daemon,
 		empty: []string{"mode", "fail_over_mac"}, modes: bondModes(), sways: []string{"miimon", "arp_interval"},
 		down: []string{"lacp_rate", "lacp_active", "ad_select", "ad_user_port_key", "tlb_dynamic_lb"},
 		settings: []setting{
@@ -102,7 +111,9 @@ func (s *NetBondSpec) parts() *parts {
 }
 
 // blank names the bond of another spec.
-func (s NetBondSpec) blank() NetBondSpec { return NetBondSpec{Name: s.Name, From: s.From} }
+func (s NetBondSpec) blank() NetBondSpec {
+	return NetBondSpec{Name: s.Name, From: s.From, Persist: s.Persist, PersistBy: s.PersistBy}
+}
 
 func (s NetBondSpec) complete() NetBondSpec {
 	s.parts().completed()

@@ -86,7 +86,7 @@ var backup = steptest.Hand{
 
 func TestBondLaws(t *testing.T) {
 	laws(t, steptest.Subject{
-		Kind: netBondKind(), Machine: nics, Prepare: needKind("bond", nil), Clean: cleanMade(), Policy: []string{"from"},
+		Kind: netBondKind(), Machine: nics, Prepare: needKind("bond", nil), Clean: cleanMade(), Policy: []string{"from", "persist", "persist_by"}, // TestKeptLaws
 		Touches: seenMade(bond, "bonding/mode", "bonding/miimon", "bonding/updelay", "bonding/downdelay", "bonding/ad_select", "bonding/xmit_hash_policy",
 			"bonding/primary", "bonding/primary_reselect", "bonding/fail_over_mac", "bonding/num_grat_arp", "bonding/min_links", "bonding/arp_interval", "bonding/arp_ip_target", "bonding/slaves"),
 		Found: []steptest.Hand{

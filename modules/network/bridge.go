@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -26,6 +27,8 @@ type NetBridgeSpec struct {
 	Up            step.Attr[bool]   `json:"up,omitzero" doc:"Whether it is up; true where it is left out."`
 	MTU           step.Attr[int]    `json:"mtu,omitzero" doc:"MTU, bytes; left out, the lowest of its members'."`
 	MAC           step.Attr[string] `json:"mac,omitzero" doc:"Ethernet address; left out, the lowest of its members', so that it may change as they come and go."`
+	Persist       step.Attr[bool]   `json:"persist,omitzero" doc:"Whether it is made so at boot. Options that are left out are no part of that."`
+	PersistBy     string            `json:"persist_by,omitzero" weft:"enum=ifupdown|networkmanager|network-scripts|netplan" doc:"What makes it at boot. Left out, it is what configures it, or its members, now."`
 	State         step.State        `json:"state,omitzero" default:"present" doc:"Whether there is such a bridge."`
 
 	// Active says of members whether they are up.
@@ -37,6 +40,9 @@ type NetBridgeSpec struct {
 	Devices map[string]kept `json:"devices,omitzero" weft:"found"`
 	// Strangers are members that nobody named.
 	Strangers []string `json:"strangers,omitzero" weft:"found"`
+	// Kept are the files that make it at boot, Daemon is who makes it by them now.
+	Kept   *netconf.State `json:"persist.files,omitzero" weft:"found"`
+	Daemon string         `json:"daemon,omitzero" weft:"found"`
 }
 
 func netBridgeKind() step.Kind {
@@ -51,7 +57,7 @@ bridge the NIC's own address as ` + "`mac`" + `. A device that belongs to anothe
 Undo of a new bridge leaves it where guests or VLANs have come to use it. Undo of a removal does not bring back what members had of
 their own in it (VLANs, path costs, static entries).
 
-A change is refused where systemd-networkd or NetworkManager configures the bridge or a device that is to join.`,
+` + keepDoc + `A bond that joins by NetworkManager is activated anew, and its members with it.`,
 		Spec: NetBridgeSpec{},
 		Example: `step "net_bridge" "br0" {
   members = ["bond0"]
@@ -73,6 +79,7 @@ func (s *NetBridgeSpec) parts() *parts {
 	return &parts{
 		kind: "bridge", name: s.Name, state: &s.State, up: &s.Up, mtu: &s.MTU, mac: &s.MAC, members: &s.Members, active: &s.Active,
 		keeps: s.Others != "remove", kernel: &s.Kernel, stake: &s.Stake, devices: &s.Devices, strangers: &s.Strangers,
+		persist: &s.Persist, by: &s.PersistBy, files: &s.Kept, daemon: &s.Daemon,
 		cuts: []string{"stp", "vlan_filtering"},
 		settings: []setting{
 			stp, number("priority", &s.Priority), timer("forward_delay", &s.ForwardDelay), timer("hello_time", &s.HelloTime),
@@ -83,7 +90,9 @@ func (s *NetBridgeSpec) parts() *parts {
 }
 
 // blank names the bridge of another spec.
-func (s NetBridgeSpec) blank() NetBridgeSpec { return NetBridgeSpec{Name: s.Name, Others: s.Others} }
+func (s NetBridgeSpec) blank() NetBridgeSpec {
+	return NetBridgeSpec{Name: s.Name, Others: s.Others, Persist: s.Persist, PersistBy: s.PersistBy}
+}
 
 func (s NetBridgeSpec) complete() NetBridgeSpec {
 	for _, a := range []*step.Attr[string]{&s.ForwardDelay, &s.HelloTime, &s.MaxAge, &s.AgeingTime} {

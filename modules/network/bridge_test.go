@@ -30,7 +30,7 @@ func TestBridgeLaws(t *testing.T) {
 	absent := steptest.Case{Name: "absent", Spec: NetBridgeSpec{Name: bridge, State: step.Absent}, Drift: []steptest.Hand{{
 		Name: "state", Fake: func(m *fake.Machine) { m.MakeLink(host.NewLink{Name: bridge, Kind: "bridge"}) }, Host: ip("link", "add", bridge, "type", "bridge")}}}
 	laws(t, steptest.Subject{
-		Kind: netBridgeKind(), Machine: nics, Prepare: needKind("bridge", nil), Clean: cleanMade(), Policy: []string{"others", "vlan_filtering"}, // TestVLANFilteringLaws
+		Kind: netBridgeKind(), Machine: nics, Prepare: needKind("bridge", nil), Clean: cleanMade(), Policy: []string{"others", "vlan_filtering", "persist", "persist_by"}, // TestVLANFilteringLaws, TestKeptLaws
 		Touches: seenMade(bridge, "bridge/stp_state", "bridge/forward_delay", "bridge/hello_time", "bridge/max_age", "bridge/ageing_time", "bridge/priority", "bridge/multicast_snooping",
 			"bridge/multicast_querier", "bridge/group_fwd_mask"),
 		Found: []steptest.Hand{
@@ -73,7 +73,7 @@ func TestVLANFilteringLaws(t *testing.T) {
 	filtering.Host = nil
 	s := steptest.Subject{
 		Kind: netBridgeKind(), Machine: nics, Found: []steptest.Hand{{Name: "absent", Fake: func(*fake.Machine) {}}}, Policy: []string{
-			"members", "others", "stp", "priority", "forward_delay", "hello_time", "max_age", "ageing_time", "mcast_snooping", "mcast_querier", "group_fwd_mask", "up", "mtu", "mac", "state"},
+			"members", "others", "stp", "priority", "forward_delay", "hello_time", "max_age", "ageing_time", "mcast_snooping", "mcast_querier", "group_fwd_mask", "up", "mtu", "mac", "state", "persist", "persist_by"},
 		Cases: []steptest.Case{{Name: "filtering", Spec: NetBridgeSpec{Name: bridge, VLANFiltering: step.Is(true)}, Drift: []steptest.Hand{filtering}}},
 	}
 	laws(t, s)

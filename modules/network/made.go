@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"weft/engine/host"
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -37,6 +38,13 @@ type parts struct {
 	sways              []string            // options whose change changes others
 	modes              map[string][]string // of a bond: the options that some modes alone have
 	cuts               []string            // attributes whose change stops traffic for a while
+
+	// persist, by and files say what makes it at boot; see keeping. Daemon is who
+	// makes it by them now.
+	persist *step.Attr[bool]
+	by      *string
+	files   **netconf.State
+	daemon  *string
 
 	kernel  **kept
 	stake   *[]string
@@ -87,15 +95,15 @@ func (r madeDevices[S]) Read(ctx context.Context, v host.View, want S) (S, error
 	if err != nil || r.undo != nil || len(r.Diff(have, want)) == 0 {
 		return have, err
 	}
-	return have, w.refuse(ctx, v, all)
+	return have, w.refuse(ctx, v, *h.files, all)
 }
 
 func (r madeDevices[S]) Diff(have, want S) []step.Delta {
 	return append(step.Compare(have, want), r.parts(&want).deltas(r.parts(&have))...)
 }
 
-func (r madeDevices[S]) Write(ctx context.Context, h host.Host, _, want S) error {
-	return r.parts(&want).write(ctx, h)
+func (r madeDevices[S]) Write(ctx context.Context, h host.Host, have, want S) error {
+	return r.parts(&want).write(ctx, h, r.parts(&have))
 }
 
 // Advise names what a change costs.
@@ -120,7 +128,7 @@ func (p *parts) read(ctx context.Context, v host.View, want *parts, undo []strin
 		p.fill(want, own, all)
 	}
 	p.record(want, all, undo)
-	return all, nil
+	return all, p.readKept(ctx, v, want, all)
 }
 
 // fill answers what want manages of a device that is there, and of one that is to
@@ -295,7 +303,7 @@ func (p *parts) pending(own device) map[string]string {
 
 // deltas are the differences beyond the attributes.
 func (p *parts) deltas(have *parts) []step.Delta {
-	var deltas []step.Delta
+	deltas := keptDelta(*have.files, *p.files)
 	if have.state.There() && p.state.There() {
 		if p.active != nil {
 			for _, m := range slices.Sorted(maps.Keys(*p.active)) {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"weft/engine/host"
+	"weft/engine/host/netconf"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -21,10 +22,10 @@ func moduleOf(kind string) string {
 
 // refuse says why a change of a made device cannot be made, or would cost what
 // nobody asked for.
-func (p *parts) refuse(ctx context.Context, v host.View, all map[string]device) error {
+func (p *parts) refuse(ctx context.Context, v host.View, files *netconf.State, all map[string]device) error {
 	own, there := all[p.name]
 	if there {
-		if err := refuseOwned(ctx, v, own.link); err != nil {
+		if _, err := refuseOwned(ctx, v, own.link, files); err != nil {
 			return err
 		}
 	}
@@ -53,7 +54,7 @@ func (p *parts) refuse(ctx context.Context, v host.View, all map[string]device) 
 			return err
 		}
 	}
-	return p.refuseMembers(ctx, v, all)
+	return p.refuseMembers(ctx, v, files, all)
 }
 
 // sameVLAN says whether another VLAN has the number and the protocol.
@@ -98,7 +99,7 @@ func refuseKernel(ctx context.Context, v host.View, kind string) error {
 }
 
 // refuseMembers says why a device cannot become a member.
-func (p *parts) refuseMembers(ctx context.Context, v host.View, all map[string]device) error {
+func (p *parts) refuseMembers(ctx context.Context, v host.View, files *netconf.State, all map[string]device) error {
 	if p.members == nil {
 		return nil
 	}
@@ -126,7 +127,7 @@ func (p *parts) refuseMembers(ctx context.Context, v host.View, all map[string]d
 		case p.kind == "bond" && len(d.Leased) > 0:
 			return fmt.Errorf("%s has %s by a DHCP client, which would go on asking by it: end the client first, with a net_address step of dhcp = false", name, d.Leased[0])
 		}
-		if err := refuseOwned(ctx, v, d.link); err != nil {
+		if _, err := refuseOwned(ctx, v, d.link, files); err != nil {
 			return err
 		}
 	}

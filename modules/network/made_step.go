@@ -76,6 +76,12 @@ func (p *parts) severs(f *step.Finding, want *parts) {
 			cut(name)
 		}
 	}
+	if *p.daemon != "" {
+		cut(p.name)
+		for _, name := range p.activated(want) {
+			cut(name)
+		}
+	}
 	if !p.state.There() {
 		return
 	}
@@ -126,6 +132,7 @@ func (p *parts) problems(bad func(path, message, hint string)) {
 
 // completed fills in what follows of what was given.
 func (p *parts) completed() {
+	*p.files = goal(*p.persist)
 	if mac, ok := p.mac.Get(); ok {
 		*p.mac = step.Is(strings.ToLower(mac))
 	}

@@ -15,8 +15,14 @@ import (
 )
 
 // write goes one stage after the other, and looks anew before each: what a killed
-// run left is where it goes on.
-func (p *parts) write(ctx context.Context, h host.Host) error {
+// run left is where it goes on. A daemon that makes the device by its files comes
+// first.
+func (p *parts) write(ctx context.Context, h host.Host, have *parts) error {
+	if *have.daemon != "" {
+		if err := have.byDaemon(ctx, h, p); err != nil {
+			return err
+		}
+	}
 	m := &maker{parts: p, h: h}
 	stages := []func(context.Context, map[string]device) error{
 		m.replace, m.add, m.loosen, m.setOptions, m.release, m.take, m.join, m.setOptions, m.tune, m.recover, m.restore,
@@ -33,7 +39,11 @@ func (p *parts) write(ctx context.Context, h host.Host) error {
 			return err
 		}
 	}
-	return nil
+	if *have.daemon != "" {
+		return nil
+	}
+	_, err := m.keeping().write(ctx, h, m.part(), "")
+	return err
 }
 
 // maker writes one made device.

@@ -46,19 +46,52 @@ func nmcli(m *fake.Machine, c host.Command) host.Result {
 		}
 		return host.Result{}
 	case "connection reload":
+		for _, name := range []string{bridge, vlan, bond} {
+			if _, there := m.Link("", name); there && profileIn(m, "interface-name="+name) == "" {
+				m.RemoveLink("", name)
+			}
+		}
 		return host.Result{}
 	case "connection up":
-		for _, name := range []string{nic, other, "weft-test"} {
-			for _, file := range []string{name, "hand-" + name} {
-				text, _ := m.File(profiles + file + ".nmconnection")
-				if words[2] == "uuid" && strings.Contains(text, "uuid="+words[3]+"\n") {
-					bringUp(m, text)
-					return host.Result{}
-				}
-			}
+		if text := profileIn(m, "uuid="+words[3]); text != "" {
+			bringUp(m, text)
+			return host.Result{}
 		}
 	}
 	return host.Result{Exit: 10, Stderr: []byte("Error: unknown connection")}
+}
+
+// profileIn is the profile that has a line.
+func profileIn(m *fake.Machine, line string) string {
+	for _, name := range []string{nic, other, bond, bridge, vlan} {
+		for _, file := range []string{"hand-" + name, name} {
+			if text, _ := m.File(profiles + file + ".nmconnection"); strings.Contains(text, line+"\n") {
+				return text
+			}
+		}
+	}
+	return ""
+}
+
+// makeLink makes the device of a profile that the kernel does not have by itself.
+func makeLink(m *fake.Machine, values map[string]string) {
+	name, kind := values["connection.interface-name"], values["connection.type"]
+	if _, there := m.Link("", name); there || kind == "ethernet" {
+		return
+	}
+	l := host.NewLink{Name: name, Kind: kind, Lower: values["vlan.parent"], Options: map[string]string{}}
+	for key, value := range values {
+		if group, option, _ := strings.Cut(key, "."); group == "bond" {
+			l.Options[option] = value
+		}
+	}
+	switch kind {
+	case "vlan":
+		l.Options["id"] = values["vlan.id"]
+	case "bridge":
+		l.Options["stp_state"] = map[string]string{"false": "0"}[values["bridge.stp"]]
+	}
+	m.MakeLink(l)
 }
 
 // bringUp configures a device as its profile says.
@@ -73,8 +106,17 @@ func bringUp(m *fake.Machine, text string) {
 			values[group+"."+key] = value
 		}
 	}
+	makeLink(m, values)
 	name := values["connection.interface-name"]
 	now, _ := m.Link("", name)
+	if master := values["connection.master"]; master != now.Master {
+		if _, there := m.Link("", master); !there && master != "" {
+			bringUp(m, profileIn(m, "interface-name="+master))
+		}
+		m.SetLink("", name, host.LinkChange{Up: new(false)})
+		m.SetLink("", name, host.LinkChange{Master: &master})
+		now, _ = m.Link("", name)
+	}
 	c := host.LinkChange{Up: new(true), MAC: strings.ToLower(values["ethernet.cloned-mac-address"])}
 	c.MTU, _ = strconv.Atoi(values["ethernet.mtu"])
 	routes, err := m.Host().Links.Routes(context.Background(), "")
@@ -87,7 +129,11 @@ func bringUp(m *fake.Machine, text string) {
 		}
 	}
 	var shall []netip.Prefix
-	for _, version := range []string{"ipv4", "ipv6"} {
+	versions := []string{"ipv4", "ipv6"}
+	if values["connection.master"] != "" {
+		versions, values["ipv4.method"] = nil, "" // a member has no addresses, whatever stands there
+	}
+	for _, version := range versions {
 		for i := 1; values[fmt.Sprintf("%s.address%d", version, i)] != ""; i++ {
 			shall = append(shall, netip.MustParsePrefix(values[fmt.Sprintf("%s.address%d", version, i)]))
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -20,6 +21,8 @@ type NetVLANSpec struct {
 	Up            step.Attr[bool]   `json:"up,omitzero" doc:"Whether it is up; true where it is left out. The device below must be up then."`
 	MTU           step.Attr[int]    `json:"mtu,omitzero" doc:"MTU, bytes; not above that of the device below, which a new VLAN has."`
 	MAC           step.Attr[string] `json:"mac,omitzero" doc:"Ethernet address; left out, that of the device below."`
+	Persist       step.Attr[bool]   `json:"persist,omitzero" doc:"Whether it is made so at boot. Options that are left out are no part of that."`
+	PersistBy     string            `json:"persist_by,omitzero" weft:"enum=ifupdown|networkmanager|network-scripts|netplan" doc:"What makes it at boot. Left out, it is what configures it, or its members, now."`
 	State         step.State        `json:"state,omitzero" default:"present" doc:"Whether there is such a device."`
 
 	// Kernel is the device as it was found, Stake what of it a change costs, and
@@ -27,6 +30,9 @@ type NetVLANSpec struct {
 	Kernel  *kept           `json:"kernel,omitzero" weft:"found"`
 	Stake   []string        `json:"stake,omitzero" weft:"found"`
 	Devices map[string]kept `json:"devices,omitzero" weft:"found"`
+	// Kept are the files that make it at boot, Daemon is who makes it by them now.
+	Kept   *netconf.State `json:"persist.files,omitzero" weft:"found"`
+	Daemon string         `json:"daemon,omitzero" weft:"found"`
 }
 
 func netVLANKind() step.Kind {
@@ -38,7 +44,7 @@ brings the other back so. It is refused where other devices stand on it.
 
 The kernel needs its module 8021q. A bridge of Open vSwitch needs none of this: there a port has a tag.
 
-A change is refused where systemd-networkd or NetworkManager configures the device.`,
+` + keepDoc,
 		Spec: NetVLANSpec{},
 		Example: `step "net_vlan" "bond0.301" {
   link = "bond0"
@@ -59,6 +65,7 @@ func (s *NetVLANSpec) parts() *parts {
 	return &parts{
 		kind: "vlan", name: s.Name, state: &s.State, up: &s.Up, mtu: &s.MTU, mac: &s.MAC, lower: &s.Link,
 		kernel: &s.Kernel, stake: &s.Stake, devices: &s.Devices,
+		persist: &s.Persist, by: &s.PersistBy, files: &s.Kept, daemon: &s.Daemon,
 		fixed: []string{"id", "protocol"},
 		settings: []setting{
 			{
@@ -79,7 +86,9 @@ func (s *NetVLANSpec) parts() *parts {
 }
 
 // blank names the VLAN of another spec.
-func (s NetVLANSpec) blank() NetVLANSpec { return NetVLANSpec{Name: s.Name} }
+func (s NetVLANSpec) blank() NetVLANSpec {
+	return NetVLANSpec{Name: s.Name, Persist: s.Persist, PersistBy: s.PersistBy}
+}
 
 // Validate finds what the kernel would refuse.
 func (s *NetVLANSpec) Validate() []step.Problem {

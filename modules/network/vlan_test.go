@@ -42,7 +42,7 @@ func TestVLANLaws(t *testing.T) {
 	seen := seenMade(vlan)
 	seen.Queries = append(seen.Queries, ip("-br", "link", "show", bridge)...)
 	laws(t, steptest.Subject{
-		Kind: netVLANKind(), Machine: nics, Prepare: needKind("vlan", nil), Clean: cleanMade(), Touches: seen,
+		Kind: netVLANKind(), Machine: nics, Prepare: needKind("vlan", nil), Clean: cleanMade(), Touches: seen, Policy: []string{"persist", "persist_by"}, // TestKeptLaws
 		Found: []steptest.Hand{{Name: "untouched", Fake: func(*fake.Machine) {}, Host: steptest.Run("true")}, tagged},
 		Cases: []steptest.Case{
 			{

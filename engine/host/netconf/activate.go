@@ -81,6 +81,11 @@ func (f Family) connection(files Files, device string) []string {
 			return nil
 		}
 		k := parseKeys(keyfile{}, files[file])
+		if master, _ := controller(k); master != "" {
+			if _, made := profileOf(files, master); !made {
+				return nil // nothing for it to be activated below
+			}
+		}
 		if uuid, _ := k.get("connection", "uuid"); uuid != "" {
 			return []string{"uuid", uuid}
 		}
