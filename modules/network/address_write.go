@@ -3,9 +3,11 @@ package network
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
+	"time"
 
 	"weft/engine/host"
 	"weft/engine/host/netconf"
@@ -73,8 +75,23 @@ func (want NetAddressSpec) byDaemon(ctx context.Context, h host.Host, have NetAd
 		}
 		written = nil // the daemon knows of them
 	}
+	if want.Kernel != nil {
+		return nil
+	}
+	// It says that it is done before each address is there. What it does not do
+	// at all, the kernel does for it after this.
+	_ = step.Await(ctx, settling, func() error {
+		now, err := netAddresses{}.Read(ctx, h.View(), want)
+		if left := (netAddresses{}).Diff(now, want); err == nil && len(left) > 0 {
+			err = fmt.Errorf("%s differs", left[0].Path)
+		}
+		return err
+	})
 	return nil
 }
+
+// settling is how long a daemon may take after it was done.
+const settling = 3 * time.Second
 
 // setKernel does addresses and routes of both devices.
 func (want NetAddressSpec) setKernel(ctx context.Context, h host.Host, own device, there bool, from device, fromThere bool) error {

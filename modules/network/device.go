@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -43,6 +44,10 @@ func devices(ctx context.Context, v host.View) (map[string]device, error) {
 	}
 	out := map[string]device{}
 	for _, l := range links {
+		daemons, err := madePrefixRoutes(ctx, v, &l)
+		if err != nil {
+			return nil, err
+		}
 		d := device{Up: l.Up, link: l}
 		for _, a := range l.Addresses {
 			o, special := l.Special[a]
@@ -62,7 +67,7 @@ func devices(ctx context.Context, v host.View) (map[string]device, error) {
 		}
 		for _, r := range routes {
 			switch {
-			case r.Link != l.Name || !configuredRoute(r) || connected(l, r):
+			case r.Link != l.Name || !configuredRoute(r) || connected(l, r) || ofPrefix(daemons, r):
 			case len(d.Leased) > 0 && !reachable(r, d.Addresses):
 				d.Through = append(d.Through, r)
 			default:
@@ -73,6 +78,44 @@ func devices(ctx context.Context, v host.View) (map[string]device, error) {
 		out[l.Name] = d
 	}
 	return out, nil
+}
+
+// noPrefixRoute is IFA_F_NOPREFIXROUTE of if_addr.h: the kernel makes no route of
+// an address.
+const noPrefixRoute = 0x200
+
+// madePrefixRoutes are the addresses of a link whose routes a daemon makes in
+// place of the kernel, with a metric of its own. They become ordinary ones: the
+// route is theirs, whoever has them.
+func madePrefixRoutes(ctx context.Context, v host.View, l *host.Link) ([]netip.Prefix, error) {
+	var found []netip.Prefix
+	for a, o := range l.Special {
+		if o.Flags&noPrefixRoute != 0 {
+			found = append(found, a)
+		}
+	}
+	if len(found) == 0 {
+		return nil, nil
+	}
+	if daemon, err := owner(ctx, v, *l); err != nil || daemon == "" {
+		return nil, err
+	}
+	l.Special = maps.Clone(l.Special)
+	for _, a := range found {
+		o := l.Special[a]
+		if o.Flags &^= noPrefixRoute; o == (host.AddressOptions{}) {
+			delete(l.Special, a)
+		} else {
+			l.Special[a] = o
+		}
+	}
+	return found, nil
+}
+
+// ofPrefix says whether a route is that of one of the addresses.
+func ofPrefix(addresses []netip.Prefix, r host.Route) bool {
+	return !r.Via.IsValid() && !r.Source.IsValid() && r.Protocol == 0 &&
+		slices.ContainsFunc(addresses, func(a netip.Prefix) bool { return r.Destination == a.Masked() })
 }
 
 func compareRoutes(a, b host.Route) int {

@@ -36,7 +36,7 @@ func TestKeptLaws(t *testing.T) {
 		t.Run(c.kind.Name, func(t *testing.T) {
 			file := c.own.Path(c.name)
 			clean := append(cleanMade(), steptest.Run("rm", "-f", file)...)
-			laws(t, steptest.Subject{
+			steptest.Laws(t, steptest.Subject{
 				Kind: c.kind, Machine: nics, Prepare: needKind(moduleKind(c.kind), map[string]string{"id": "9"}), Clean: clean, Touches: seenMade(c.name), Policy: butPersist(c.kind.Spec),
 				Found: []steptest.Hand{
 					{Name: "untouched", Fake: func(*fake.Machine) {}, Host: steptest.Run("true")},

@@ -34,7 +34,7 @@ func found() []steptest.Hand {
 
 func TestManagedLinkLaws(t *testing.T) {
 	onFake(t)
-	laws(t, steptest.Subject{
+	steptest.Laws(t, steptest.Subject{
 		Kind: netLinkKind(), Machine: managed, Policy: []string{"persist_by"}, Found: found(),
 		Cases: []steptest.Case{
 			{
