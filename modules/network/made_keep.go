@@ -113,5 +113,31 @@ func (p *parts) byDaemon(ctx context.Context, h host.Host, want *parts) error {
 		}
 		written = nil // the daemon knows of them
 	}
+	if *want.devices != nil || !want.state.There() {
+		return nil // an undo knows what there was
+	}
+	return want.handOver(ctx, h, before)
+}
+
+// handOver gives members of a bridge the addresses back that NetworkManager takes
+// from them, for a net_address step to move, as from members that the kernel alone
+// puts into one. A bond gets those of the member it takes over from.
+func (p *parts) handOver(ctx context.Context, h host.Host, before map[string]device) error {
+	if p.members == nil {
+		return nil
+	}
+	for _, m := range *p.members {
+		was := before[m]
+		if was.link.Master == p.name || len(was.Addresses) == 0 || p.kind == "bond" && m != p.from {
+			continue
+		}
+		heir := m
+		if p.kind == "bond" {
+			heir = p.name
+		}
+		if err := setKeeping(ctx, h, heir, host.LinkChange{}, was); err != nil {
+			return err
+		}
+	}
 	return nil
 }

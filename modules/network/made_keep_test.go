@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -97,5 +98,41 @@ func TestBondJoinsABridge(t *testing.T) {
 	}
 	if _, there := m.Link("", bridge); there {
 		t.Error("the bridge is still there")
+	}
+}
+
+// What a management NIC has goes with it into a bridge or a bond, though
+// NetworkManager takes addresses from members.
+func TestManagedMove(t *testing.T) {
+	for _, c := range []struct {
+		kind step.Kind
+		spec any
+		name string
+	}{
+		{netBridgeKind(), NetBridgeSpec{Name: bridge, Members: []string{nic}, Persist: step.Is(true)}, bridge},
+		{netBondKind(), NetBondSpec{Name: bond, Members: []string{nic}, From: nic, Mode: step.Is("active-backup"), Miimon: step.Is(100), Persist: step.Is(true)}, bond},
+	} {
+		m := managed()
+		found()[0].Fake(m)
+		before := m.Snapshot()
+		make, move := stepOf(t, c.kind, c.spec), stepOf(t, netAddressKind(), NetAddressSpec{Name: c.name, From: nic, Persist: step.Is(true)})
+		first, second := run(t, m, make), run(t, m, move)
+		has(t, m, nic)
+		has(t, m, c.name, "198.18.0.9/24")
+		text, _ := m.File(profiles + c.name + ".nmconnection")
+		if !strings.Contains(text, "address1=198.18.0.9/24\n") || !strings.Contains(text, "route1=203.0.113.0/24,198.18.0.254,100\n") || !strings.Contains(text, "dns=198.18.0.53;\n") {
+			t.Errorf("the profile of %s is\n%s", c.name, text)
+		}
+		for _, s := range []step.Step{make, move} {
+			if f, err := s.Check(t.Context(), m.Host().View()); err != nil || f.Changed() {
+				t.Errorf("a second check: %+v %v", f.Deltas, err)
+			}
+		}
+		if err := errors.Join(move.Undo(t.Context(), m.Host(), second), make.Undo(t.Context(), m.Host(), first)); err != nil {
+			t.Fatal(err)
+		}
+		if after := m.Snapshot(); after != before {
+			t.Errorf("undo left\n%s\nnot\n%s", after, before)
+		}
 	}
 }

@@ -285,13 +285,14 @@ func (r *Run) why(p *language.Play) string {
 }
 
 // applyRequest holds the runner to what the operator was shown, up to and
-// including the first step that changes anything: what comes after it may
-// rightly look different once that has happened.
+// including the first step that changes anything on its host in the whole run:
+// what comes after it, in a later play too, may rightly look different once that
+// has happened.
 func (m *member) applyRequest(p *language.Play, index int, units []step.Unit) wire.Request {
 	planned := map[string]string{}
 	for _, u := range units {
 		c := m.checked[u.Address]
-		if m.touched || c.spec != specDigest(u) || c.answer.Finding == nil {
+		if m.touched || m.wrote || c.spec != specDigest(u) || c.answer.Finding == nil {
 			break
 		}
 		planned[u.Address] = c.answer.Finding.Digest()
