@@ -31,14 +31,14 @@ func TestKeptLaws(t *testing.T) {
 		spec any
 	}{
 		{netBondKind(), bond, ifupdown.Bond, NetBondSpec{Name: bond, Members: []string{nic}, Mode: step.Is("active-backup"), Miimon: step.Is(100), Persist: step.Is(true)}},
-		{netBridgeKind(), bridge, ifupdown.LinuxBridge, NetBridgeSpec{Name: bridge, Members: []string{nic}, STP: step.Is(false), ForwardDelay: step.Is("4s"), Persist: step.Is(true)}},
+		{netBridgeKind(), bridge, ifupdown.LinuxBridge, NetBridgeSpec{Name: bridge, Members: []string{nic}, STP: step.Is(false), ForwardDelay: step.Is("4s"), MAC: step.Is("02:00:00:00:00:0b"), Persist: step.Is(true)}},
 		{netVLANKind(), vlan, ifupdown.VLAN, NetVLANSpec{Name: vlan, Link: nic, ID: 301, Protocol: "802.1Q", MTU: step.Is(1400), Persist: step.Is(true)}},
 	} {
 		t.Run(c.kind.Name, func(t *testing.T) {
 			file := c.own.Path(c.name)
 			clean := append(cleanMade(), steptest.Run("rm", "-f", file)...)
 			steptest.Laws(t, steptest.Subject{
-				Kind: c.kind, Machine: nics, Prepare: needKind(moduleKind(c.kind), map[string]string{"id": "9"}), Clean: clean, Touches: seenMade(c.name), Policy: butPersist(c.kind.Spec),
+				Kind: c.kind, Machine: nics, Prepare: needKind(moduleKind(c.kind), nil), Clean: clean, Touches: seenMade(c.name), Policy: butPersist(c.kind.Spec),
 				Found: []steptest.Hand{
 					{Name: "untouched", Fake: func(*fake.Machine) {}, Host: steptest.Run("true")},
 					edited("an old file", file, "auto "+c.name+"\niface "+c.name+" inet manual\n"),
