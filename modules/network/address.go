@@ -190,7 +190,7 @@ func spell(r host.Route) NetRoute {
 
 // Validate finds what cannot be.
 func (s *NetAddressSpec) Validate() []step.Problem {
-	var problems []step.Problem
+	problems := keepProblems(s.Persist, s.PersistBy)
 	bad := func(path, message, hint string) {
 		problems = append(problems, step.Problem{Path: path, Message: message, Hint: hint})
 	}

@@ -18,6 +18,14 @@ type keeping struct {
 	files   *netconf.State
 }
 
+// keepProblems are those of the attributes that say what is kept.
+func keepProblems(persist step.Attr[bool], by string) []step.Problem {
+	if by == "" || persist.Managed() {
+		return nil
+	}
+	return []step.Problem{{Path: "persist_by", Message: "says what sets it at boot, and persist is left out", Hint: "say persist = true"}}
+}
+
 // goal is what a spec's files are to be; nil where nobody minds.
 func goal(persist step.Attr[bool]) *netconf.State {
 	if !persist.Managed() {

@@ -58,7 +58,7 @@ undo brings them back, and a new Ethernet address keeps them.
 
 // Validate finds what the kernel would refuse.
 func (s *NetLinkSpec) Validate() []step.Problem {
-	var problems []step.Problem
+	problems := keepProblems(s.Persist, s.PersistBy)
 	bad := func(path, message, hint string) {
 		problems = append(problems, step.Problem{Path: path, Message: message, Hint: hint})
 	}

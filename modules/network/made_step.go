@@ -94,6 +94,9 @@ func (p *parts) severs(f *step.Finding, want *parts) {
 
 // problems are those that every made device may have.
 func (p *parts) problems(bad func(path, message, hint string)) {
+	for _, problem := range keepProblems(*p.persist, *p.by) {
+		bad(problem.Path, problem.Message, problem.Hint)
+	}
 	if !linkName.MatchString(p.name) {
 		bad("name", fmt.Sprintf("%q is no name for a link", p.name), nameHint)
 	}

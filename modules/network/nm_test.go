@@ -43,7 +43,7 @@ func TestManagedLinkLaws(t *testing.T) {
 					byIP("up", nic, host.LinkChange{Up: new(false)}),
 					byIP("mtu", nic, host.LinkChange{MTU: 1300}),
 					byIP("mac", nic, host.LinkChange{MAC: "02:00:00:00:00:66"}),
-					profile("persist", "[connection]\nuuid=2\ninterface-name="+nic+"\n[ethernet]\nmtu=1300\n"),
+					profile("persist", "[connection]\nuuid=2\nautoconnect-priority=5\ninterface-name="+nic+"\n[ethernet]\nmtu=1300\n"),
 				},
 			},
 		},
@@ -65,7 +65,7 @@ func TestManagedAddressLaws(t *testing.T) {
 					byIP("routes", nic, host.LinkChange{AddRoutes: []host.Route{routeOf("203.0.113.128/25", "198.18.0.1", 0)}}),
 					byIP("mtu", nic, host.LinkChange{MTU: 1300}),
 					byIP("from", other, host.LinkChange{AddAddresses: prefixes("192.0.2.78/28")}),
-					profile("persist", strings.ReplaceAll(handText, "198.18.0.9", "198.18.0.8")),
+					profile("persist", strings.NewReplacer("198.18.0.9", "198.18.0.8", "type=ethernet", "type=ethernet\nautoconnect-priority=5").Replace(handText)),
 					{Name: "dhcp", Fake: func(m *fake.Machine) { m.SetLink("", nic, leased) }},
 				},
 			},
@@ -114,5 +114,16 @@ func TestNetworkManagerFails(t *testing.T) {
 	}
 	if err := s.Apply(t.Context(), m.Host(), f); err == nil || !strings.Contains(err.Error(), "could not be reserved") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestPersistByAlone(t *testing.T) {
+	for _, problems := range [][]step.Problem{
+		(&NetLinkSpec{Name: nic, PersistBy: "netplan"}).Validate(), (&NetAddressSpec{Name: nic, PersistBy: "netplan"}).Validate(),
+		(&NetVLANSpec{Name: vlan, Link: nic, ID: 3, PersistBy: "netplan"}).Validate(),
+	} {
+		if len(problems) != 1 || problems[0].Path != "persist_by" {
+			t.Errorf("%+v", problems)
+		}
 	}
 }

@@ -71,14 +71,15 @@ func profileType(kind string) string {
 }
 
 // open returns the profile of a device, a new one where there is none. That
-// gives no addresses, since a step of its own has those, and leaves IPv6 to the
-// kernel, as without NetworkManager.
+// comes before any that fits the device without naming it (by its Ethernet
+// address, say). It gives no addresses, since a step of its own has those, and
+// leaves IPv6 to the kernel, as without NetworkManager.
 func (profiles) open(files Files, device, kind string) (file string, k keys) {
 	if file, there := profileOf(files, device); there {
 		return file, parseKeys(keyfile{}, files[file])
 	}
 	k = parseKeys(keyfile{}, made)
-	k.setAll("connection", pair{"id", device}, pair{"uuid", uuid(device)}, pair{"type", profileType(kind)}, pair{"interface-name", device})
+	k.setAll("connection", pair{"id", device}, pair{"uuid", uuid(device)}, pair{"type", profileType(kind)}, pair{"interface-name", device}, pair{"autoconnect-priority", "1"})
 	k.set("ipv4", "method", "disabled")
 	k.set("ipv6", "method", "ignore")
 	return keyfileDirectory + "/" + fileName(device) + ".nmconnection", k
@@ -215,7 +216,7 @@ func ethernetGroup(k keys) string {
 func (k keys) skeleton() bool {
 	for _, e := range k.entries {
 		switch at := e.group + "." + e.key; at {
-		case "connection.id", "connection.uuid", "connection.type", "connection.interface-name":
+		case "connection.id", "connection.uuid", "connection.type", "connection.interface-name", "connection.autoconnect-priority":
 		case "ipv4.method", "ipv6.method":
 			if e.value != "disabled" && e.value != "ignore" {
 				return false
