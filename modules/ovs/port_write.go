@@ -112,10 +112,7 @@ func move(ctx context.Context, h host.Host, t tables, at place, home ovsdb.Row) 
 
 func (want PortSpec) columns() (port, iface *columns) {
 	port, iface = newColumns(), newColumns()
-	optional(port, "tag", want.Tag)
-	set(port, "trunks", want.Trunks)
-	set(port, "cvlans", want.CVLANs)
-	optional(port, "vlan_mode", want.VLANMode)
+	want.vlans().set(port)
 	plain(port, "protected", want.Protected)
 	plain(iface, "type", want.Type)
 	optional(iface, "mac", want.MAC)
