@@ -20,5 +20,8 @@ import "weft/engine/step"
 
 // Kinds are the kinds of this family.
 func Kinds() []step.Kind {
-	return []step.Kind{configKind(), bridgeKind(), portKind()}
+	return []step.Kind{
+		configKind(), bridgeKind(), portKind(),
+		bondKind(),
+	}
 }

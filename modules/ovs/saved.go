@@ -78,10 +78,14 @@ func (s *saved) add(ctx context.Context, r host.OVSDBReader, table, id string) e
 }
 
 // insert makes the rows again, under the name that it returns for the first.
-func (s *saved) insert(tx *row.Tx) string {
+func (s *saved) insert(tx *row.Tx) string { return s.insertAs(tx, "row") }
+
+// insertAs is insert for a transaction with several: the prefix tells their
+// names apart.
+func (s *saved) insertAs(tx *row.Tx, prefix string) string {
 	names := map[string]string{}
 	for i, r := range s.Rows {
-		names[row.ID(ovsdb.Row(r.Row))] = fmt.Sprintf("row%d", i)
+		names[row.ID(ovsdb.Row(r.Row))] = fmt.Sprintf("%s%d", prefix, i)
 	}
 	for _, r := range s.Rows {
 		columns := r.Row.Insertable(reportColumns()...)
@@ -90,7 +94,7 @@ func (s *saved) insert(tx *row.Tx) string {
 		}
 		tx.Insert(r.Table, names[row.ID(ovsdb.Row(r.Row))], columns)
 	}
-	return "row0"
+	return prefix + "0"
 }
 
 // renamed replaces references to rows that are made anew by their names.

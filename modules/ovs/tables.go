@@ -25,7 +25,8 @@ func selects() []ovsdb.Operation {
 		row.Select("Open_vSwitch", []string{"_uuid", "bridges", "other_config", "external_ids", "next_cfg", "cur_cfg", "ovs_version", "db_version"}),
 		row.Select("Bridge", []string{"_uuid", "name", "datapath_type", "datapath_id", "fail_mode", "protocols", "stp_enable", "rstp_enable",
 			"mcast_snooping_enable", "ports", "other_config", "external_ids"}),
-		row.Select("Port", []string{"_uuid", "name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "other_config", "external_ids"}),
+		row.Select("Port", []string{"_uuid", "name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "other_config", "external_ids",
+			"bond_mode", "lacp", "bond_updelay", "bond_downdelay", "bond_fake_iface"}),
 		row.Select("Interface", []string{"_uuid", "name", "type", "options", "mac", "mac_in_use", "mtu", "mtu_request", "ofport", "ofport_request", "error",
 			"ingress_policing_rate", "ingress_policing_burst", "bfd", "lldp", "other_config", "external_ids"}),
 	}

@@ -48,32 +48,32 @@ func (v vlans) problems() []step.Problem {
 	return problems
 }
 
-// read answers what want manages of a port.
-func (want vlans) read(port ovsdb.Row) vlans {
+// read answers what is managed of a port.
+func (v vlans) read(port ovsdb.Row) vlans {
 	have := vlans{
-		Tag:    readInt(want.Tag, port, "tag"),
-		Trunks: readInts(want.Trunks, port, "trunks"),
-		CVLANs: readInts(want.CVLANs, port, "cvlans"),
-		Mode:   readString(want.Mode, port, "vlan_mode"),
+		Tag:    readInt(v.Tag, port, "tag"),
+		Trunks: readInts(v.Trunks, port, "trunks"),
+		CVLANs: readInts(v.CVLANs, port, "cvlans"),
+		Mode:   readString(v.Mode, port, "vlan_mode"),
 	}
-	if n, ok := row.Int(port, "tag"); ok && want.Tag.Managed() {
+	if n, ok := row.Int(port, "tag"); ok && v.Tag.Managed() {
 		have.Tag = step.Is(n) // 0 is a VLAN, too
 	}
 	return have
 }
 
-func (want vlans) set(c *columns) {
-	optional(c, "tag", want.Tag)
-	set(c, "trunks", want.Trunks)
-	set(c, "cvlans", want.CVLANs)
-	optional(c, "vlan_mode", want.Mode)
+func (v vlans) set(c *columns) {
+	optional(c, "tag", v.Tag)
+	set(c, "trunks", v.Trunks)
+	set(c, "cvlans", v.CVLANs)
+	optional(c, "vlan_mode", v.Mode)
 }
 
-func (want vlans) persist(s *settings) {
-	s.number("tag", want.Tag)
-	s.numbers("trunks", want.Trunks)
-	s.numbers("cvlans", want.CVLANs)
-	s.add("vlan_mode", want.Mode.Or(""))
+func (v vlans) persist(s *settings) {
+	s.number("tag", v.Tag)
+	s.numbers("trunks", v.Trunks)
+	s.numbers("cvlans", v.CVLANs)
+	s.add("vlan_mode", v.Mode.Or(""))
 }
 
 // vlanSet is a list of VLANs in order, each once; nil stays nil.

@@ -82,6 +82,9 @@ func vswitchd(m *Machine) {
 				v.patches[row.String(i, "name")] = true
 			}
 		}
+		for _, name := range v.fakeInterfaces(b) {
+			v.devices[name] = true
+		}
 	}
 	v.removeDevices()
 	for _, b := range bridges {
@@ -111,7 +114,29 @@ func (v switching) of(bridge ovsdb.Row) []ovsdb.Row {
 	return all
 }
 
+// fakeInterfaces are the bonds of a bridge that want a device of their own name.
+func (v switching) fakeInterfaces(bridge ovsdb.Row) []string {
+	var names []string
+	for _, id := range row.Refs(bridge, "ports") {
+		p := v.ports[id]
+		if on, _ := row.Bool(p, "bond_fake_iface"); on && len(row.Refs(p, "interfaces")) > 1 {
+			names = append(names, row.String(p, "name"))
+		}
+	}
+	return names
+}
+
 func (v switching) bridge(b ovsdb.Row) {
+	for _, name := range v.fakeInterfaces(b) {
+		space, link, there := v.find(name)
+		if there && link.Kind == "tun" { // of a port that was there before
+			v.m.RemoveLink(space, name)
+			there = false
+		}
+		if !there {
+			v.m.AddLink("", host.Link{Name: name, Kind: "openvswitch", MAC: macOf(name), Up: true})
+		}
+	}
 	taken := map[int]bool{}
 	for _, i := range v.of(b) {
 		if n, _ := row.Int(i, "ofport"); n > 0 {
@@ -188,6 +213,10 @@ func (v switching) device(bridge, i ovsdb.Row) (link host.Link, problem string, 
 		link, there := v.m.Link("", name)
 		if !there {
 			return link, "could not open network device " + name + " (No such device)", false
+		}
+		if n, asked := row.Int(i, "mtu_request"); asked && n >= 68 && n <= 65535 {
+			v.m.SetLink("", name, host.LinkChange{MTU: n})
+			link.MTU = n
 		}
 		return link, "", true
 	case "internal", "tap":
