@@ -33,14 +33,14 @@ type BondSpec struct {
 
 	// File is the content of the persisted file: what Persist means. Own are
 	// the files that make members ports of their own at boot.
-	File   step.Attr[string]            `json:"persist.file,omitzero" weft:"found"`
-	Own    map[string]step.Attr[string] `json:"persist.members,omitzero" weft:"found"`
-	Error  string                       `json:"error,omitzero" weft:"found"`
-	Saved  *saved                       `json:"saved,omitzero" weft:"found"`
-	Alone  map[string]alone             `json:"ports,omitzero" weft:"found"`
-	Device map[string]device            `json:"devices,omitzero" weft:"found"`
-	Seen   bondSeen                     `json:"seen,omitzero" weft:"found"`
-	Now    map[string]device            `json:"-"` // the devices of members, to compare with Device
+	File   step.Attr[string] `json:"persist.file,omitzero" weft:"found"`
+	Own    ownFiles          `json:"persist.members,omitzero" weft:"found"`
+	Error  string            `json:"error,omitzero" weft:"found"`
+	Saved  *saved            `json:"saved,omitzero" weft:"found"`
+	Alone  map[string]alone  `json:"ports,omitzero" weft:"found"`
+	Device lostDevices       `json:"devices,omitzero" weft:"found"`
+	Seen   bondSeen          `json:"seen,omitzero" weft:"found"`
+	Now    map[string]device `json:"-"` // the devices of members, to compare with Device
 }
 
 // MemberSpec is what one interface of a bond has beside its name.
@@ -54,7 +54,7 @@ type MemberSpec struct {
 	ActualMTU int `json:"mtu_request.device,omitzero" weft:"found"`
 }
 
-// alone is a member as a port of its own, before it was taken into the bond.
+// alone is a port with its place, before it was taken from there.
 type alone struct {
 	Bridge string `json:"bridge"`
 	Saved  *saved `json:"saved"`
@@ -211,10 +211,7 @@ func (s BondSpec) complete() BondSpec {
 	}
 	if s.Persist.Or(false) && s.State.There() {
 		s.File = step.Is(s.stanza().String())
-		s.Own = map[string]step.Attr[string]{}
-		for _, m := range s.Members {
-			s.Own[m] = step.None[string]()
-		}
+		s.Own = noFiles(s.Members)
 	}
 	return s
 }

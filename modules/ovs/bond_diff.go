@@ -37,13 +37,15 @@ func (bond) Diff(have, want BondSpec) []step.Delta {
 			deltas = append(deltas, step.Change("ports."+m, stringOrNil(is), was))
 		}
 	}
-	deltas = append(deltas, have.deviceDeltas(want)...)
-	for _, m := range slices.Sorted(maps.Keys(want.Own)) {
-		for _, d := range fileDelta(have.Own[m], want.Own[m]) {
-			d.Path = "persist.members." + m
-			deltas = append(deltas, d)
+	lost := maps.Clone(want.Device)
+	for name, m := range want.Interfaces {
+		if d, there := lost[name]; there && m.MTU.Or(0) != 0 {
+			d.MTU = 0 // it is compared with what is asked for, above
+			lost[name] = d
 		}
 	}
+	deltas = append(deltas, lost.deltas(have.Now)...)
+	deltas = append(deltas, want.Own.deltas("persist.members.", have.Own)...)
 	return append(deltas, fileDelta(have.File, want.File)...)
 }
 
@@ -61,23 +63,6 @@ func likeDefault(have, want step.Attr[string], byDefault string) step.Attr[strin
 		return want
 	}
 	return have
-}
-
-// deviceDeltas compares the devices that undo wants back. The MTU of one for
-// which another is asked is compared where that is.
-func (have BondSpec) deviceDeltas(want BondSpec) []step.Delta {
-	var deltas []step.Delta
-	for _, m := range slices.Sorted(maps.Keys(want.Device)) {
-		found := want.Device[m]
-		now, here := have.Now[m]
-		if _, asked := want.Interfaces[m].MTU.Get(); asked {
-			found.MTU = 0
-		}
-		if here && (!now.has(found) || found.MTU != 0 && now.MTU != found.MTU || found.Up.Managed() && now.Up.Or(false) != found.Up.Or(false)) {
-			deltas = append(deltas, step.Change("devices."+m, now, found))
-		}
-	}
-	return deltas
 }
 
 func (bond) Advise(f *step.Finding, have, want BondSpec) {

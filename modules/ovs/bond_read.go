@@ -105,7 +105,7 @@ func (bond) Read(ctx context.Context, v host.View, want BondSpec) (BondSpec, err
 	if err := refuse(want, t, all); err != nil {
 		return have, err
 	}
-	if err := have.readAlone(ctx, v, others); err != nil {
+	if have.Alone, err = saveAll(ctx, v, others); err != nil {
 		return have, err
 	}
 	if there {
@@ -153,13 +153,8 @@ func (have *BondSpec) readFiles(ctx context.Context, v host.View, want BondSpec)
 	if have.File, err = readFile(ctx, v, portFile(want.Name), want.File); err != nil {
 		return err
 	}
-	for m, file := range want.Own {
-		if have.Own == nil {
-			have.Own = map[string]step.Attr[string]{}
-		}
-		if have.Own[m], err = readFile(ctx, v, portFile(m), file); err != nil {
-			return err
-		}
+	if have.Own, err = want.Own.read(ctx, v); err != nil {
+		return err
 	}
 	if !want.Persist.Or(false) || !want.State.There() {
 		return nil
@@ -175,21 +170,6 @@ func (have *BondSpec) readFiles(ctx context.Context, v host.View, want BondSpec)
 		if file != "" {
 			have.Seen.Twice = append(have.Seen.Twice, file+" describes "+name+" too: at boot ifupdown goes by both")
 		}
-	}
-	return nil
-}
-
-// readAlone records the ports that go when their interfaces become members.
-func (have *BondSpec) readAlone(ctx context.Context, v host.View, others map[string]place) error {
-	for m, at := range others {
-		rows, err := save(ctx, v.OVSDB, "Port", row.ID(at.port))
-		if err != nil {
-			return err
-		}
-		if have.Alone == nil {
-			have.Alone = map[string]alone{}
-		}
-		have.Alone[m] = alone{Bridge: row.String(at.bridge, "name"), Saved: rows}
 	}
 	return nil
 }
@@ -277,8 +257,8 @@ func (have *BondSpec) readUp(want BondSpec) step.Attr[bool] {
 
 // lost is what a change takes from devices, and the database does not keep: all
 // of one that Open vSwitch makes anew, and of a NIC its state and its MTU.
-func (have *BondSpec) lost(want BondSpec, at bondPlace, others map[string]place) map[string]device {
-	out := map[string]device{}
+func (have *BondSpec) lost(want BondSpec, at bondPlace, others map[string]place) lostDevices {
+	out := lostDevices{}
 	for m, d := range have.Now {
 		iface, inBond := at.members[m]
 		if !inBond {

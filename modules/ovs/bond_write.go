@@ -39,7 +39,7 @@ func (r bond) Write(ctx context.Context, h host.Host, have, want BondSpec) error
 		if err := commitIfAny(ctx, h, t, &tx); err != nil {
 			return err
 		}
-		return want.settleLost(ctx, h, nil)
+		return want.Device.restore(ctx, h, nil)
 	}
 	home, ok := named(t.bridges, want.Bridge)
 	if !ok {
@@ -227,7 +227,9 @@ func (want BondSpec) works(ctx context.Context, h host.Host) error {
 // that was made anew gets back what it had.
 func (want BondSpec) settle(ctx context.Context, h host.Host, have BondSpec) error {
 	if want.Device != nil {
-		return want.settleLost(ctx, h, want.Interfaces)
+		return want.Device.restore(ctx, h, func(m string) deviceSpec {
+			return deviceSpec{MTU: want.Interfaces[m].MTU, ActualMTU: want.Interfaces[m].ActualMTU}
+		})
 	}
 	var errs []error
 	for _, m := range want.Members {
@@ -241,22 +243,9 @@ func (want BondSpec) settle(ctx context.Context, h host.Host, have BondSpec) err
 	return errors.Join(errs...)
 }
 
-// settleLost is settle for undo: devices get back what they lost.
-func (want BondSpec) settleLost(ctx context.Context, h host.Host, asked map[string]MemberSpec) error {
-	var errs []error
-	for _, m := range slices.Sorted(maps.Keys(want.Device)) {
-		d := want.Device[m]
-		spec := deviceSpec{MTU: asked[m].MTU, ActualMTU: asked[m].ActualMTU, Up: d.Up}
-		errs = append(errs, spec.set(ctx, h, m, &d))
-	}
-	return errors.Join(errs...)
-}
-
 func (want BondSpec) writeFiles(ctx context.Context, h host.Host, have BondSpec) error {
-	for _, m := range slices.Sorted(maps.Keys(want.Own)) {
-		if err := writeFile(ctx, h, portFile(m), have.Own[m], want.Own[m]); err != nil {
-			return err
-		}
+	if err := want.Own.write(ctx, h, have.Own); err != nil {
+		return err
 	}
 	return writeFile(ctx, h, portFile(want.Name), have.File, want.File)
 }

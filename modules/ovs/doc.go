@@ -22,6 +22,6 @@ import "weft/engine/step"
 func Kinds() []step.Kind {
 	return []step.Kind{
 		configKind(), bridgeKind(), portKind(),
-		bondKind(),
+		bondKind(), patchKind(),
 	}
 }

@@ -97,6 +97,18 @@ func (s *saved) insertAs(tx *row.Tx, prefix string) string {
 	return prefix + "0"
 }
 
+// with is what was saved with other values in the rows of one table.
+func (s *saved) with(table string, c *columns) *saved {
+	out := &saved{Rows: slices.Clone(s.Rows)}
+	for i, r := range out.Rows {
+		if r.Table == table {
+			out.Rows[i].Row = maps.Clone(r.Row)
+			maps.Copy(out.Rows[i].Row, row.Record(c.row))
+		}
+	}
+	return out
+}
+
 // renamed replaces references to rows that are made anew by their names.
 func renamed(v any, names map[string]string) any {
 	switch v := v.(type) {

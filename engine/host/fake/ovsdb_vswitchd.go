@@ -69,7 +69,7 @@ func vswitchd(m *Machine) {
 	v := switching{
 		m:     m,
 		ports: row.ByID(m.Rows(host.OpenVSwitch, "Port")), interfaces: row.ByID(m.Rows(host.OpenVSwitch, "Interface")),
-		patches: map[string]bool{}, devices: map[string]bool{},
+		patches: map[string]string{}, devices: map[string]bool{},
 		dpdk: strings.HasPrefix(row.String(m.Rows(host.OpenVSwitch, "Open_vSwitch")[0], "dpdk_version"), "DPDK"),
 	}
 	bridges := m.Rows(host.OpenVSwitch, "Bridge")
@@ -79,7 +79,7 @@ func vswitchd(m *Machine) {
 			case "internal", "tap":
 				v.devices[row.String(i, "name")] = true
 			case "patch":
-				v.patches[row.String(i, "name")] = true
+				v.patches[row.String(i, "name")] = datapathOf(b)
 			}
 		}
 		for _, name := range v.fakeInterfaces(b) {
@@ -97,8 +97,8 @@ func vswitchd(m *Machine) {
 type switching struct {
 	m                 *Machine
 	ports, interfaces map[string]ovsdb.Row
-	patches           map[string]bool // names of patch ports
-	devices           map[string]bool // names of the network devices that the switch makes
+	patches           map[string]string // types of the datapaths of patch ports, by name
+	devices           map[string]bool   // names of the network devices that the switch makes
 	dpdk              bool
 }
 
@@ -112,6 +112,13 @@ func (v switching) of(bridge ovsdb.Row) []ovsdb.Row {
 	}
 	slices.SortFunc(all, func(a, b ovsdb.Row) int { return strings.Compare(row.String(a, "name"), row.String(b, "name")) })
 	return all
+}
+
+func datapathOf(bridge ovsdb.Row) string {
+	if kind := row.String(bridge, "datapath_type"); kind != "" {
+		return kind
+	}
+	return "system"
 }
 
 // fakeInterfaces are the bonds of a bridge that want a device of their own name.
@@ -226,11 +233,7 @@ func (v switching) device(bridge, i ovsdb.Row) (link host.Link, problem string, 
 		if peer == "" || peer == name {
 			return link, name + ": patch type requires valid 'peer' argument", false
 		}
-		if !v.patches[peer] {
-			datapath := row.String(bridge, "datapath_type")
-			if datapath == "" {
-				datapath = "system"
-			}
+		if datapath := datapathOf(bridge); v.patches[peer] != datapath {
 			return link, "No usable peer '" + peer + "' exists in '" + datapath + "' datapath.", true
 		}
 		return link, "", true
