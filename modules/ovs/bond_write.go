@@ -142,15 +142,12 @@ func (want BondSpec) giveBack(tx *row.Tx, t tables, at bondPlace) error {
 		if _, known := named(t.interfaces, m); known && at.members[m] == nil {
 			continue // it stands alone already
 		}
-		name := fmt.Sprintf("alone%d_", n)
+		rows := was.Saved
 		if iface := at.members[m]; iface != nil {
 			want.Interfaces[m].columns(iface).apply(tx, "Interface", iface)
-			columns := was.Saved.Rows[0].Row.Insertable(reportColumns()...)
-			columns["interfaces"] = row.UUIDs(row.ID(iface))
-			tx.Insert("Port", name, columns)
-		} else {
-			name = was.Saved.insertAs(tx, name)
+			rows = rows.only("Port").with("Port", ovsdb.Row{"interfaces": row.UUIDs(row.ID(iface))})
 		}
+		name := rows.insertAs(tx, fmt.Sprintf("alone%d_", n))
 		tx.Mutate("Bridge", row.ID(home), row.AddRefs("ports", name))
 	}
 	return nil

@@ -31,7 +31,7 @@ type PatchSpec struct {
 // PatchEnd is one port of the pair.
 type PatchEnd struct {
 	Bridge   string            `json:"bridge" weft:"required" doc:"The bridge; a port that is in another is moved."`
-	Port     string            `json:"port" weft:"required,label" doc:"Name of the port, at most 15 characters."`
+	Port     string            `json:"port" weft:"required" doc:"Name of the port, at most 15 characters."`
 	Tag      step.Attr[int]    `json:"tag,omitzero" doc:"VLAN of an access port, 0 to 4095."`
 	Trunks   []int             `json:"trunks,omitzero" weft:"set" doc:"VLANs that pass; [] is all of them."`
 	VLANMode step.Attr[string] `json:"vlan_mode,omitzero" weft:"enum=trunk|access|native-tagged|native-untagged" doc:"How VLANs are handled; absent lets Open vSwitch choose by tag and trunks."`
@@ -54,6 +54,9 @@ func (s *PatchSpec) Validate() []step.Problem {
 	var problems []step.Problem
 	names := []string{s.Near.Bridge, s.Far.Bridge, s.Near.Port, s.Far.Port}
 	for i, at := range []string{"near.bridge", "far.bridge", "near.port", "far.port"} {
+		if names[i] == "" { // the language says so
+			continue
+		}
 		for _, p := range nameProblems(names[i]) {
 			p.Path = at
 			problems = append(problems, p)

@@ -59,6 +59,7 @@ func TestPatchLaws(t *testing.T) {
 				vsctl("state", "add-port", homeName, nearName, "--", "set", "interface", nearName, "type=patch", "options:peer="+farName),
 			},
 		}},
+		Policy: []string{"near.port", "far.port"}, // the names of the two
 		Touches: steptest.Touches{
 			Files: []string{"/etc/network/interfaces.d"},
 			Queries: slices.Concat(

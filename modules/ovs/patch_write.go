@@ -135,7 +135,7 @@ func (want PatchSpec) putEnd(tx *row.Tx, t tables, side string, left *saved) err
 		left = e.Saved
 	}
 	if left != nil {
-		again := left.with("Port", port).with("Interface", iface)
+		again := left.with("Port", port.row).with("Interface", iface.row)
 		tx.Mutate("Bridge", row.ID(home), row.AddRefs("ports", again.insertAs(tx, side)))
 		return nil
 	}

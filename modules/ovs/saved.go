@@ -80,8 +80,8 @@ func (s *saved) add(ctx context.Context, r host.OVSDBReader, table, id string) e
 // insert makes the rows again, under the name that it returns for the first.
 func (s *saved) insert(tx *row.Tx) string { return s.insertAs(tx, "row") }
 
-// insertAs is insert for a transaction with several: the prefix tells their
-// names apart.
+// insertAs does the same beside others in one transaction: the names of the rows
+// begin with the prefix.
 func (s *saved) insertAs(tx *row.Tx, prefix string) string {
 	names := map[string]string{}
 	for i, r := range s.Rows {
@@ -95,18 +95,6 @@ func (s *saved) insertAs(tx *row.Tx, prefix string) string {
 		tx.Insert(r.Table, names[row.ID(ovsdb.Row(r.Row))], columns)
 	}
 	return prefix + "0"
-}
-
-// with is what was saved with other values in the rows of one table.
-func (s *saved) with(table string, c *columns) *saved {
-	out := &saved{Rows: slices.Clone(s.Rows)}
-	for i, r := range out.Rows {
-		if r.Table == table {
-			out.Rows[i].Row = maps.Clone(r.Row)
-			maps.Copy(out.Rows[i].Row, row.Record(c.row))
-		}
-	}
-	return out
 }
 
 // renamed replaces references to rows that are made anew by their names.
@@ -130,4 +118,24 @@ func renamed(v any, names map[string]string) any {
 		return out
 	}
 	return v
+}
+
+// with is what was saved with other values in the rows of one table.
+func (s *saved) with(table string, values ovsdb.Row) *saved {
+	out := *s
+	out.Rows = slices.Clone(s.Rows)
+	for i, r := range out.Rows {
+		if r.Table == table {
+			out.Rows[i].Row = maps.Clone(r.Row)
+			maps.Copy(out.Rows[i].Row, row.Record(values))
+		}
+	}
+	return &out
+}
+
+// only is what was saved of one table.
+func (s *saved) only(table string) *saved {
+	out := *s
+	out.Rows = slices.DeleteFunc(slices.Clone(s.Rows), func(r savedRow) bool { return r.Table != table })
+	return &out
 }
