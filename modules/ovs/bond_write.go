@@ -46,7 +46,7 @@ func (r bond) Write(ctx context.Context, h host.Host, have, want BondSpec) error
 		return fmt.Errorf("there is no bridge %s", want.Bridge)
 	}
 	if there && row.ID(at.bridge) != row.ID(home) {
-		if err := move(ctx, h, t, place{bridge: at.bridge, port: at.port}, home); err != nil { // see port.Write
+		if err := moveIn(ctx, h, t, &row.Tx{}, place{bridge: at.bridge, port: at.port}, home); err != nil { // see port.Write
 			return err
 		}
 	}
