@@ -134,7 +134,7 @@ func (m MemberSpec) problems(at string, persist bool) []step.Problem {
 		problems[i].Path = at + ".mtu_request"
 	}
 	for _, key := range []string{"lacp-port-id", "lacp-port-priority", "lacp-aggregation-key"} {
-		problems = append(problems, number(at, m.OtherConfig, key, 1, 65535)...)
+		problems = append(problems, outOfRange(at, m.OtherConfig, key, 1, 65535)...)
 	}
 	if persist {
 		bad := unsafe(map[string]string{"type": m.Type.Or("")}, m.OtherConfig, m.ExternalIDs, m.Options)
@@ -183,15 +183,15 @@ func (s *BondSpec) modeProblems() []step.Problem {
 			bad("other_config.lacp-system-id", strconv.Quote(id)+" is not an Ethernet address", "write it as 02:00:00:00:00:01")
 		}
 	}
-	problems = append(problems, number("", s.OtherConfig, "lacp-system-priority", 1, 65535)...)
-	problems = append(problems, number("", s.OtherConfig, "bond-miimon-interval", 1, maxInt32)...)
-	return append(problems, number("", s.OtherConfig, "bond-rebalance-interval", 0, maxInt32)...)
+	problems = append(problems, outOfRange("", s.OtherConfig, "lacp-system-priority", 1, 65535)...)
+	problems = append(problems, outOfRange("", s.OtherConfig, "bond-miimon-interval", 1, maxInt32)...)
+	return append(problems, outOfRange("", s.OtherConfig, "bond-rebalance-interval", 0, maxInt32)...)
 }
 
 const maxInt32 = 1<<31 - 1
 
-// number finds a key of other_config whose value is no number of a range.
-func number(at string, keys map[string]step.Attr[string], key string, low, high int) []step.Problem {
+// outOfRange finds a key of other_config whose value is no number of a range.
+func outOfRange(at string, keys map[string]step.Attr[string], key string, low, high int) []step.Problem {
 	v, ok := keys[key].Get()
 	if n, err := strconv.Atoi(v); !ok || err == nil && low <= n && n <= high {
 		return nil
