@@ -46,7 +46,9 @@ func TestBondLaws(t *testing.T) {
 		Machine: withLegs,
 		Found: []steptest.Hand{
 			steps("absent", needsLegs()...),
-			steps("ports of their own", append(needsLegs(),
+			steps("half a bond, and ports of their own", append(needsLegs(),
+				vsctl("", "add-port", homeName, bondName, "--", "set", "interface", bondName, "type=internal"),
+				link("", bondName, host.LinkChange{AddAddresses: prefixes("10.98.0.9/24")}, "addr", "add", "10.98.0.9/24", "dev", bondName),
 				vsctl("", "add-port", otherName, firstLeg, "--", "set", "port", firstLeg, "tag=5", "external_ids:hand=1", "--",
 					"set", "interface", firstLeg, "external_ids:hand=2", "other_config:lacp-port-id=9", "mtu_request=1450"),
 				vsctl("", "add-port", homeName, secondLeg),
@@ -56,8 +58,6 @@ func TestBondLaws(t *testing.T) {
 					"bond_updelay=9", "bond_fake_iface=true", "tag=7", "other_config:lacp-time=slow", "other_config:hand=1", "external_ids:hand=1"),
 				vsctl("", "set", "interface", thirdLeg, "external_ids:hand=3"),
 				edit("", "/etc/network/interfaces.d/weft-port-"+bondName, "# by hand\n"))...),
-			steps("half a bond", append(needsLegs(), vsctl("", "add-port", homeName, bondName, "--", "set", "interface", bondName, "type=internal"),
-				link("", bondName, host.LinkChange{AddAddresses: prefixes("10.98.0.9/24")}, "addr", "add", "10.98.0.9/24", "dev", bondName))...),
 		},
 		Cases: []steptest.Case{lacpBond(), plainBond(), {
 			Name:  "absent",
