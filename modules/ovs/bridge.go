@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"weft/engine/host/row"
 	"weft/engine/step"
 )
 
@@ -22,7 +23,8 @@ type BridgeSpec struct {
 	STP          step.Attr[bool]              `json:"stp_enable,omitzero" doc:"Whether the bridge speaks the Spanning Tree Protocol (IEEE 802.1D-1998)."`
 	RSTP         step.Attr[bool]              `json:"rstp_enable,omitzero" doc:"Whether the bridge speaks the Rapid Spanning Tree Protocol (IEEE 802.1D-2004)."`
 	Snooping     step.Attr[bool]              `json:"mcast_snooping_enable,omitzero" doc:"Whether multicast goes only where it was asked for."`
-	OtherConfig  map[string]step.Attr[string] `json:"other_config,omitzero" doc:"Keys of other_config; absent removes a key, keys left out stay."`
+	Controllers  []Remote                     `json:"controllers,omitzero" weft:"set" doc:"All OpenFlow controllers; [] removes them. With fail_mode secure a bridge whose controllers are away drops what they did not ask for."`
+	OtherConfig  map[string]step.Attr[string] `json:"other_config,omitzero" doc:"Keys of other_config: rstp-priority, rstp-forward-delay, stp-priority, mcast-snooping-aging-time, mac-aging-time, …; absent removes a key, keys left out stay."`
 	ExternalIDs  map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of external_ids; absent removes a key, keys left out stay."`
 	MTU          step.Attr[int]               `json:"mtu,omitzero" doc:"MTU of the bridge's own port, in bytes (mtu_request)."`
 	Up           step.Attr[bool]              `json:"up,omitzero" doc:"Whether the bridge's own port is up; it is where addresses are given."`
@@ -34,6 +36,7 @@ type BridgeSpec struct {
 	ActualMTU int               `json:"mtu.device,omitzero" weft:"found"`
 	ActualMAC string            `json:"hwaddr.device,omitzero" weft:"found"`
 	Error     string            `json:"error,omitzero" weft:"found"`
+	Remotes   []row.Record      `json:"controllers.rows,omitzero" weft:"found"`
 	Saved     *saved            `json:"saved,omitzero" weft:"found"`
 	Device    map[string]device `json:"devices,omitzero" weft:"found"` // of the bridge and its internal ports
 	Seen      bridgeSeen        `json:"seen,omitzero" weft:"found"`
@@ -46,7 +49,8 @@ type bridgeSeen struct {
 	Ports      []string `json:"ports,omitzero"`   // beside the bridge's own
 	Carries    []string `json:"carries,omitzero"` // what its removal cuts
 	Elsewhere  []string `json:"elsewhere,omitzero"`
-	Twice      string   `json:"twice,omitzero"` // another file that describes it
+	Twice      string   `json:"twice,omitzero"`  // another file that describes it
+	Silent     []string `json:"silent,omitzero"` // controllers that are not connected
 }
 
 // BridgeOutputs is what ovs_bridge knows when it is done.
@@ -72,8 +76,12 @@ func (s *BridgeSpec) Validate() []step.Problem {
 	if s.STP.Or(false) && s.RSTP.Or(false) {
 		problems = append(problems, step.Problem{Path: "rstp_enable", Message: "cannot be on together with stp_enable"})
 	}
+	problems = append(problems, controllers().problems(s.Controllers)...)
 	problems = append(problems, deviceProblems(s.MTU, s.Up, s.Addresses)...)
 	if s.Persist.Or(false) {
+		for _, r := range s.Controllers {
+			problems = append(problems, unsafe(map[string]string{"controllers": r.Target})...)
+		}
 		problems = append(problems, unsafe(nil, s.OtherConfig, s.ExternalIDs)...)
 	}
 	return problems
@@ -116,6 +124,7 @@ func deviceProblems(mtu step.Attr[int], up step.Attr[bool], addresses []string) 
 // complete fills in what follows from what was given.
 func (s BridgeSpec) complete() BridgeSpec {
 	s.Addresses = canonical(s.Addresses)
+	s.Controllers = spelled(s.Controllers)
 	if len(s.Addresses) > 0 && !s.Up.Managed() {
 		s.Up = step.Is(true)
 	}
@@ -147,6 +156,7 @@ func (s BridgeSpec) stanza() stanza {
 	if len(own) > 0 {
 		out.extra = append(out.extra, own.set("interface", s.Name))
 	}
+	out.extra = append(out.extra, controllers().words(s.Name, s.Controllers)...)
 	return out
 }
 
@@ -162,6 +172,13 @@ func bridgeKind() step.Kind {
 device is there. Columns and keys that are not named stay as they are.
 
 Give a bridge that has addresses or takes a NIC a fixed ` + "`hwaddr`" + `: without one its MAC address changes as ports come and go.
+
+` + "`controllers`" + ` are managed as a whole: a connection that is not named goes, and what a named one leaves out is Open vSwitch's default.
+A controller that does not answer is a warning. A bridge that is to forward by itself has ` + "`controllers = []`" + `.
+
+RSTP is tuned by keys of ` + "`other_config`" + `: rstp-priority, rstp-forward-delay, rstp-max-age, rstp-transmit-hold-count; a port's by
+its own: rstp-enable, rstp-port-path-cost, rstp-port-priority, rstp-port-admin-edge. Multicast snooping has mcast-snooping-table-size,
+mcast-snooping-aging-time and mcast-snooping-disable-flood-unregistered. ovs-vswitchd.conf.db(5) describes them.
 
 A change of ` + "`datapath_type`" + ` makes the bridge and the devices of its internal ports anew; their addresses and gateways are put back.
 Removal takes all ports with it, whoever made them. It records the bridge whole, with ports, mirrors and controllers, for undo;

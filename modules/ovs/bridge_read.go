@@ -67,7 +67,7 @@ func wholeBridge(b ovsdb.Row) BridgeSpec {
 	return BridgeSpec{
 		State: step.Absent, DatapathType: step.None[string](), FailMode: step.None[string](), Hwaddr: step.None[string](), Protocols: []string{},
 		STP: step.None[bool](), RSTP: step.None[bool](), Snooping: step.None[bool](), MTU: step.None[int](), Up: step.None[bool](),
-		OtherConfig: allKeys(b, "other_config", "hwaddr"), ExternalIDs: allKeys(b, "external_ids"), Addresses: []string{},
+		OtherConfig: allKeys(b, "other_config", "hwaddr"), ExternalIDs: allKeys(b, "external_ids"), Addresses: []string{}, Controllers: []Remote{},
 	}
 }
 
@@ -84,6 +84,8 @@ func (have BridgeSpec) fill(want BridgeSpec, t tables, b ovsdb.Row, all map[stri
 	have.STP = readBool(want.STP, b, "stp_enable")
 	have.RSTP = readBool(want.RSTP, b, "rstp_enable")
 	have.Snooping = readBool(want.Snooping, b, "mcast_snooping_enable")
+	have.Controllers, have.Remotes = controllers().read(want.Controllers, b, t.controllers)
+	have.Seen.Silent = silent(want.Controllers, have.Remotes)
 	have.OtherConfig = readKeys(want.OtherConfig, b, "other_config")
 	have.ExternalIDs = readKeys(want.ExternalIDs, b, "external_ids")
 	columns := deviceSpec{MTU: readInt(want.MTU, own, "mtu_request")}
@@ -222,6 +224,9 @@ func (bridge) Advise(f *step.Finding, have, want BridgeSpec) {
 		case d.Path == "datapath_type" && have.State.There():
 			f.Cost.Disruption = "makes the bridge and the devices of its ports anew: a dataplane outage of seconds"
 		}
+	}
+	if want.State.There() {
+		f.Warnings = append(append(f.Warnings, openWarnings(want.Controllers)...), have.Seen.Silent...)
 	}
 	if have.Seen.Twice != "" {
 		f.Warnings = append(f.Warnings, have.Seen.Twice+" describes "+want.Name+" too: at boot ifupdown goes by both")

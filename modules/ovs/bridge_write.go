@@ -68,7 +68,8 @@ func (want BridgeSpec) create(tx *row.Tx, t tables) {
 	tx.GuardNone("Bridge", row.Is("name", want.Name))
 	tx.Insert("Interface", "own_interface", own.insertable(ovsdb.Row{"name": want.Name, "type": "internal"}))
 	tx.Insert("Port", "own_port", ovsdb.Row{"name": want.Name, "interfaces": row.UUIDs("own_interface")})
-	tx.Insert("Bridge", "bridge", bridge.insertable(ovsdb.Row{"name": want.Name, "ports": row.UUIDs("own_port")}))
+	tx.Insert("Bridge", "bridge", bridge.insertable(ovsdb.Row{"name": want.Name, "ports": row.UUIDs("own_port"),
+		"controller": row.UUIDs(controllers().insert(tx, want.Controllers, nil)...)}))
 	tx.Mutate("Open_vSwitch", row.ID(t.root), row.AddRefs("bridges", "bridge"))
 }
 
@@ -81,6 +82,7 @@ func (want BridgeSpec) update(tx *row.Tx, t tables, b ovsdb.Row) {
 	if i, ok := named(t.interfaces, want.Name); ok {
 		own.apply(tx, "Interface", i)
 	}
+	controllers().update(tx, b, t.controllers, want.Controllers, want.Remotes)
 }
 
 func (want BridgeSpec) columns() (bridge, own *columns) {

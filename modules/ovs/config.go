@@ -3,8 +3,12 @@ package ovs
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/ovn-org/libovsdb/ovsdb"
 
 	"weft/engine/host"
 	"weft/engine/host/row"
@@ -15,6 +19,12 @@ import (
 type ConfigSpec struct {
 	OtherConfig map[string]step.Attr[string] `json:"other_config,omitzero" doc:"Keys of the column other_config; absent removes a key, keys left out stay."`
 	ExternalIDs map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of the column external_ids; absent removes a key, keys left out stay."`
+	Managers    []Remote                     `json:"managers,omitzero" weft:"set" doc:"All OVSDB managers; [] removes them."`
+
+	// Deaf are managers that should listen and do not. Undo wants them back as
+	// they were.
+	Deaf    []string     `json:"managers.deaf,omitzero" weft:"found"`
+	Remotes []row.Record `json:"managers.rows,omitzero" weft:"found"`
 
 	Seen configSeen `json:"seen,omitzero" weft:"found"`
 }
@@ -25,6 +35,9 @@ type configSeen struct {
 	Database string `json:"database,omitzero"`
 	SystemID string `json:"system_id,omitzero"`
 }
+
+// Validate implements [step.Validator].
+func (s *ConfigSpec) Validate() []step.Problem { return managers().problems(s.Managers) }
 
 // ConfigOutputs is what ovs_config knows when it is done.
 type ConfigOutputs struct {
@@ -41,19 +54,43 @@ func (config) Read(ctx context.Context, v host.View, want ConfigSpec) (ConfigSpe
 	if err != nil {
 		return ConfigSpec{}, err
 	}
-	return ConfigSpec{
+	have := ConfigSpec{
 		OtherConfig: readKeys(want.OtherConfig, t.root, "other_config"),
 		ExternalIDs: readKeys(want.ExternalIDs, t.root, "external_ids"),
 		Seen: configSeen{
 			Version: row.String(t.root, "ovs_version"), Database: row.String(t.root, "db_version"),
 			SystemID: row.Map(t.root, "external_ids")["system-id"],
 		},
-	}, nil
+	}
+	have.Managers, have.Remotes = managers().read(want.Managers, t.root, t.managers)
+	have.Deaf = deaf(have.Remotes)
+	return have, nil
 }
 
-func (config) Diff(have, want ConfigSpec) []step.Delta { return step.Compare(have, want) }
+// deaf are the managers that should listen and do not, as ovsdb-server says.
+func deaf(managers []row.Record) []string {
+	var out []string
+	for _, m := range managers {
+		remote := remoteOf(ovsdb.Row(m))
+		if _, _, listens := remote.listener(); listens && row.Map(ovsdb.Row(m), "status")["bound_port"] == "" {
+			out = append(out, remote.Target)
+		}
+	}
+	return out
+}
 
-func (config) Write(ctx context.Context, h host.Host, _, want ConfigSpec) error {
+func (config) Diff(have, want ConfigSpec) []step.Delta {
+	deltas := step.Compare(have, want)
+	for _, target := range have.Deaf {
+		same := func(r Remote) bool { return r.Target == target }
+		if slices.ContainsFunc(want.Managers, same) && slices.ContainsFunc(have.Managers, same) && !slices.Contains(want.Deaf, target) {
+			deltas = append(deltas, step.Change("managers.listening", nil, target))
+		}
+	}
+	return deltas
+}
+
+func (r config) Write(ctx context.Context, h host.Host, _, want ConfigSpec) error {
 	t, err := freshTables(ctx, h.OVSDB)
 	if err != nil {
 		return err
@@ -63,7 +100,34 @@ func (config) Write(ctx context.Context, h host.Host, _, want ConfigSpec) error 
 	c.keys("external_ids", want.ExternalIDs)
 	var tx row.Tx
 	c.apply(&tx, "Open_vSwitch", t.root)
-	return commit(ctx, h, t, &tx)
+	managers().update(&tx, t.root, t.managers, want.Managers, want.Remotes)
+	if !tx.Empty() {
+		if err := commit(ctx, h, t, &tx); err != nil {
+			return err
+		}
+	}
+	return r.listen(ctx, h, want)
+}
+
+// listeningTime is how long ovsdb-server may take to say that it listens: it
+// tells the state of its connections every 2.5 seconds.
+const listeningTime = 8 * time.Second
+
+// listen waits until all managers listen that should.
+func (r config) listen(ctx context.Context, h host.Host, want ConfigSpec) error {
+	return step.Await(ctx, listeningTime, func() error {
+		h.Memo.Forget()
+		have, err := r.Read(ctx, h.View(), want)
+		if err != nil {
+			return err
+		}
+		for _, d := range r.Diff(have, want) {
+			if d.Path == "managers.listening" {
+				return fmt.Errorf("nothing listens at %s: is the address on this host, and is the port free? ovsdb-server says why in /var/log/openvswitch/ovsdb-server.log", d.To)
+			}
+		}
+		return nil
+	})
 }
 
 // restartKeys are the keys of other_config that ovs-vswitchd reads only when
@@ -77,7 +141,8 @@ func restartKeys() []string {
 	}
 }
 
-func (config) Advise(f *step.Finding, have, _ ConfigSpec) {
+func (config) Advise(f *step.Finding, have, want ConfigSpec) {
+	f.Warnings = append(append(f.Warnings, openWarnings(want.Managers)...), silent(want.Managers, have.Remotes)...)
 	seen := have.Seen
 	for _, d := range f.Deltas {
 		key, isConfig := strings.CutPrefix(d.Path, "other_config.")
@@ -103,11 +168,15 @@ func mustJSON(v any) json.RawMessage {
 func configKind() step.Kind {
 	return step.Kind{
 		Name:    "ovs_config",
-		Summary: "Keys of Open vSwitch's own configuration: other_config and external_ids of the table Open_vSwitch.",
+		Summary: "Open vSwitch's own configuration: other_config and external_ids of the table Open_vSwitch, and its OVSDB managers.",
 		Doc: `Keys that are not named stay as they are. The step is done when ovs-vswitchd has taken the configuration in.
 
 Keys that ovs-vswitchd reads only when it starts (` + "`dpdk-init`, `dpdk-socket-mem`, `hw-offload`, …" + `) raise the need to restart
 ` + "`ovs-vswitchd.service`" + `, a dataplane outage of seconds; it is settled once, at the end of the play or where a step asks for it.
+
+` + "`managers`" + ` are rows of the table Manager, which ovsdb-server keeps over a restart (what ` + "`ovs-appctl add-remote`" + ` adds is lost). A manager
+that listens is done when ovsdb-server says that it does; whoever reaches it may change the switch, so name an address. One that dials
+and is not answered is a warning.
 
 The keys are described in ovs-vswitchd.conf.db(5). A chassis of OVN is better described by ` + "`ovn_chassis`" + `, which keeps
 ` + "`system-id`" + ` in its file too.`,
@@ -119,12 +188,14 @@ The keys are described in ovs-vswitchd.conf.db(5). A chassis of OVN is better de
     max-idle   = null
   }
   external_ids = { rack = "r12" }
+  managers     = [{ target = "ptcp:6640:10.127.0.2" }]
 }`,
 		Make: func(u step.Unit) (step.Step, error) {
 			spec, err := step.Decode[ConfigSpec](u)
 			if err != nil {
 				return nil, err
 			}
+			spec.Managers = spelled(spec.Managers)
 			return step.Of("configuration of Open vSwitch", config{}, spec), nil
 		},
 	}

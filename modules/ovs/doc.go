@@ -23,5 +23,6 @@ func Kinds() []step.Kind {
 	return []step.Kind{
 		configKind(), bridgeKind(), portKind(),
 		bondKind(), patchKind(),
+		tunnelKind(), mirrorKind(), qosKind(), bridgePortsKind(),
 	}
 }

@@ -34,7 +34,22 @@ func machine() *fake.Machine {
 		content, _ := m.File(c.Argv[len(c.Argv)-1])
 		return host.Result{Stdout: []byte(content)}
 	})
+	m.Program("ovs-appctl", qosShow)
 	return m
+}
+
+// qosShow is ovs-appctl qos/show on a kernel that has sch_htb and sch_hfsc alone.
+func qosShow(m *fake.Machine, c host.Command) host.Result {
+	name := c.Argv[len(c.Argv)-1]
+	for _, p := range m.Rows(host.OpenVSwitch, "Port") {
+		for _, q := range m.Rows(host.OpenVSwitch, "QoS") {
+			kind := row.String(q, "type")
+			if row.String(p, "name") == name && row.Ref(p, "qos") == row.ID(q) && (kind == "linux-htb" || kind == "linux-hfsc") {
+				return host.Result{Stdout: []byte("QoS: " + name + " " + kind + "\n")}
+			}
+		}
+	}
+	return host.Result{Stdout: []byte("QoS not configured on " + name + "\n")}
 }
 
 // vsctl is another hand with ovs-vsctl(8), the same on the fake and on a host.
@@ -126,8 +141,13 @@ func ovsVsctl(m *fake.Machine, args []string) {
 				tx.Mutate("Bridge", row.ID(b), row.RemoveRefs("ports", port))
 			}
 		case "set-controller":
-			tx.Insert("Controller", "c", ovsdb.Row{"target": words[2]})
-			tx.Mutate("Bridge", find(m, "Bridge", words[1]), row.AddRefs("controller", "c"))
+			remotes(&tx, "Bridge", find(m, "Bridge", words[1]), "controller", words[2:])
+		case "del-controller":
+			remotes(&tx, "Bridge", find(m, "Bridge", words[1]), "controller", nil)
+		case "set-manager":
+			remotes(&tx, "Open_vSwitch", find(m, "Open_vSwitch", "."), "manager_options", words[1:])
+		case "del-manager":
+			remotes(&tx, "Open_vSwitch", find(m, "Open_vSwitch", "."), "manager_options", nil)
 		case "set":
 			set(&tx, m, words)
 		case "clear":
@@ -142,19 +162,39 @@ func ovsVsctl(m *fake.Machine, args []string) {
 	m.Transact(host.OpenVSwitch, tx.Operations()...)
 }
 
+// remotes replaces the controllers of a bridge, or the managers.
+func remotes(tx *row.Tx, holder, id, column string, targets []string) {
+	names := []string{}
+	for i, target := range targets {
+		names = append(names, fmt.Sprintf("%s%d", column, i))
+		tx.Insert(map[string]string{"controller": "Controller", "manager_options": "Manager"}[column], names[i], ovsdb.Row{"target": target})
+	}
+	tx.Update(holder, id, ovsdb.Row{column: row.UUIDs(names...)})
+}
+
 func table(word string) string {
-	return map[string]string{"bridge": "Bridge", "port": "Port", "interface": "Interface", "open_vswitch": "Open_vSwitch"}[word]
+	return map[string]string{
+		"controller": "Controller", "manager": "Manager", "mirror": "Mirror", "qos": "QoS", "queue": "Queue",
+		"bridge": "Bridge", "port": "Port", "interface": "Interface", "open_vswitch": "Open_vSwitch",
+	}[word]
 }
 
 // find returns a row's UUID, or, where it is not there yet, the name under
 // which the transaction inserts it.
 func find(m *fake.Machine, table, name string) string {
+	if table == "Controller" { // by its bridge
+		for _, b := range m.Rows(host.OpenVSwitch, "Bridge") {
+			if id := row.Ref(b, "controller"); id != "" && row.String(b, "name") == name {
+				return id
+			}
+		}
+	}
 	for _, r := range m.Rows(host.OpenVSwitch, table) {
-		if name == "." || row.String(r, "name") == name {
+		if name == "." || table == "Manager" && row.String(r, "target") == name || row.String(r, "name") == name {
 			return row.ID(r)
 		}
 	}
-	return map[string]string{"Bridge": "b", "Port": "p", "Interface": "i"}[table]
+	return map[string]string{"Bridge": "b", "Port": "p", "Interface": "i", "Controller": "controller0", "Manager": "manager_options0"}[table]
 }
 
 func set(tx *row.Tx, m *fake.Machine, words []string) {
@@ -176,21 +216,25 @@ func set(tx *row.Tx, m *fake.Machine, words []string) {
 
 func typed(column, value string) any {
 	switch column {
-	case "stp_enable", "rstp_enable", "mcast_snooping_enable", "protected", "bond_fake_iface":
+	case "stp_enable", "rstp_enable", "mcast_snooping_enable", "protected", "bond_fake_iface", "fake_bridge", "select_all":
 		return value == "true"
-	case "trunks", "cvlans", "tag", "mtu_request", "ofport_request", "ingress_policing_rate", "ingress_policing_burst",
-		"bond_updelay", "bond_downdelay":
-		var all []int
-		for s := range strings.SplitSeq(value, ",") {
-			n, err := strconv.Atoi(s)
-			if err != nil {
-				panic(fmt.Sprintf("%s=%s", column, value))
-			}
-			all = append(all, n)
-		}
-		return row.Set(all...)
+	case "trunks", "cvlans", "tag", "mtu_request", "ofport_request", "ingress_policing_rate", "ingress_policing_burst", "inactivity_probe", "max_backoff",
+		"select_vlan", "output_vlan", "snaplen", "dscp", "bond_updelay", "bond_downdelay":
+		return numbers(column, value)
 	case "protocols":
 		return row.Set(strings.Split(value, ",")...)
 	}
 	return value
+}
+
+func numbers(column, value string) any {
+	var all []int
+	for s := range strings.SplitSeq(value, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			panic(fmt.Sprintf("%s=%s", column, value))
+		}
+		all = append(all, n)
+	}
+	return row.Set(all...)
 }

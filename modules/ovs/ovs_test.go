@@ -184,6 +184,7 @@ func TestRefusedSpecs(t *testing.T) {
 		"external_ids.x":             &ovs.BridgeSpec{Name: "br0", Persist: step.Is(true), ExternalIDs: keys("x", "$(reboot)")},
 		"tag":                        &ovs.PortSpec{Name: "p", Bridge: "br0", Tag: step.Is(5), VLANMode: step.Is("trunk")},
 		"trunks":                     &ovs.PortSpec{Name: "p", Bridge: "br0", Trunks: []int{4096}},
+		"fake_bridge":                &ovs.PortSpec{Name: "p", Bridge: "br0", Type: step.Is("internal"), FakeBridge: step.Is(true)},
 		"options.peer":               &ovs.PortSpec{Name: "p", Bridge: "br0", Type: step.Is("patch")},
 		"port_external_ids.iface-id": &ovs.PortSpec{Name: "p", Bridge: "br0", PortExternalIDs: keys("iface-id", "x")},
 		"options.key":                &ovs.PortSpec{Name: "p", Bridge: "br0", Persist: step.Is(true), Options: keys("key", "a b")},

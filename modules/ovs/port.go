@@ -21,6 +21,7 @@ type PortSpec struct {
 	CVLANs          []int                        `json:"cvlans,omitzero" weft:"set" doc:"Inner VLANs that a dot1q-tunnel port carries; [] is all of them."`
 	VLANMode        step.Attr[string]            `json:"vlan_mode,omitzero" weft:"enum=trunk|access|native-tagged|native-untagged|dot1q-tunnel" doc:"How VLANs are handled; absent lets Open vSwitch choose by tag and trunks."`
 	Protected       step.Attr[bool]              `json:"protected,omitzero" doc:"Whether frames from other protected ports are kept away."`
+	FakeBridge      step.Attr[bool]              `json:"fake_bridge,omitzero" doc:"Whether the port stands for a bridge of its VLAN (tag), which ovs-vsctl(8) and libvirt show as one; of an internal port."`
 	MAC             step.Attr[string]            `json:"mac,omitzero" doc:"MAC address of an internal port."`
 	MTU             step.Attr[int]               `json:"mtu_request,omitzero" doc:"MTU of the device, in bytes."`
 	OFPort          step.Attr[int]               `json:"ofport_request,omitzero" doc:"OpenFlow port number to have, 1 to 65279."`
@@ -79,6 +80,9 @@ func (s *PortSpec) Validate() []step.Problem {
 		problems = append(problems, macProblems("mac", mac)...)
 	}
 	problems = append(problems, s.vlans().problems()...)
+	if _, tagged := s.Tag.Get(); s.FakeBridge.Or(false) && (!tagged || s.Type.Or("") != "internal") {
+		problems = append(problems, step.Problem{Path: "fake_bridge", Message: "needs a tag and type internal: the port is the bridge of that VLAN", Hint: "add tag = 300 and type = \"internal\""})
+	}
 	if n, ok := s.OFPort.Get(); ok && (n < 1 || n > 65279) {
 		problems = append(problems, step.Problem{Path: "ofport_request", Message: strconv.Itoa(n) + " is no OpenFlow port number", Hint: "1 to 65279"})
 	}
@@ -134,6 +138,7 @@ func (s PortSpec) stanza() stanza {
 	var port, iface settings
 	s.vlans().persist(&port)
 	port.flag("protected", s.Protected)
+	port.flag("fake_bridge", s.FakeBridge)
 	port.keys("other_config", s.OtherConfig)
 	port.keys("external_ids", s.PortExternalIDs)
 	if mac, ok := s.MAC.Get(); ok {

@@ -34,7 +34,7 @@ func TestPortLaws(t *testing.T) {
 				edit("", "/etc/network/interfaces.d/weft-port-"+portName, "# by hand\n"))...),
 			steps("a patch", append(needs(), vsctl("", "add-port", homeName, portName, "--", "set", "interface", portName, "type=patch", "options:peer=nobody"))...),
 		},
-		Cases: []steptest.Case{internalPort(), tunnelPort(), uplinkPort(), patchPort(), {
+		Cases: []steptest.Case{internalPort(), tunnelPort(), uplinkPort(), patchPort(), fakeBridge(), {
 			Name:  "absent",
 			Spec:  ovs.PortSpec{Bridge: homeName, State: step.Absent},
 			Drift: []steptest.Hand{vsctl("state", "add-port", homeName, portName, "--", "set", "interface", portName, "type=internal")},
@@ -42,7 +42,7 @@ func TestPortLaws(t *testing.T) {
 		Touches: steptest.Touches{
 			Files: []string{"/etc/network/interfaces.d"},
 			Queries: slices.Concat(
-				query("Port", portName, "name,tag,trunks,cvlans,vlan_mode,protected,other_config,external_ids"),
+				query("Port", portName, "name,tag,trunks,cvlans,vlan_mode,protected,fake_bridge,other_config,external_ids"),
 				query("Interface", portName, "name,type,options,mac,mtu_request,ofport_request,ingress_policing_rate,ingress_policing_burst,bfd,lldp,other_config,external_ids"),
 				steptest.Run("ovs-vsctl", "list-ports", homeName), steptest.Run("ovs-vsctl", "list-ports", otherName),
 				steptest.Run("ip", "-br", "addr", "show", "dev", portName, "scope", "global"),
@@ -142,6 +142,19 @@ func patchPort() steptest.Case {
 			steps("bridge", vsctl("", "del-port", portName),
 				vsctl("", "add-port", otherName, portName, "--", "set", "interface", portName, "type=patch", "options:peer=nobody")),
 			vsctl("options.peer", "set", "interface", portName, "options:peer=somebody"),
+		},
+	}
+}
+
+// fakeBridge is a port that stands for a VLAN's bridge: ovs-vsctl(8) takes it
+// for one from then on.
+func fakeBridge() steptest.Case {
+	return steptest.Case{
+		Name: "fake bridge",
+		Spec: ovs.PortSpec{Bridge: homeName, Type: step.Is("internal"), Tag: step.Is(302), FakeBridge: step.Is(true)},
+		Drift: []steptest.Hand{
+			vsctl("fake_bridge", "set", "port", portName, "fake_bridge=false"),
+			vsctl("tag", "set", "port", portName, "tag=303"),
 		},
 	}
 }

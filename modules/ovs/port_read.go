@@ -94,7 +94,7 @@ func (port) Read(ctx context.Context, v host.View, want PortSpec) (PortSpec, err
 func wholePort(name string, at place) PortSpec {
 	s := PortSpec{
 		Name: name, State: step.Absent, Type: step.None[string](), Tag: step.None[int](), Trunks: []int{}, CVLANs: []int{},
-		VLANMode: step.None[string](), Protected: step.None[bool](), MAC: step.None[string](), MTU: step.None[int](), OFPort: step.None[int](),
+		VLANMode: step.None[string](), Protected: step.None[bool](), FakeBridge: step.None[bool](), MAC: step.None[string](), MTU: step.None[int](), OFPort: step.None[int](),
 		PolicingRate: step.None[int](), PolicingBurst: step.None[int](), Up: step.None[bool](), Addresses: []string{},
 	}
 	ofPort, ofInterface := s.keyed()
@@ -113,6 +113,7 @@ func (have PortSpec) fill(want PortSpec, at place, all map[string]device) PortSp
 	v := want.vlans().read(at.port)
 	have.Tag, have.Trunks, have.CVLANs, have.VLANMode = v.Tag, v.Trunks, v.CVLANs, v.Mode
 	have.Protected = readBool(want.Protected, at.port, "protected")
+	have.FakeBridge = readBool(want.FakeBridge, at.port, "fake_bridge")
 	have.OFPort = readInt(want.OFPort, at.iface, "ofport_request")
 	have.PolicingRate = readInt(want.PolicingRate, at.iface, "ingress_policing_rate")
 	have.PolicingBurst = readInt(want.PolicingBurst, at.iface, "ingress_policing_burst")

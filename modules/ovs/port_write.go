@@ -30,7 +30,10 @@ func (r port) Write(ctx context.Context, h host.Host, have, want PortSpec) error
 		if err := want.sleep(ctx, h); err != nil {
 			return err
 		}
-		return remove(ctx, h, t, at)
+		if err := remove(ctx, h, t, at); err != nil {
+			return err
+		}
+		return want.sleep(ctx, h) // ovs-vswitchd lets go of a NIC with the flags that it remembers, which may be those of before
 	}
 	home, ok := named(t.bridges, want.Bridge)
 	if !ok {
@@ -79,6 +82,10 @@ func (want PortSpec) sleep(ctx context.Context, h host.Host) error {
 	d, ok := want.Device[want.Name]
 	if !ok || d.Up.Or(true) {
 		return nil
+	}
+	all, err := devices(ctx, h.View())
+	if err != nil || !all[want.Name].Up.Or(false) {
+		return err
 	}
 	down := false
 	return h.Links.Set(ctx, "", want.Name, host.LinkChange{Up: &down})
@@ -132,6 +139,7 @@ func (want PortSpec) columns() (port, iface *columns) {
 	port, iface = newColumns(), newColumns()
 	want.vlans().set(port)
 	plain(port, "protected", want.Protected)
+	plain(port, "fake_bridge", want.FakeBridge)
 	plain(iface, "type", want.Type)
 	optional(iface, "mac", want.MAC)
 	optional(iface, "mtu_request", want.MTU)

@@ -2,9 +2,11 @@ package ovs
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
 
@@ -16,6 +18,15 @@ import (
 // the rows that only live through them. It is what undo of a removal inserts.
 type saved struct {
 	Rows []savedRow `json:"rows"`
+	// Mirrors are those that refer to the port, though they do not live by it:
+	// the database forgets the port in them.
+	Mirrors []savedMirror `json:"mirrors,omitzero"`
+}
+
+type savedMirror struct {
+	ID     string `json:"id"`
+	Column string `json:"column"`
+	Port   string `json:"port"` // the UUID that it had
 }
 
 type savedRow struct {
@@ -62,6 +73,11 @@ func (s *saved) add(ctx context.Context, r host.OVSDBReader, table, id string) e
 	}
 	whole := results[0].Rows[0]
 	s.Rows = append(s.Rows, savedRow{table, row.Record(whole)})
+	if table == "Port" {
+		if err := s.addMirrors(ctx, r, id); err != nil {
+			return err
+		}
+	}
 	below := children()[table]
 	for _, column := range slices.Sorted(maps.Keys(below)) {
 		ids := row.Refs(whole, column)
@@ -72,6 +88,22 @@ func (s *saved) add(ctx context.Context, r host.OVSDBReader, table, id string) e
 			if err := s.add(ctx, r, below[column], child); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// mirrorColumns are the columns of a mirror that refer to ports.
+func mirrorColumns() []string { return []string{"select_src_port", "select_dst_port", "output_port"} }
+
+func (s *saved) addMirrors(ctx context.Context, r host.OVSDBReader, port string) error {
+	for _, column := range mirrorColumns() {
+		results, err := r.Select(ctx, host.OpenVSwitch, row.Select("Mirror", []string{"_uuid"}, row.Includes(column, row.UUIDs(port))))
+		if err != nil {
+			return err
+		}
+		for _, m := range results[0].Rows {
+			s.Mirrors = append(s.Mirrors, savedMirror{row.ID(m), column, port})
 		}
 	}
 	return nil
@@ -94,7 +126,58 @@ func (s *saved) insertAs(tx *row.Tx, prefix string) string {
 		}
 		tx.Insert(r.Table, names[row.ID(ovsdb.Row(r.Row))], columns)
 	}
+	for _, m := range s.Mirrors {
+		if name, isMade := names[m.Port]; isMade {
+			m.refer(tx, name)
+		}
+	}
 	return prefix + "0"
+}
+
+// refer has a mirror refer to the port again: where it is still there, and has
+// no other output by now.
+func (m savedMirror) refer(tx *row.Tx, port string) {
+	op := ovsdb.Operation{Op: ovsdb.OperationMutate, Table: "Mirror", Where: []ovsdb.Condition{row.IsRow(m.ID)}, Mutations: []ovsdb.Mutation{row.AddRefs(m.Column, port)}}
+	if m.Column == "output_port" {
+		op.Where = append(op.Where, row.Is(m.Column, row.Empty()))
+	}
+	tx.Add(op)
+}
+
+// digest tells whether two objects are the same, but for the UUIDs of their rows.
+func (s *saved) digest() string {
+	lines := []string{}
+	for _, r := range s.Rows {
+		columns := r.Row.Insertable(reportColumns()...)
+		for column, v := range columns {
+			columns[column] = blanked(v)
+		}
+		lines = append(lines, r.Table+" "+string(mustJSON(columns)))
+	}
+	slices.Sort(lines)
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(strings.Join(lines, "\n"))))
+}
+
+// blanked is a value without UUIDs.
+func blanked(v any) any {
+	switch v := v.(type) {
+	case ovsdb.UUID:
+		return "row"
+	case ovsdb.OvsSet:
+		out := make([]string, len(v.GoSet))
+		for i, e := range v.GoSet {
+			out[i] = fmt.Sprint(blanked(e))
+		}
+		slices.Sort(out)
+		return out
+	case ovsdb.OvsMap:
+		out := map[string]string{}
+		for k, e := range v.GoMap {
+			out[fmt.Sprint(k)] = fmt.Sprint(blanked(e))
+		}
+		return out
+	}
+	return v
 }
 
 // renamed replaces references to rows that are made anew by their names.

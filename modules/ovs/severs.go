@@ -65,7 +65,7 @@ func (have BridgeSpec) severedBy(d step.Delta, want BridgeSpec) []string {
 		return nil
 	}
 	switch d.Path {
-	case "state", "datapath_type", "stp_enable", "rstp_enable":
+	case "state", "datapath_type", "stp_enable", "rstp_enable", "controllers":
 		return have.Seen.Carries
 	case "fail_mode", "protocols":
 		if want.FailMode.Or("") == "secure" || d.Path == "protocols" {

@@ -62,6 +62,7 @@ func TestWhatAChangeSevers(t *testing.T) {
 		"the bridge goes":            {"ovs_bridge", ovs.BridgeSpec{Name: homeName, State: step.Absent}, all},
 		"the far bridge goes":        {"ovs_bridge", ovs.BridgeSpec{Name: "br-far", State: step.Absent}, all},
 		"the bridge drops":           {"ovs_bridge", ovs.BridgeSpec{Name: homeName, FailMode: step.Is("secure")}, all},
+		"other controllers":          {"ovs_bridge", ovs.BridgeSpec{Name: homeName, Controllers: []ovs.Remote{{Target: "tcp:192.0.2.1:6653"}}}, all},
 		"its own address":            {"ovs_bridge", ovs.BridgeSpec{Name: "br-far", Addresses: []string{}}, []string{"br-far"}},
 		"a key of it":                {"ovs_bridge", ovs.BridgeSpec{Name: homeName, ExternalIDs: keys("a", "b")}, nil},
 	} {

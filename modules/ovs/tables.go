@@ -18,17 +18,24 @@ type tables struct {
 	bridges    map[string]ovsdb.Row // by UUID, as all below
 	ports      map[string]ovsdb.Row
 	interfaces map[string]ovsdb.Row
+
+	controllers map[string]ovsdb.Row // with every column, as all below
+	managers    map[string]ovsdb.Row
+	mirrors     map[string]ovsdb.Row
 }
 
 func selects() []ovsdb.Operation {
 	return []ovsdb.Operation{
-		row.Select("Open_vSwitch", []string{"_uuid", "bridges", "other_config", "external_ids", "next_cfg", "cur_cfg", "ovs_version", "db_version"}),
+		row.Select("Open_vSwitch", []string{"_uuid", "bridges", "manager_options", "other_config", "external_ids", "next_cfg", "cur_cfg", "ovs_version", "db_version"}),
 		row.Select("Bridge", []string{"_uuid", "name", "datapath_type", "datapath_id", "fail_mode", "protocols", "stp_enable", "rstp_enable",
-			"mcast_snooping_enable", "ports", "other_config", "external_ids"}),
-		row.Select("Port", []string{"_uuid", "name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "other_config", "external_ids",
+			"mcast_snooping_enable", "ports", "controller", "mirrors", "other_config", "external_ids"}),
+		row.Select("Port", []string{"_uuid", "name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "fake_bridge", "qos", "other_config", "external_ids",
 			"bond_mode", "lacp", "bond_updelay", "bond_downdelay", "bond_fake_iface"}),
 		row.Select("Interface", []string{"_uuid", "name", "type", "options", "mac", "mac_in_use", "mtu", "mtu_request", "ofport", "ofport_request", "error",
 			"ingress_policing_rate", "ingress_policing_burst", "bfd", "lldp", "other_config", "external_ids"}),
+		row.Select("Controller", nil),
+		row.Select("Manager", nil),
+		row.Select("Mirror", nil),
 	}
 }
 
@@ -48,6 +55,8 @@ func freshTables(ctx context.Context, r host.OVSDBReader) (tables, error) {
 	return tables{
 		root: results[0].Rows[0], bridges: row.ByID(results[1].Rows),
 		ports: row.ByID(results[2].Rows), interfaces: row.ByID(results[3].Rows),
+		controllers: row.ByID(results[4].Rows), managers: row.ByID(results[5].Rows),
+		mirrors: row.ByID(results[6].Rows),
 	}, nil
 }
 
@@ -105,13 +114,13 @@ func commit(ctx context.Context, h host.Host, t tables, tx *row.Tx) error {
 func configured(ctx context.Context, r host.OVSDBReader, next int) error {
 	ctx, cancel := context.WithTimeout(ctx, configureTime)
 	defer cancel()
+	cur := 0
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		results, err := r.Select(ctx, host.OpenVSwitch, row.Select("Open_vSwitch", []string{"cur_cfg"}))
-		if err != nil {
+		switch {
+		case err != nil && ctx.Err() == nil:
 			return fmt.Errorf("wait for ovs-vswitchd: %w", err)
-		}
-		cur := 0
-		if len(results[0].Rows) == 1 {
+		case err == nil && len(results[0].Rows) == 1:
 			cur, _ = row.Int(results[0].Rows[0], "cur_cfg")
 		}
 		if cur >= next {

@@ -29,6 +29,7 @@ func (m *Machine) AddOpenVSwitch() {
 		}
 		return nil
 	})
+	m.OnTransact(listening)
 	m.OnTransact(vswitchd)
 	m.Systemctl(host.Start, "ovsdb-server.service")
 	m.Systemctl(host.Start, "ovs-vswitchd.service")
@@ -69,12 +70,15 @@ func vswitchd(m *Machine) {
 	v := switching{
 		m:     m,
 		ports: row.ByID(m.Rows(host.OpenVSwitch, "Port")), interfaces: row.ByID(m.Rows(host.OpenVSwitch, "Interface")),
-		patches: map[string]string{}, devices: map[string]bool{},
+		patches: map[string]string{}, devices: map[string]bool{}, tunnels: map[string]string{},
 		dpdk: strings.HasPrefix(row.String(m.Rows(host.OpenVSwitch, "Open_vSwitch")[0], "dpdk_version"), "DPDK"),
 	}
 	bridges := m.Rows(host.OpenVSwitch, "Bridge")
 	for _, b := range bridges {
 		for _, i := range v.of(b) {
+			if n, _ := row.Int(i, "ofport"); n > 0 {
+				v.tunnels[tunnelIdentity(b, i)] = row.String(i, "name")
+			}
 			switch row.String(i, "type") {
 			case "internal", "tap":
 				v.devices[row.String(i, "name")] = true
@@ -100,6 +104,7 @@ type switching struct {
 	patches           map[string]string // types of the datapaths of patch ports, by name
 	devices           map[string]bool   // names of the network devices that the switch makes
 	dpdk              bool
+	tunnels           map[string]string // names of the tunnels at work, by what packets are told apart by
 }
 
 // of returns the interfaces of a bridge, its own first.
@@ -238,6 +243,11 @@ func (v switching) device(bridge, i ovsdb.Row) (link host.Link, problem string, 
 		}
 		return link, "", true
 	case "vxlan", "geneve", "gre", "stt", "erspan":
+		id := tunnelIdentity(bridge, i)
+		if other := v.tunnels[id]; other != "" && other != name {
+			return link, "could not add network device " + name + " to ofproto (File exists)", false
+		}
+		v.tunnels[id] = name
 		return link, "", true
 	case "dpdk", "dpdkvhostuser", "dpdkvhostuserclient":
 		if v.dpdk {
@@ -245,6 +255,28 @@ func (v switching) device(bridge, i ovsdb.Row) (link host.Link, problem string, 
 		}
 	}
 	return link, "could not open network device " + name + " (Address family not supported by protocol)", false
+}
+
+// tunnelIdentity is what packets that come in are told apart by: Open vSwitch
+// makes no second tunnel with the same.
+func tunnelIdentity(bridge, i ovsdb.Row) string {
+	o := row.Map(i, "options")
+	key := o["in_key"]
+	if key == "" {
+		key = o["key"]
+	}
+	number := func(text, otherwise string) string {
+		if text == "" {
+			text = otherwise
+		}
+		if n, err := strconv.ParseUint(text, 0, 64); err == nil {
+			return strconv.FormatUint(n, 10)
+		}
+		return text
+	}
+	kind := row.String(i, "type")
+	port := number(o["dst_port"], map[string]string{"vxlan": "4789", "geneve": "6081"}[kind])
+	return strings.Join([]string{row.String(bridge, "datapath_type"), kind, o["remote_ip"], o["local_ip"], number(key, "0"), port}, " ")
 }
 
 // ownDevice makes a device of the switch: a tap with the userspace datapath,
