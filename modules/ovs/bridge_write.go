@@ -57,7 +57,7 @@ func (bridge) Write(ctx context.Context, h host.Host, have, want BridgeSpec) err
 // device or the file alone.
 func inDatabase(deltas []step.Delta) bool {
 	return slices.ContainsFunc(deltas, func(d step.Delta) bool {
-		return d.Path != "up" && d.Path != "addresses" && d.Path != "persist.file" &&
+		return d.Path != "up" && d.Path != "addresses" && !strings.HasPrefix(d.Path, "persist.") &&
 			!strings.HasSuffix(d.Path, ".device") && !strings.HasPrefix(d.Path, "devices.")
 	})
 }

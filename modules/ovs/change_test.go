@@ -58,3 +58,21 @@ func TestDevicesMadeAnew(t *testing.T) {
 		t.Errorf("routes %v, %v", routes, err)
 	}
 }
+
+// TestAnotherHandTakesTheMember makes a bond of the port that a bond is about to
+// take its member from: two would have one interface.
+func TestAnotherHandTakesTheMember(t *testing.T) {
+	m := withLegs()
+	ovsVsctl(m, []string{"add-port", otherName, firstLeg})
+	s := made(t, "ovs_bond", ovs.BondSpec{Name: "bond0", Bridge: homeName, Members: []string{firstLeg, secondLeg}})
+	h := host.Observe(m.Host(), func(context.Context, host.Effect) error {
+		ovsVsctl(m, []string{"add-bond-iface", firstLeg, thirdLeg})
+		return nil
+	})
+	if err := s.Apply(t.Context(), h, check(t, m, s)); !errors.Is(err, row.ErrChanged) {
+		t.Errorf("%v is not ErrChanged", err)
+	}
+	if find(m, "Port", "bond0") != "p" {
+		t.Error("the bond was made all the same")
+	}
+}

@@ -22,6 +22,7 @@ import "weft/engine/step"
 func Kinds() []step.Kind {
 	return []step.Kind{
 		configKind(), bridgeKind(), portKind(),
+		bondKind(), patchKind(),
 		tunnelKind(), mirrorKind(), qosKind(), bridgePortsKind(),
 	}
 }

@@ -122,6 +122,19 @@ func ovsVsctl(m *fake.Machine, args []string) {
 			tx.Insert("Interface", "i", ovsdb.Row{"name": words[2]})
 			tx.Insert("Port", "p", ovsdb.Row{"name": words[2], "interfaces": row.UUIDs("i")})
 			tx.Mutate("Bridge", find(m, "Bridge", words[1]), row.AddRefs("ports", "p"))
+		case "add-bond":
+			var ids []string
+			for n, name := range words[3:] {
+				ids = append(ids, fmt.Sprintf("i%d", n))
+				tx.Insert("Interface", ids[n], ovsdb.Row{"name": name})
+			}
+			tx.Insert("Port", "p", ovsdb.Row{"name": words[2], "interfaces": row.UUIDs(ids...)})
+			tx.Mutate("Bridge", find(m, "Bridge", words[1]), row.AddRefs("ports", "p"))
+		case "add-bond-iface":
+			tx.Insert("Interface", "i", ovsdb.Row{"name": words[2]})
+			tx.Mutate("Port", find(m, "Port", words[1]), row.AddRefs("interfaces", "i"))
+		case "del-bond-iface":
+			tx.Mutate("Port", find(m, "Port", words[1]), row.RemoveRefs("interfaces", find(m, "Interface", words[2])))
 		case "del-port":
 			port := find(m, "Port", words[1])
 			for _, b := range m.Rows(host.OpenVSwitch, "Bridge") {
@@ -203,10 +216,10 @@ func set(tx *row.Tx, m *fake.Machine, words []string) {
 
 func typed(column, value string) any {
 	switch column {
-	case "stp_enable", "rstp_enable", "mcast_snooping_enable", "protected", "fake_bridge", "select_all":
+	case "stp_enable", "rstp_enable", "mcast_snooping_enable", "protected", "bond_fake_iface", "fake_bridge", "select_all":
 		return value == "true"
 	case "trunks", "cvlans", "tag", "mtu_request", "ofport_request", "ingress_policing_rate", "ingress_policing_burst", "inactivity_probe", "max_backoff",
-		"select_vlan", "output_vlan", "snaplen", "dscp":
+		"select_vlan", "output_vlan", "snaplen", "dscp", "bond_updelay", "bond_downdelay":
 		return numbers(column, value)
 	case "protocols":
 		return row.Set(strings.Split(value, ",")...)

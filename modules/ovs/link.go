@@ -65,7 +65,8 @@ type device struct {
 	Addresses []string        `json:"addresses,omitzero"`
 	Routes    []host.Route    `json:"routes,omitzero"` // by a gateway
 
-	Under bool `json:"-"` // another device stands on it
+	Under  bool   `json:"-"` // another device stands on it
+	Master string `json:"-"` // the bridge or bond of Linux that it belongs to, or the kernel's datapath
 }
 
 // devices are the links of the host's own namespace by name.
@@ -80,7 +81,7 @@ func devices(ctx context.Context, v host.View) (map[string]device, error) {
 	}
 	out := make(map[string]device, len(links))
 	for _, l := range links {
-		d := device{Up: step.Is(l.Up), MTU: l.MTU, MAC: l.MAC, Addresses: []string{}}
+		d := device{Up: step.Is(l.Up), MTU: l.MTU, MAC: l.MAC, Addresses: []string{}, Master: l.Master}
 		d.Under = slices.ContainsFunc(links, func(o host.Link) bool { return o.Lower == l.Name })
 		for _, a := range l.Addresses {
 			d.Addresses = append(d.Addresses, a.String())

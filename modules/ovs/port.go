@@ -79,7 +79,10 @@ func (s *PortSpec) Validate() []step.Problem {
 	if mac, ok := s.MAC.Get(); ok {
 		problems = append(problems, macProblems("mac", mac)...)
 	}
-	problems = append(problems, s.vlanProblems()...)
+	problems = append(problems, s.vlans().problems()...)
+	if _, tagged := s.Tag.Get(); s.FakeBridge.Or(false) && (!tagged || s.Type.Or("") != "internal") {
+		problems = append(problems, step.Problem{Path: "fake_bridge", Message: "needs a tag and type internal: the port is the bridge of that VLAN", Hint: "add tag = 300 and type = \"internal\""})
+	}
 	if n, ok := s.OFPort.Get(); ok && (n < 1 || n > 65279) {
 		problems = append(problems, step.Problem{Path: "ofport_request", Message: strconv.Itoa(n) + " is no OpenFlow port number", Hint: "1 to 65279"})
 	}
@@ -111,30 +114,8 @@ func (s *PortSpec) Validate() []step.Problem {
 	return problems
 }
 
-func (s *PortSpec) vlanProblems() []step.Problem {
-	var problems []step.Problem
-	outside := func(at string, n int) {
-		if n < 0 || n > 4095 {
-			problems = append(problems, step.Problem{Path: at, Message: strconv.Itoa(n) + " is no VLAN", Hint: "0 to 4095"})
-		}
-	}
-	if n, ok := s.Tag.Get(); ok {
-		outside("tag", n)
-	}
-	for _, n := range s.Trunks {
-		outside("trunks", n)
-	}
-	for _, n := range s.CVLANs {
-		outside("cvlans", n)
-	}
-	if _, tagged := s.Tag.Get(); s.FakeBridge.Or(false) && (!tagged || s.Type.Or("") != "internal") {
-		problems = append(problems, step.Problem{Path: "fake_bridge", Message: "needs a tag and type internal: the port is the bridge of that VLAN", Hint: "add tag = 300 and type = \"internal\""})
-	}
-	mode, _ := s.VLANMode.Get()
-	if _, tagged := s.Tag.Get(); mode == "trunk" && tagged {
-		problems = append(problems, step.Problem{Path: "tag", Message: "has no effect on a port whose vlan_mode is trunk", Hint: "native-tagged and native-untagged are trunks with a native VLAN"})
-	}
-	return problems
+func (s *PortSpec) vlans() vlans {
+	return vlans{Tag: s.Tag, Trunks: s.Trunks, CVLANs: s.CVLANs, Mode: s.VLANMode}
 }
 
 // complete fills in what follows from what was given.
@@ -143,14 +124,7 @@ func (s PortSpec) complete() PortSpec {
 	if len(s.Addresses) > 0 && !s.Up.Managed() {
 		s.Up = step.Is(true)
 	}
-	for _, list := range []*[]int{&s.Trunks, &s.CVLANs} {
-		if *list != nil {
-			*list = slices.Compact(slices.Sorted(slices.Values(*list)))
-			if *list == nil {
-				*list = []int{}
-			}
-		}
-	}
+	s.Trunks, s.CVLANs = vlanSet(s.Trunks), vlanSet(s.CVLANs)
 	if s.Persist.Managed() || !s.State.There() {
 		s.File = step.None[string]()
 	}
@@ -162,10 +136,7 @@ func (s PortSpec) complete() PortSpec {
 
 func (s PortSpec) stanza() stanza {
 	var port, iface settings
-	port.number("tag", s.Tag)
-	port.numbers("trunks", s.Trunks)
-	port.numbers("cvlans", s.CVLANs)
-	port.add("vlan_mode", s.VLANMode.Or(""))
+	s.vlans().persist(&port)
 	port.flag("protected", s.Protected)
 	port.flag("fake_bridge", s.FakeBridge)
 	port.keys("other_config", s.OtherConfig)

@@ -34,7 +34,7 @@ func TestPortLaws(t *testing.T) {
 				edit("", "/etc/network/interfaces.d/weft-port-"+portName, "# by hand\n"))...),
 			steps("a patch", append(needs(), vsctl("", "add-port", homeName, portName, "--", "set", "interface", portName, "type=patch", "options:peer=nobody"))...),
 		},
-		Cases: []steptest.Case{internalPort(), tunnelPort(), uplinkPort(), fakeBridge(), {
+		Cases: []steptest.Case{internalPort(), tunnelPort(), uplinkPort(), patchPort(), fakeBridge(), {
 			Name:  "absent",
 			Spec:  ovs.PortSpec{Bridge: homeName, State: step.Absent},
 			Drift: []steptest.Hand{vsctl("state", "add-port", homeName, portName, "--", "set", "interface", portName, "type=internal")},
@@ -127,6 +127,21 @@ func uplinkPort() steptest.Case {
 			vsctl("state", "del-port", uplinkName),
 			link("up", uplinkName, host.LinkChange{Up: &down}, "link", "set", uplinkName, "down"),
 			steps("bridge", vsctl("", "del-port", uplinkName), vsctl("", "add-port", otherName, uplinkName)),
+		},
+	}
+}
+
+// patchPort has no peer that is there; ovs_patch is for pairs. ovs-vswitchd takes
+// no other option beside the peer.
+func patchPort() steptest.Case {
+	options := without(without(without(keys("peer", "nobody"), "weft-laws"), "remote_ip"), "key")
+	return steptest.Case{
+		Name: "patch",
+		Spec: ovs.PortSpec{Bridge: homeName, Type: step.Is("patch"), Options: options},
+		Drift: []steptest.Hand{
+			steps("bridge", vsctl("", "del-port", portName),
+				vsctl("", "add-port", otherName, portName, "--", "set", "interface", portName, "type=patch", "options:peer=nobody")),
+			vsctl("options.peer", "set", "interface", portName, "options:peer=somebody"),
 		},
 	}
 }

@@ -110,13 +110,8 @@ func wholePort(name string, at place) PortSpec {
 // fill answers what want manages of a port that is there.
 func (have PortSpec) fill(want PortSpec, at place, all map[string]device) PortSpec {
 	have.Type = readString(want.Type, at.iface, "type")
-	have.Tag = readInt(want.Tag, at.port, "tag")
-	if n, ok := row.Int(at.port, "tag"); ok && want.Tag.Managed() {
-		have.Tag = step.Is(n) // 0 is a VLAN, too
-	}
-	have.Trunks = readInts(want.Trunks, at.port, "trunks")
-	have.CVLANs = readInts(want.CVLANs, at.port, "cvlans")
-	have.VLANMode = readString(want.VLANMode, at.port, "vlan_mode")
+	v := want.vlans().read(at.port)
+	have.Tag, have.Trunks, have.CVLANs, have.VLANMode = v.Tag, v.Trunks, v.CVLANs, v.Mode
 	have.Protected = readBool(want.Protected, at.port, "protected")
 	have.FakeBridge = readBool(want.FakeBridge, at.port, "fake_bridge")
 	have.OFPort = readInt(want.OFPort, at.iface, "ofport_request")

@@ -42,7 +42,13 @@ func (r port) Write(ctx context.Context, h host.Host, have, want PortSpec) error
 	if there && row.ID(at.bridge) != row.ID(home) {
 		// The move is a transaction of its own: ovs-vswitchd 3.1 dies where a
 		// port changes its bridge and becomes a tunnel at once.
-		if err := move(ctx, h, t, at, home); err != nil {
+		if err := want.move(ctx, h, t, at, home); err != nil {
+			return err
+		}
+		if t, err = freshTables(ctx, h.OVSDB); err != nil {
+			return err
+		}
+		if at, there, err = t.find(want.Name); err != nil {
 			return err
 		}
 	}
@@ -110,19 +116,28 @@ func (want PortSpec) update(tx *row.Tx, at place) {
 	iface.apply(tx, "Interface", at.iface)
 }
 
-func move(ctx context.Context, h host.Host, t tables, at place, home ovsdb.Row) error {
+// move brings the port into another bridge. A patch port comes there with a peer
+// that is none, the bridge's own port, and the update gives it its own again:
+// ovs-vswitchd 3.1 takes one that only changed its bridge for what it was, and
+// drops what goes through, without an error.
+func (want PortSpec) move(ctx context.Context, h host.Host, t tables, at place, home ovsdb.Row) error {
 	var tx row.Tx
+	if row.String(at.iface, "type") == "patch" && want.Options["peer"].Managed() {
+		tx.Mutate("Interface", row.ID(at.iface), row.SetKeys("options", map[string]*string{"peer": &want.Bridge})...)
+	}
+	return moveIn(ctx, h, t, &tx, at, home)
+}
+
+// moveIn is the transaction that moves a port, after what it holds already.
+func moveIn(ctx context.Context, h host.Host, t tables, tx *row.Tx, at place, home ovsdb.Row) error {
 	tx.Mutate("Bridge", row.ID(at.bridge), row.RemoveRefs("ports", row.ID(at.port)))
 	tx.Mutate("Bridge", row.ID(home), row.AddRefs("ports", row.ID(at.port)))
-	return commit(ctx, h, t, &tx)
+	return commit(ctx, h, t, tx)
 }
 
 func (want PortSpec) columns() (port, iface *columns) {
 	port, iface = newColumns(), newColumns()
-	optional(port, "tag", want.Tag)
-	set(port, "trunks", want.Trunks)
-	set(port, "cvlans", want.CVLANs)
-	optional(port, "vlan_mode", want.VLANMode)
+	want.vlans().set(port)
 	plain(port, "protected", want.Protected)
 	plain(port, "fake_bridge", want.FakeBridge)
 	plain(iface, "type", want.Type)

@@ -202,3 +202,23 @@ func renamed(v any, names map[string]string) any {
 	}
 	return v
 }
+
+// with is what was saved with other values in the rows of one table.
+func (s *saved) with(table string, values ovsdb.Row) *saved {
+	out := *s
+	out.Rows = slices.Clone(s.Rows)
+	for i, r := range out.Rows {
+		if r.Table == table {
+			out.Rows[i].Row = maps.Clone(r.Row)
+			maps.Copy(out.Rows[i].Row, row.Record(values))
+		}
+	}
+	return &out
+}
+
+// only is what was saved of one table.
+func (s *saved) only(table string) *saved {
+	out := *s
+	out.Rows = slices.DeleteFunc(slices.Clone(s.Rows), func(r savedRow) bool { return r.Table != table })
+	return &out
+}

@@ -70,7 +70,7 @@ func vswitchd(m *Machine) {
 	v := switching{
 		m:     m,
 		ports: row.ByID(m.Rows(host.OpenVSwitch, "Port")), interfaces: row.ByID(m.Rows(host.OpenVSwitch, "Interface")),
-		patches: map[string]bool{}, devices: map[string]bool{}, tunnels: map[string]string{},
+		patches: map[string]string{}, devices: map[string]bool{}, tunnels: map[string]string{},
 		dpdk: strings.HasPrefix(row.String(m.Rows(host.OpenVSwitch, "Open_vSwitch")[0], "dpdk_version"), "DPDK"),
 	}
 	bridges := m.Rows(host.OpenVSwitch, "Bridge")
@@ -83,8 +83,11 @@ func vswitchd(m *Machine) {
 			case "internal", "tap":
 				v.devices[row.String(i, "name")] = true
 			case "patch":
-				v.patches[row.String(i, "name")] = true
+				v.patches[row.String(i, "name")] = datapathOf(b)
 			}
+		}
+		for _, name := range v.fakeInterfaces(b) {
+			v.devices[name] = true
 		}
 	}
 	v.removeDevices()
@@ -98,8 +101,8 @@ func vswitchd(m *Machine) {
 type switching struct {
 	m                 *Machine
 	ports, interfaces map[string]ovsdb.Row
-	patches           map[string]bool // names of patch ports
-	devices           map[string]bool // names of the network devices that the switch makes
+	patches           map[string]string // types of the datapaths of patch ports, by name
+	devices           map[string]bool   // names of the network devices that the switch makes
 	dpdk              bool
 	tunnels           map[string]string // names of the tunnels at work, by what packets are told apart by
 }
@@ -116,7 +119,36 @@ func (v switching) of(bridge ovsdb.Row) []ovsdb.Row {
 	return all
 }
 
+func datapathOf(bridge ovsdb.Row) string {
+	if kind := row.String(bridge, "datapath_type"); kind != "" {
+		return kind
+	}
+	return "system"
+}
+
+// fakeInterfaces are the bonds of a bridge that want a device of their own name.
+func (v switching) fakeInterfaces(bridge ovsdb.Row) []string {
+	var names []string
+	for _, id := range row.Refs(bridge, "ports") {
+		p := v.ports[id]
+		if on, _ := row.Bool(p, "bond_fake_iface"); on && len(row.Refs(p, "interfaces")) > 1 {
+			names = append(names, row.String(p, "name"))
+		}
+	}
+	return names
+}
+
 func (v switching) bridge(b ovsdb.Row) {
+	for _, name := range v.fakeInterfaces(b) {
+		space, link, there := v.find(name)
+		if there && link.Kind == "tun" { // of a port that was there before
+			v.m.RemoveLink(space, name)
+			there = false
+		}
+		if !there {
+			v.m.AddLink("", host.Link{Name: name, Kind: "openvswitch", MAC: macOf(name), Up: true})
+		}
+	}
 	taken := map[int]bool{}
 	for _, i := range v.of(b) {
 		if n, _ := row.Int(i, "ofport"); n > 0 {
@@ -194,6 +226,10 @@ func (v switching) device(bridge, i ovsdb.Row) (link host.Link, problem string, 
 		if !there {
 			return link, "could not open network device " + name + " (No such device)", false
 		}
+		if n, asked := row.Int(i, "mtu_request"); asked && n >= 68 && n <= 65535 {
+			v.m.SetLink("", name, host.LinkChange{MTU: n})
+			link.MTU = n
+		}
 		return link, "", true
 	case "internal", "tap":
 		return v.ownDevice(bridge, i), "", true
@@ -202,11 +238,7 @@ func (v switching) device(bridge, i ovsdb.Row) (link host.Link, problem string, 
 		if peer == "" || peer == name {
 			return link, name + ": patch type requires valid 'peer' argument", false
 		}
-		if !v.patches[peer] {
-			datapath := row.String(bridge, "datapath_type")
-			if datapath == "" {
-				datapath = "system"
-			}
+		if datapath := datapathOf(bridge); v.patches[peer] != datapath {
 			return link, "No usable peer '" + peer + "' exists in '" + datapath + "' datapath.", true
 		}
 		return link, "", true
