@@ -198,6 +198,8 @@ func TestProbeCapture(t *testing.T) {
 		"no traffic":      {well, ProbeCaptureSpec{Link: "eth1"}, "nothing at all"},
 		"no link":         {well, ProbeCaptureSpec{Link: "dpdk0"}, "no such link"},
 		"none, witnessed": {well, ProbeCaptureSpec{Link: "eth2", Match: from300, Traffic: traffic, Expect: "none", Witness: guest}, "ok:0 of 0 frames on eth2, 5 on eth0 in namespace guest300 meanwhile"},
+		"none, inside":    {well, ProbeCaptureSpec{Link: "eth1", Inner: step.Is(from300), Traffic: traffic, Expect: "none", Witness: guest}, "ok:0 of 5 frames (5 vlan 300 ICMP) on eth1, 5 on"},
+		"none, otherwise": {well, ProbeCaptureSpec{Link: "eth2", Match: vlan(300), Traffic: traffic, Expect: "none", Witness: step.Is(WitnessSpec{Link: "eth1", Match: step.Is(from300)})}, "ok:5 on eth1 meanwhile"},
 		"none, sent not":  {well, ProbeCaptureSpec{Link: "eth2", Match: from300, Expect: "none", Witness: guest}, "are not sent at all"},
 		"none, controlled": {well, ProbeCaptureSpec{Link: "eth0", Namespace: "guest301", Match: from300, Traffic: traffic, Expect: "none", Control: control},
 			"ok:0 of 2 frames (2 ICMP) on eth0 in namespace guest301"},
@@ -262,6 +264,9 @@ func TestProbeCaptureProblems(t *testing.T) {
 		"inner.port":     func(s *ProbeCaptureSpec) { s.Inner = step.Is(HeaderSpec{Port: step.Is(-1)}) },
 		"traffic.target": func(s *ProbeCaptureSpec) { s.Traffic = step.Is(TrafficSpec{Target: "x"}) },
 		"traffic.size":   func(s *ProbeCaptureSpec) { s.Traffic = step.Is(TrafficSpec{Target: "10.0.0.1", Size: -1}) },
+		"witness.match.vlan": func(s *ProbeCaptureSpec) {
+			s.Expect, s.Witness = "none", step.Is(WitnessSpec{Link: "eth2", Match: step.Is(HeaderSpec{VLAN: step.Is(-1)})})
+		},
 		"witness":        func(s *ProbeCaptureSpec) { s.Expect = "none" },
 		"control":        func(s *ProbeCaptureSpec) { s.Control = step.Is(ControlSpec{Target: "10.0.0.1"}) },
 		"control.target": func(s *ProbeCaptureSpec) { s.Expect, s.Control = "none", step.Is(ControlSpec{Target: "x"}) },

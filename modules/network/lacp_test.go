@@ -159,6 +159,7 @@ func TestProbeLACP(t *testing.T) {
 		"no members":     {switchWith("---- bond0 ----\n", "bond_mode: balance-tcp\n"), ProbeLACPSpec{}, "no members"},
 		"kernel":         {kernel(linux), ProbeLACPSpec{Members: []string{"eth1", "eth2"}}, "ok:eth1, eth2 current"},
 		"kernel, one":    {kernel(state(linux, 0, "69")), ProbeLACPSpec{}, "eth1 hears no LACPDU"},
+		"kernel, old":    {kernel(linux[:strings.Index(linux, "details")]), ProbeLACPSpec{}, "older than 4.2"},
 		"kernel, xor":    {kernel(strings.Replace(linux, "IEEE 802.3ad Dynamic link aggregation", "load balancing (xor)", 1)), ProbeLACPSpec{}, "mode load balancing (xor)"},
 	} {
 		c.spec.Bond, c.spec.Timeout = "bond0", briefly

@@ -36,8 +36,9 @@ type TrafficSpec struct {
 
 // WitnessSpec is where a probe must see frames that it must not see elsewhere.
 type WitnessSpec struct {
-	Link      string `json:"link" weft:"required" doc:"The link."`
-	Namespace string `json:"namespace,omitzero" default:"" doc:"Its network namespace; the host's own where it is left out."`
+	Link      string                `json:"link" weft:"required" doc:"The link."`
+	Namespace string                `json:"namespace,omitzero" default:"" doc:"Its network namespace; the host's own where it is left out."`
+	Match     step.Attr[HeaderSpec] `json:"match,omitzero" doc:"What the frames are like there; what inner says, or else match, where it is left out: a guest sends what a tunnel carries."`
 }
 
 // ProbeCaptureOutputs is what other steps may ask of a probe_capture.
@@ -104,8 +105,12 @@ func (s *ProbeCaptureSpec) Validate() []step.Problem {
 		bad("control", `is for expect = "none"`, "")
 	case s.Expect == "none" && !witnessed && !controlled:
 		bad("witness", "and control are missing: without one of them, silence proves nothing", `write witness = { link = "…" } or control = { target = "…" }`)
-	case witnessed && witness == WitnessSpec{s.Link, s.Namespace}:
+	case witnessed && witness.Link == s.Link && witness.Namespace == s.Namespace:
 		bad("witness", "is the link itself", "name another one, that the frames do cross")
+	}
+	if headers, ok := witness.Match.Get(); ok {
+		_, more := headers.match("witness.match")
+		problems = append(problems, more...)
 	}
 	if controlled {
 		if _, err := netip.ParseAddr(control.Target); err != nil {
@@ -170,7 +175,8 @@ func (s ProbeCaptureSpec) none(ctx context.Context, v host.View) (step.Report, e
 	taps := []host.Tap{tap}
 	witness, witnessed := s.Witness.Get()
 	if witnessed {
-		taps = append(taps, host.Tap{Namespace: witness.Namespace, Link: witness.Link, Match: tap.Match})
+		match, _ := witness.Match.Or(s.Inner.Or(s.Match)).match("witness.match")
+		taps = append(taps, host.Tap{Namespace: witness.Namespace, Link: witness.Link, Match: match})
 	}
 	sent := ""
 	saw, err := capture(ctx, v, taps, func(ctx context.Context) (err error) {

@@ -218,6 +218,8 @@ func (s ProbeLACPSpec) fault(m lacpMember) string {
 		return "hears no LACPDU: LACP is off at the other end, or a bridge between eats the frames to 01:80:c2:00:00:02"
 	case m.Heard == expired:
 		return fmt.Sprintf("hears no LACPDU of %s any more", m.Partner)
+	case m.Heard == "":
+		return "says nothing of LACP: its kernel is older than 4.2, or it joined a moment ago"
 	case m.Heard != current:
 		return fmt.Sprintf("is %q", m.Heard)
 	case asked && !strings.EqualFold(partner, m.Partner):

@@ -137,6 +137,10 @@ func testMTU(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	silent, err := packets{}.Ping(t.Context(), host.Ping{Target: a("198.18.255.77"), Count: 1, Wait: 5 * time.Second})
+	if err != nil || silent.Refused != "no route to host" || silent.By.IsValid() {
+		t.Errorf("a neighbour that is silent: %+v, %v", silent, err)
+	}
 	for name, test := range map[string]struct {
 		target, by string
 		size, mtu  int

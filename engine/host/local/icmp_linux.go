@@ -205,6 +205,17 @@ func quoted(b []byte) (id, seq uint16, ok bool) {
 	return binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:]), true
 }
 
+// ownAddress is the source of what a socket sends.
+func ownAddress(fd int) netip.Addr {
+	switch a, _ := unix.Getsockname(fd); a := a.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrFrom4(a.Addr)
+	case *unix.SockaddrInet6:
+		return netip.AddrFrom16(a.Addr)
+	}
+	return netip.Addr{}
+}
+
 // offender is the address in a sockaddr.
 func offender(b []byte) netip.Addr {
 	switch {

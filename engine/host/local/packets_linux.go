@@ -209,7 +209,7 @@ func (s *series) explain() {
 				delete(s.sentAt, seq) // nothing more will come of it
 			}
 			by, mtu := refusal(control[:n])
-			if !s.report.By.IsValid() {
+			if !s.report.By.IsValid() && by != ownAddress(int(fd)) { // of a neighbour that is silent the kernel tells itself
 				s.report.By = by
 			}
 			if mtu > 0 {
