@@ -1,10 +1,12 @@
 package network
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -221,6 +223,24 @@ func TestProbeCapture(t *testing.T) {
 		m := c.host.machine()
 		r, err := c.spec.Probe(t.Context(), m.Host().View())
 		judge(t, name, r, err, c.seen)
+	}
+}
+
+// TestCaptureEndsWithEnough: a round is no longer than it must be.
+func TestCaptureEndsWithEnough(t *testing.T) {
+	m := trunked{}.machine()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		for ctx.Err() == nil {
+			m.Frame("", "eth1", host.In, icmpFrame(macFar, mac300, 300, netip.MustParseAddr("172.30.0.1"), netip.MustParseAddr("172.30.0.10")))
+			runtime.Gosched()
+		}
+	}()
+	spec := ProbeCaptureSpec{Link: "eth1", Direction: "any", Expect: "frames", Count: 3, Listen: time.Minute, Timeout: time.Minute}
+	began := time.Now()
+	if _, err := spec.Probe(ctx, m.Host().View()); err != nil || time.Since(began) > 20*time.Second {
+		t.Errorf("after %s: %v", time.Since(began), err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package network
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -137,7 +136,6 @@ func (p pathTo) measure(ctx context.Context, size int, told host.PingReport) (li
 			low = next
 		} else {
 			high = next
-			hint = cmp.Or(l.named, hint)
 		}
 	}
 	return l, nil

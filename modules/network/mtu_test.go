@@ -1,6 +1,7 @@
 package network
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -22,6 +23,7 @@ type hop struct {
 	by    string // the router that says so; "host" where this one does, "" for nobody
 	once  bool   // the router says so once, then the kernel knows
 	until int    // packets that vanish at first
+	from  string // the only source that is answered; any where empty
 }
 
 // meshed is a host with an address and links to others, by target.
@@ -32,7 +34,7 @@ func meshed(hops map[string]*hop) *fake.Machine {
 	m.OnPing(func(_ *fake.Machine, p host.Ping) host.PingReport {
 		h := hops[p.Target.String()]
 		r := host.PingReport{Sent: p.Count}
-		if h == nil || !p.DontFragment {
+		if h == nil || !p.DontFragment || h.from != "" && p.Source.String() != h.from {
 			return r
 		}
 		if h.until > 0 {
@@ -95,6 +97,32 @@ func TestProbeMTU(t *testing.T) {
 	}
 }
 
+// TestNamedMTUIsTried: where somebody names the MTU, nothing is halved.
+func TestNamedMTUIsTried(t *testing.T) {
+	m := meshed(map[string]*hop{"192.0.2.3": {mtu: 1300, by: "192.0.2.1"}})
+	v, sent := m.Host().View(), counted{}
+	sent.Packets, v.Packets = v.Packets, &sent
+	p, err := findPath(t.Context(), v, "", netip.MustParseAddr("192.0.2.3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := p.measure(t.Context(), 1500, host.PingReport{})
+	if err != nil || l.size != 1300 || sent.pings != 4 {
+		t.Errorf("%d after %d series, %v", l.size, sent.pings, err)
+	}
+}
+
+// counted counts series of pings.
+type counted struct {
+	host.Packets
+	pings int
+}
+
+func (c *counted) Ping(ctx context.Context, p host.Ping) (host.PingReport, error) {
+	c.pings++
+	return c.Packets.Ping(ctx, p)
+}
+
 // TestFindPath: the most exact route counts, and of like ones the first metric.
 func TestFindPath(t *testing.T) {
 	m := meshed(nil)
@@ -153,6 +181,14 @@ func TestProbeMesh(t *testing.T) {
 			m.Transact(host.OpenVSwitch, ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: "Interface", Where: []ovsdb.Condition{row.Is("name", "ovn-4-0")},
 				Row: ovsdb.Row{"ofport": row.Optional(-1), "error": row.Optional("could not add network device ovn-4-0 to ofproto (File exists)")}})
 		}, "its tunnel ovn-4-0 is dead: could not add"},
+		"from its own end": {bad(hop{mtu: 1600, from: "192.0.2.2"}), ProbeMeshSpec{Tunnels: []string{"geneve"}}, both, "ok:1600"},
+		"dead beside another": {well(), ProbeMeshSpec{Tunnels: []string{"geneve", "vxlan"}}, func(m *fake.Machine) {
+			both(m)
+			tunnel(m, "vx", "vxlan", "192.0.2.4")
+			m.Systemctl(host.Stop, "ovs-vswitchd.service") // so that it does not mend it
+			m.Transact(host.OpenVSwitch, ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: "Interface", Where: []ovsdb.Condition{row.Is("name", "vx")},
+				Row: ovsdb.Row{"ofport": row.Empty()}})
+		}, "its tunnel vx is dead: its ofport is 0"},
 		"first lost": {bad(hop{mtu: 1600, until: 1}), ProbeMeshSpec{Peers: peers, Timeout: time.Minute}, nil, "ok:1600"},
 	} {
 		m := meshed(c.hops)

@@ -189,9 +189,7 @@ func refusal(control []byte) (by netip.Addr, mtu int) {
 		if syscall.Errno(binary.NativeEndian.Uint32(m.Data)) == unix.EMSGSIZE {
 			mtu = int(binary.NativeEndian.Uint32(m.Data[8:]))
 		}
-		if m.Data[4] != unix.SO_EE_ORIGIN_LOCAL {
-			by = offender(m.Data[16:])
-		}
+		by = offender(m.Data[16:])
 	}
 	return by, mtu
 }
@@ -216,7 +214,8 @@ func ownAddress(fd int) netip.Addr {
 	return netip.Addr{}
 }
 
-// offender is the address in a sockaddr.
+// offender is the address in a sockaddr; of an error of this machine's own there
+// is none.
 func offender(b []byte) netip.Addr {
 	switch {
 	case len(b) >= 8 && binary.NativeEndian.Uint16(b) == unix.AF_INET:
