@@ -47,6 +47,7 @@ type trunked struct {
 	leak    bool // the flow floods into the other VLAN
 	dead    bool // the other VLAN's own flow
 	deaf    bool // the other VLAN's own frames go elsewhere
+	twin    bool // the other VLAN's guest has the same MAC, and both cross the trunk
 	lost    int
 	crossed string // the member that frames leave by
 }
@@ -76,6 +77,9 @@ func (h trunked) machine() *fake.Machine {
 			}
 			if !h.dead && !h.deaf {
 				m.Frame("guest301", "eth0", host.In, icmpFrame(macFar, mac301, 0, p.Target, netip.MustParseAddr("172.30.1.10")))
+			}
+			if h.twin {
+				m.Frame("", "eth1", host.Out, icmpFrame(mac300, macFar, 301, netip.MustParseAddr("172.30.1.10"), p.Target))
 			}
 			m.LoseFrames("guest301", "eth0", h.lost)
 			return r
@@ -120,8 +124,9 @@ func TestProbeVLAN(t *testing.T) {
 		"inside":       {with(func(h *trunked) { h.inside = true }), "none of them, but no frame at all"},
 		"switch drops": {with(func(h *trunked) { h.back, h.answer = false, false }), "6 out and none in"},
 		"host drops":   {with(func(h *trunked) { h.answer = false }), "6 out and 3 in, and no answer at the guest"},
+		"like a twin":  {with(func(h *trunked) { h.twin = true }), "ok:6 frames out and 3 in"},
 		"near":         {with(func(h *trunked) { h.back = false }), "came by no trunk"},
-		"leak":         {with(func(h *trunked) { h.leak = true }), "nothing of " + mac300 + " on eth0 in namespace guest301, saw 3 of"},
+		"leak":         {with(func(h *trunked) { h.leak = true }), "nothing of 172.30.0.10 (" + mac300 + ") on eth0 in namespace guest301, saw 3 of"},
 		"dead other":   {with(func(h *trunked) { h.dead = true }), "silence says nothing"},
 		"deaf other":   {with(func(h *trunked) { h.deaf = true }), "frames of its own on eth0"},
 		"too busy":     {with(func(h *trunked) { h.lost = 5 }), "10 lost"},

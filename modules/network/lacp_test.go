@@ -69,9 +69,11 @@ func state(text string, n int, value string) string {
 	return strings.Join(parts, "")
 }
 
+// TestReadBonding reads what the driver of Linux 6.1 said, and what it may say
+// beside that.
 func TestReadBonding(t *testing.T) {
 	text := testdata(t, "linux-negotiated")
-	good := lacpMember{Name: "eth2", Heard: current, Attached: true, Enabled: true, Partner: "02:00:00:00:0b:01", PartnerKey: 7, PartnerTakes: true}
+	good := lacpMember{Name: "v1", Heard: current, Attached: true, Enabled: true, Partner: "3a:e5:24:7d:23:6c", PartnerKey: 15, PartnerTakes: true}
 	with := func(change func(*lacpMember)) lacpMember { m := good; change(&m); return m }
 	second := strings.LastIndex(text, "Slave Interface")
 	change := func(old, now string) string { return text[:second] + strings.Replace(text[second:], old, now, 1) }
@@ -79,14 +81,17 @@ func TestReadBonding(t *testing.T) {
 		text string
 		want lacpMember
 	}{
-		"negotiated":     {text, good},
-		"defaulted":      {state(text, 2, "69"), with(func(m *lacpMember) { m.Heard, m.Attached, m.Enabled = defaulted, false, false })},
-		"expired":        {state(text, 2, "191"), with(func(m *lacpMember) { m.Heard = expired })},
-		"held out":       {state(text, 3, "15"), with(func(m *lacpMember) { m.PartnerTakes = false })},
-		"other group":    {change("Aggregator ID: 1", "Aggregator ID: 2"), with(func(m *lacpMember) { m.Attached = false })},
-		"no carrier":     {change("MII Status: up", "MII Status: down"), with(func(m *lacpMember) { m.Down, m.Enabled = true, false })},
-		"nobody there":   {change("02:00:00:00:0b:01", nobody), with(func(m *lacpMember) { m.Partner = "" })},
-		"shown to users": {text[:strings.Index(text, "details")] + "\n" + text[second:][:strings.Index(text[second:], "details")], lacpMember{Name: "eth2"}},
+		"negotiated":   {text, good},
+		"silent":       {testdata(t, "linux-silent-leg"), lacpMember{Name: "v1", Heard: defaulted, PartnerKey: 1}},
+		"leg down":     {testdata(t, "linux-leg-down"), lacpMember{Name: "v1", Heard: current, Down: true, Partner: "ee:34:66:71:85:c5", PartnerKey: 15}},
+		"two partners": {testdata(t, "linux-two-partners"), lacpMember{Name: "v1", Heard: current, Partner: "ee:34:66:71:85:c5", PartnerKey: 15}},
+		"expired":      {state(text, 2, "191"), with(func(m *lacpMember) { m.Heard = expired })},
+		"held out":     {state(text, 3, "15"), with(func(m *lacpMember) { m.PartnerTakes = false })},
+		"other group":  {change("Aggregator ID: 1", "Aggregator ID: 2"), with(func(m *lacpMember) { m.Attached = false })},
+		"no carrier":   {change("MII Status: up", "MII Status: down"), with(func(m *lacpMember) { m.Down, m.Enabled = true, false })},
+		"shown to users": {
+			text[:strings.Index(text, "details")] + "\n" + text[second:][:strings.Index(text[second:], "details")], lacpMember{Name: "v1"},
+		},
 	} {
 		b := readBonding(c.text)
 		if !strings.Contains(b.Mode, "802.3ad") || len(b.Members) != 2 || b.Members[1] != c.want {
@@ -157,8 +162,11 @@ func TestProbeLACP(t *testing.T) {
 		"no bond":        {switchWith("", ""), ProbeLACPSpec{}, "a port that is none"},
 		"nothing at all": {fake.New(), ProbeLACPSpec{}, "saw none"},
 		"no members":     {switchWith("---- bond0 ----\n", "bond_mode: balance-tcp\n"), ProbeLACPSpec{}, "no members"},
-		"kernel":         {kernel(linux), ProbeLACPSpec{Members: []string{"eth1", "eth2"}}, "ok:eth1, eth2 current"},
-		"kernel, one":    {kernel(state(linux, 0, "69")), ProbeLACPSpec{}, "eth1 hears no LACPDU"},
+		"kernel":         {kernel(linux), ProbeLACPSpec{Members: []string{"v0", "v1"}}, "ok:v0, v1 current"},
+		"kernel, one":    {kernel(state(linux, 0, "69")), ProbeLACPSpec{}, "v0 hears no LACPDU"},
+		"kernel, silent": {kernel(testdata(t, "linux-silent-leg")), ProbeLACPSpec{}, "v1 hears no LACPDU"},
+		"kernel, split":  {kernel(testdata(t, "linux-two-partners")), ProbeLACPSpec{}, "v1 is detached: its partner ee:34:66:71:85:c5"},
+		"kernel, pulled": {kernel(testdata(t, "linux-leg-down")), ProbeLACPSpec{}, "v1 has no carrier"},
 		"kernel, old":    {kernel(linux[:strings.Index(linux, "details")]), ProbeLACPSpec{}, "older than 4.2"},
 		"kernel, xor":    {kernel(strings.Replace(linux, "IEEE 802.3ad Dynamic link aggregation", "load balancing (xor)", 1)), ProbeLACPSpec{}, "mode load balancing (xor)"},
 	} {

@@ -107,7 +107,14 @@ func (s ProbeVLANSpec) Probe(ctx context.Context, v host.View) (step.Report, err
 // guest is an end of a flow: the link that it sends by.
 type guest struct {
 	pathTo
-	all netip.Addr // of its subnet
+	own netip.Prefix // its address, as a network of one
+	all netip.Addr   // everybody in its subnet
+}
+
+// frames are those that the guest sends, and those that are sent to it. VLAN
+// links of one NIC have its MAC in common, so the address counts too.
+func (g guest) frames() (out, in frame.Match) {
+	return frame.Match{Source: g.outlet.MAC, From: g.own}, frame.Match{Destination: g.outlet.MAC, To: g.own}
 }
 
 // findGuest looks for the link of a flow. That the target is not in its subnet
@@ -123,7 +130,7 @@ func findGuest(ctx context.Context, v host.View, f FlowSpec) (guest, error) {
 	}
 	for _, a := range p.outlet.Addresses {
 		if a.Masked().Contains(p.target) {
-			return guest{p, everybody(a, p.outlet.Name)}, nil
+			return guest{p, netip.PrefixFrom(a.Addr(), a.Addr().BitLen()), everybody(a, p.outlet.Name)}, nil
 		}
 	}
 	return guest{}, &step.ProbeError{Wanted: fmt.Sprintf("an address in the subnet of %s%s", f.Target, from(f.Namespace)), Seen: "a route by " + p.outlet.Name,
@@ -187,15 +194,17 @@ func (s ProbeVLANSpec) round(ctx context.Context, v host.View) (step.Report, err
 	}
 	var look scope
 	var out, in, every, heard, own []int
-	mac := flow.outlet.MAC
+	sends, hears := flow.frames()
+	tagged := func(m frame.Match) frame.Match { m.VLAN = &s.VLAN; return m }
 	for _, link := range s.Trunk {
-		out = append(out, look.add("", link, frame.Match{Source: mac, VLAN: &s.VLAN}))
-		in = append(in, look.add("", link, frame.Match{Destination: mac, VLAN: &s.VLAN}))
-		every = append(every, look.add("", link, frame.Match{Source: mac}))
+		out = append(out, look.add("", link, tagged(sends)))
+		in = append(in, look.add("", link, tagged(hears)))
+		every = append(every, look.add("", link, sends))
 	}
 	for _, o := range others {
-		heard = append(heard, look.add(o.namespace, o.outlet.Name, frame.Match{Source: mac}))
-		own = append(own, look.add(o.namespace, o.outlet.Name, frame.Match{Destination: o.outlet.MAC}))
+		_, answers := o.frames()
+		heard = append(heard, look.add(o.namespace, o.outlet.Name, sends))
+		own = append(own, look.add(o.namespace, o.outlet.Name, answers))
 	}
 	var answered host.PingReport
 	look.saw, err = capture(ctx, v, look.taps, func(ctx context.Context) (err error) {
@@ -289,7 +298,7 @@ func (s ProbeVLANSpec) separate(flow, other guest, look scope, heard, own int) e
 	at := other.outlet.Name + from(other.namespace)
 	switch {
 	case look.saw[heard].Matched > 0:
-		return &step.ProbeError{Wanted: fmt.Sprintf("nothing of %s on %s", flow.outlet.MAC, at), Seen: crowd(look.saw[heard]),
+		return &step.ProbeError{Wanted: fmt.Sprintf("nothing of %s (%s) on %s", flow.own.Addr(), flow.outlet.MAC, at), Seen: crowd(look.saw[heard]),
 			Hint: "the VLANs are not separate: see the tags of both ports, and where else both VLANs meet"}
 	case look.saw[own].Matched == 0:
 		return &step.ProbeError{Wanted: "frames of its own on " + at, Seen: crowd(look.saw[own]),
