@@ -88,7 +88,7 @@ func (h trunked) machine() *fake.Machine {
 		if p.Target == netip.MustParseAddr("172.30.0.255") {
 			to = everyone
 		}
-		own := netip.MustParseAddr("172.30.0.10")
+		own := p.Source // or else the kernel's choice, which may be another
 		for range p.Count {
 			m.Frame("guest300", "eth0", host.Out, icmpFrame(mac300, to, 0, own, p.Target))
 			if h.inside {

@@ -248,7 +248,7 @@ func (s ProbeVLANSpec) send(ctx context.Context, flow guest, others []guest) (ho
 	if err := controlled("before"); err != nil {
 		return host.PingReport{}, err
 	}
-	ping := host.Ping{Namespace: flow.namespace, Target: flow.target, Count: 3, Interval: 100 * time.Millisecond, Wait: time.Second, Size: 56}
+	ping := host.Ping{Namespace: flow.namespace, Target: flow.target, Source: flow.own.Addr(), Count: 3, Interval: 100 * time.Millisecond, Wait: time.Second, Size: 56}
 	r, err := flow.v.Packets.Ping(ctx, ping)
 	if err != nil {
 		return r, err
