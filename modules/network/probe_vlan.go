@@ -176,21 +176,28 @@ func (s *scope) together(places []int) host.Seen {
 	return sum
 }
 
-func (s ProbeVLANSpec) round(ctx context.Context, v host.View) (step.Report, error) {
-	flow, err := findGuest(ctx, v, s.Flow)
-	if err != nil {
-		return step.Report{}, err
+// guests finds both sorts of guests.
+func (s ProbeVLANSpec) guests(ctx context.Context, v host.View) (flow guest, others []guest, err error) {
+	if flow, err = findGuest(ctx, v, s.Flow); err != nil {
+		return flow, nil, err
 	}
-	var others []guest
 	for _, o := range s.Others {
 		g, err := findGuest(ctx, v, o)
 		if err != nil {
-			return step.Report{}, err
+			return flow, nil, err
 		}
 		if g.namespace == flow.namespace && g.outlet.Name == flow.outlet.Name {
-			return step.Report{}, &step.ProbeError{Wanted: "a guest of another VLAN for " + o.Target, Seen: "the flow's own link " + g.outlet.Name, Hint: "it would hear itself"}
+			return flow, nil, &step.ProbeError{Wanted: "a guest of another VLAN for " + o.Target, Seen: "the flow's own link " + g.outlet.Name, Hint: "it would hear itself"}
 		}
 		others = append(others, g)
+	}
+	return flow, others, nil
+}
+
+func (s ProbeVLANSpec) round(ctx context.Context, v host.View) (step.Report, error) {
+	flow, others, err := s.guests(ctx, v)
+	if err != nil {
+		return step.Report{}, err
 	}
 	var look scope
 	var out, in, every, heard, own []int
