@@ -12,7 +12,8 @@
 //	Units     systemd's units
 //	Links     network namespaces, links, addresses and routes
 //	OVSDB     databases of Open vSwitch and OVN, as JSON-RPC transactions
-//	Packets   packets sent and answered, for probes (it has no writing half)
+//	Packets   packets sent, answered and captured, for probes (it has no writing half)
+//	Daemons   what the daemons of Open vSwitch say of themselves (no writing half)
 //	Disks     room on file systems (no writing half either)
 //
 // Every call of a writing half is an [Effect] with a name. [Observe] puts a
@@ -40,6 +41,7 @@ type View struct {
 	Links    LinkReader
 	OVSDB    OVSDBReader
 	Packets  Packets
+	Daemons  Daemons
 	Disks    Disks
 
 	// Memo keeps what many steps ask (the package table, the facts) until
@@ -59,6 +61,7 @@ type Host struct {
 	Links    Links
 	OVSDB    OVSDB
 	Packets  Packets
+	Daemons  Daemons
 	Disks    Disks
 	Memo     *Memo
 	Self     string
@@ -68,6 +71,6 @@ type Host struct {
 func (h Host) View() View {
 	return View{
 		Files: h.Files, Kernel: h.Kernel, Commands: h.Commands, Units: h.Units,
-		Links: h.Links, OVSDB: h.OVSDB, Packets: h.Packets, Disks: h.Disks, Memo: h.Memo, Self: h.Self,
+		Links: h.Links, OVSDB: h.OVSDB, Packets: h.Packets, Daemons: h.Daemons, Disks: h.Disks, Memo: h.Memo, Self: h.Self,
 	}
 }

@@ -163,7 +163,11 @@ func (s ProbePingSpec) silent(ctx context.Context, v host.View, ping host.Ping) 
 }
 
 func (s ProbePingSpec) controlled(ctx context.Context, v host.View, when string) error {
-	control := s.Control.Or(ControlSpec{})
+	return s.Control.Or(ControlSpec{}).answered(ctx, v, when)
+}
+
+// answered fails where the control is not, before or after a silence.
+func (control ControlSpec) answered(ctx context.Context, v host.View, when string) error {
 	target, err := netip.ParseAddr(control.Target)
 	if err != nil {
 		return fmt.Errorf("the control: %w", err)
@@ -189,6 +193,9 @@ func seen(r host.PingReport) string {
 	s := fmt.Sprintf("%d of %d answered", r.Received, r.Sent)
 	if r.Refused != "" {
 		s += ": " + r.Refused
+	}
+	if r.By.IsValid() {
+		s += ", says " + r.By.String()
 	}
 	return s
 }

@@ -1,6 +1,7 @@
 package doortest
 
 import (
+	"context"
 	"io/fs"
 	"net/netip"
 	"slices"
@@ -35,6 +36,10 @@ func Links(t *testing.T, h host.Host) {
 		wantError(t, "ping", err, fs.ErrNotExist)
 		_, err = h.Packets.Exchange(t.Context(), host.Exchange{Namespace: spaceName, Target: netip.MustParseAddrPort("127.0.0.1:1"), Bytes: 1})
 		wantError(t, "exchange", err, fs.ErrNotExist)
+		for _, tap := range []host.Tap{{Namespace: spaceName, Link: "lo"}, {Link: linkName}} {
+			_, err = h.Packets.Capture(t.Context(), []host.Tap{tap}, func(context.Context) error { t.Error("captures nothing"); return nil })
+			wantError(t, "capture", err, fs.ErrNotExist)
+		}
 	})
 }
 

@@ -1,11 +1,17 @@
 package fake_test
 
 import (
+	"context"
+	"errors"
+	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"weft/engine/host"
 	"weft/engine/host/doortest"
 	"weft/engine/host/fake"
+	"weft/engine/host/frame"
 )
 
 func TestDoors(t *testing.T) {
@@ -22,5 +28,48 @@ func TestDoors(t *testing.T) {
 	m.SetKernel("/proc/self/oom_score_adj", "0\n")
 	if after := m.Snapshot(); after != before {
 		t.Errorf("the suite left something behind:\n%s\nbefore it:\n%s", after, before)
+	}
+}
+
+func TestCapture(t *testing.T) {
+	m := fake.New()
+	m.AddNamespace("vm")
+	arp := []byte{255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 1, 8, 6}
+	m.Frame("", "lo", host.Out, arp) // before it begins: seen by nobody
+	taps := []host.Tap{
+		{Link: "lo", Match: frame.Match{EtherType: frame.ARP}, Direction: host.Out, Enough: 1},
+		{Namespace: "vm", Link: "lo"},
+	}
+	seen, err := m.Host().Packets.Capture(t.Context(), taps, func(ctx context.Context) error {
+		m.Frame("", "lo", host.In, arp)
+		m.LoseFrames("vm", "lo", 3)
+		if ctx.Err() != nil {
+			t.Error("enough before anything was seen")
+		}
+		m.Frame("", "lo", host.Out, arp)
+		<-ctx.Done()
+		return nil
+	})
+	want := []host.Seen{{Frames: 1, Matched: 1, Kinds: map[string]int{"ARP": 1}}, {Lost: 3}}
+	if diff := cmp.Diff(want, seen); diff != "" || err != nil {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
+func TestDaemonsAnswerWhileTheyRun(t *testing.T) {
+	m := fake.New()
+	m.OnAsk(func(_ *fake.Machine, daemon, command string, args []string) (string, error) {
+		return daemon + " " + command + " " + strings.Join(args, " "), nil
+	})
+	d := m.Host().Daemons
+	if _, err := d.Ask(t.Context(), "ovs-vswitchd", "lacp/show"); !errors.Is(err, host.ErrNotReady) {
+		t.Errorf("of none: %v", err)
+	}
+	m.AddOpenVSwitch()
+	if got, err := d.Ask(t.Context(), "ovs-vswitchd", "lacp/show", "bond0"); err != nil || got != "ovs-vswitchd lacp/show bond0" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	if _, err := d.Ask(t.Context(), "ovs-vswitchd", "exit"); err == nil {
+		t.Error("a command that changes something is asked")
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 // Machine is the state of one machine. Make it with [New].
 type Machine struct {
-	mu       sync.Mutex // guards everything down to hooks
+	mu       sync.Mutex // guards everything down to recordings
 	files    tree
 	accounts map[string]bool // users and groups that have a name
 	kernel   map[string]string
@@ -25,6 +25,7 @@ type Machine struct {
 	pci         bus
 	grub        grub
 	hooks       hooks
+	recordings  []*recording
 
 	databases *databases
 	effects   effects
@@ -37,6 +38,7 @@ type hooks struct {
 	kernel   map[string]KernelHook
 	ping     func(m *Machine, p host.Ping) host.PingReport
 	exchange func(m *Machine, e host.Exchange) host.ExchangeReport
+	ask      func(m *Machine, daemon, command string, args []string) (string, error)
 }
 
 // New returns a machine like a Debian that was just installed: the usual
@@ -73,7 +75,7 @@ func New() *Machine {
 func (m *Machine) Host() host.Host {
 	return host.Host{
 		Files: files{m}, Kernel: kernel{m}, Commands: commands{m}, Units: units{m},
-		Links: links{m}, OVSDB: m.databases.door(m), Packets: packets{m}, Disks: disks{m},
+		Links: links{m}, OVSDB: m.databases.door(m), Packets: packets{m}, Daemons: daemons{m}, Disks: disks{m},
 		Self: "/var/lib/weft/bin/fake/weft-runner",
 	}
 }
@@ -96,6 +98,7 @@ func (m *Machine) Clone() *Machine {
 			kernel:   maps.Clone(m.hooks.kernel),
 			ping:     m.hooks.ping,
 			exchange: m.hooks.exchange,
+			ask:      m.hooks.ask,
 		},
 		databases: m.databases.clone(),
 	}

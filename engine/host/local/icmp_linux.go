@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -125,6 +126,7 @@ func echoOptions(fd int, target netip.Addr, dontFragment bool) error {
 	return errors.Join(
 		unix.SetsockoptInt(fd, level, recverr, 1),
 		unix.SetsockoptInt(fd, level, discover, policy),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_BROADCAST, 1), // or the kernel sends no request to a whole subnet
 	)
 }
 
@@ -167,4 +169,59 @@ func socketAddress(a netip.Addr) (unix.Sockaddr, error) {
 		s.ZoneId = uint32(index)
 	}
 	return s, nil
+}
+
+// refusal reads a control message of the error queue (ip(7), IP_RECVERR): the
+// router that sent an ICMP error, and the MTU where a packet was too long. An
+// error of this machine's own names an MTU alone.
+func refusal(control []byte) (by netip.Addr, mtu int) {
+	messages, err := unix.ParseSocketControlMessage(control)
+	if err != nil {
+		return by, 0
+	}
+	for _, m := range messages {
+		four := m.Header.Level == unix.IPPROTO_IP && m.Header.Type == unix.IP_RECVERR
+		six := m.Header.Level == unix.IPPROTO_IPV6 && m.Header.Type == unix.IPV6_RECVERR
+		if !four && !six || len(m.Data) < 16 {
+			continue
+		}
+		// Struct sock_extended_err, then the address of who sent it.
+		if syscall.Errno(binary.NativeEndian.Uint32(m.Data)) == unix.EMSGSIZE {
+			mtu = int(binary.NativeEndian.Uint32(m.Data[8:]))
+		}
+		by = offender(m.Data[16:])
+	}
+	return by, mtu
+}
+
+// quoted reads the request that an error of the error queue is about: an ICMP
+// error quotes the header at least (RFC 792).
+func quoted(b []byte) (id, seq uint16, ok bool) {
+	if len(b) < echoHeader || b[0] != echoRequest4 && b[0] != echoRequest6 {
+		return 0, 0, false
+	}
+	return binary.BigEndian.Uint16(b[4:]), binary.BigEndian.Uint16(b[6:]), true
+}
+
+// ownAddress is the source of what a socket sends.
+func ownAddress(fd int) netip.Addr {
+	switch a, _ := unix.Getsockname(fd); a := a.(type) {
+	case *unix.SockaddrInet4:
+		return netip.AddrFrom4(a.Addr)
+	case *unix.SockaddrInet6:
+		return netip.AddrFrom16(a.Addr)
+	}
+	return netip.Addr{}
+}
+
+// offender is the address in a sockaddr; of an error of this machine's own there
+// is none.
+func offender(b []byte) netip.Addr {
+	switch {
+	case len(b) >= 8 && binary.NativeEndian.Uint16(b) == unix.AF_INET:
+		return netip.AddrFrom4([4]byte(b[4:8]))
+	case len(b) >= 24 && binary.NativeEndian.Uint16(b) == unix.AF_INET6:
+		return netip.AddrFrom16([16]byte(b[8:24])).Unmap()
+	}
+	return netip.Addr{}
 }

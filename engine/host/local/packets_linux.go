@@ -10,6 +10,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"weft/engine/host"
 )
 
@@ -154,6 +156,7 @@ func (s *series) send() {
 	if err != nil {
 		delete(s.sentAt, seq)
 		s.refuse(err)
+		s.explain()
 	}
 }
 
@@ -175,6 +178,7 @@ func (s *series) receive(ctx context.Context, until time.Time) error {
 			return ctx.Err()
 		case err != nil:
 			s.refuse(err) // an ICMP error that came back for a request
+			s.explain()
 			continue
 		}
 		id, seq, ok := echoReply(s.ping.Target, buffer[:n])
@@ -185,6 +189,34 @@ func (s *series) receive(ctx context.Context, until time.Time) error {
 			s.total += time.Since(sent)
 		}
 	}
+}
+
+// explain takes what the kernel says beside an error: who refused, and which
+// MTU there is. What is not there is not said.
+func (s *series) explain() {
+	raw, err := s.socket.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		data, control := make([]byte, 128), make([]byte, 512)
+		for range s.report.Sent { // no more errors than requests
+			size, n, _, _, err := unix.Recvmsg(int(fd), data, control, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+			if err != nil {
+				return
+			}
+			if id, seq, ok := quoted(data[:size]); ok && id == s.id {
+				delete(s.sentAt, seq) // nothing more will come of it
+			}
+			by, mtu := refusal(control[:n])
+			if !s.report.By.IsValid() && by != ownAddress(int(fd)) { // of a neighbour that is silent the kernel tells itself
+				s.report.By = by
+			}
+			if mtu > 0 {
+				s.report.MTU = mtu
+			}
+		}
+	})
 }
 
 // refuse keeps the first refusal.

@@ -79,6 +79,8 @@ func TestFarEnd(t *testing.T) {
 	t.Run("Ping", testPing)
 	t.Run("PingEndsWithItsContext", testPingEndsWithItsContext)
 	t.Run("Exchange", testExchange)
+	t.Run("Capture", testCapture)
+	t.Run("Broadcast", testBroadcast)
 	t.Run("NothingLeaksOutOfANamespace", testNothingLeaksOutOfANamespace)
 }
 
