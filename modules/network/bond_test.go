@@ -340,14 +340,14 @@ func TestModeUnderAVLAN(t *testing.T) {
 	m.MakeLink(host.NewLink{Name: vlan, Kind: "vlan", Lower: bond, Options: map[string]string{"id": "5"}})
 	m.SetLink("", vlan, host.LinkChange{Up: new(true), AddAddresses: prefixes("198.18.0.1/24", "2001:db8:0:1::1/64"), AddRoutes: []host.Route{routeOf("203.0.113.0/24", "198.18.0.254", 0)}})
 	before := m.Snapshot()
-	s := stepOf(t, netBondKind(), NetBondSpec{Name: bond, Members: []string{nic, other}, Mode: step.Is("802.3ad")})
+	s := stepOf(t, netBondKind(), NetBondSpec{Name: bond, Members: []string{nic, other}, Mode: step.Is("802.3ad"), MTU: step.Is(1400)})
 	f := run(t, m, s)
 	if f.Cost.Disruption == "" || !slices.Contains(f.Cost.Severs, bond) {
 		t.Errorf("cost %+v", f.Cost)
 	}
 	has(t, m, vlan, "198.18.0.1/24", "2001:db8:0:1::1/64")
-	if l, _ := m.Link("", vlan); !l.Up {
-		t.Error("the VLAN is down")
+	if l, _ := m.Link("", vlan); !l.Up || l.MTU != 1400 {
+		t.Errorf("the VLAN is %+v", l)
 	}
 	if err := s.Undo(t.Context(), m.Host(), f); err != nil {
 		t.Fatal(err)

@@ -230,7 +230,7 @@ func (p *parts) record(want *parts, all map[string]device, undo []string) {
 		if len(moved) > 0 || touches(pending, want.empty) {
 			*p.stake = append(*p.stake, stakeStation)
 		}
-		if lowered || want.mac.Managed() && *want.mac != *p.mac {
+		if lowered {
 			*p.stake = append(*p.stake, stakeAddresses)
 		}
 	}

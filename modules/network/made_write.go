@@ -203,7 +203,6 @@ func (m *maker) release(ctx context.Context, all map[string]device) error {
 	}
 	now := membersOf(m.name, all)
 	for _, name := range missing(now, m.membership(now)) {
-		m.lose(all, m.name) // its Ethernet address and MTU follow its members
 		if err := m.h.Links.Set(ctx, "", name, host.LinkChange{Master: new("")}); err != nil {
 			return err
 		}
@@ -265,11 +264,9 @@ func (m *maker) tune(ctx context.Context, all map[string]device) error {
 	c, changes := host.LinkChange{Announce: m.taken}, len(m.taken) > 0
 	if mtu, ok := m.mtu.Get(); ok && mtu != own.link.MTU {
 		c.MTU, changes = mtu, true
-		m.lose(all, above(m.name, all)...)
 	}
 	if mac, ok := m.mac.Get(); ok && mac != own.link.MAC {
 		c.MAC, changes = mac, true
-		m.lose(all, m.name)
 	}
 	if up, ok := m.up.Get(); ok && up != own.Up {
 		c.Up, changes = &up, true
