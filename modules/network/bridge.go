@@ -26,7 +26,7 @@ type NetBridgeSpec struct {
 	GroupFwdMask  step.Attr[int]    `json:"group_fwd_mask,omitzero" doc:"Link-local groups 01:80:c2:00:00:0X that it passes on, a bit for each X: 16384 for LLDP. Bits 0 to 2 (STP, pause, LACP) the kernel refuses."`
 	Up            step.Attr[bool]   `json:"up,omitzero" doc:"Whether it is up; true where it is left out."`
 	MTU           step.Attr[int]    `json:"mtu,omitzero" doc:"MTU, bytes; left out, the lowest of its members'."`
-	MAC           step.Attr[string] `json:"mac,omitzero" doc:"Ethernet address; left out, the lowest of its members', so that it may change as they come and go."`
+	MAC           step.Attr[string] `json:"mac,omitzero" doc:"Ethernet address; left out, one that udev chose (systemd.link(5)), or the lowest of its members', which changes as they come and go."`
 	Persist       step.Attr[bool]   `json:"persist,omitzero" doc:"Whether it is made so at boot. Options that are left out are no part of that."`
 	PersistBy     string            `json:"persist_by,omitzero" weft:"enum=ifupdown|networkmanager|network-scripts|netplan" doc:"What makes it at boot. Left out, it is what configures it, or its members, now."`
 	State         step.State        `json:"state,omitzero" default:"present" doc:"Whether there is such a bridge."`

@@ -93,6 +93,9 @@ func (m *maker) add(ctx context.Context, all map[string]device) error {
 	if m.lower != nil {
 		l.Lower = *m.lower
 	}
+	if m.kind == "bond" && l.MAC == "" && len(*m.members) > 0 { // else udev may choose one (systemd.link(5), MACAddressPolicy)
+		l.MAC = all[(*m.members)[0]].link.MAC
+	}
 	for _, s := range m.settings { // the others follow, where they are not so by themselves
 		if text, managed := s.text(); managed && (s.option == "mode" || slices.Contains(m.fixed, s.option)) {
 			l.Options[s.option] = text
