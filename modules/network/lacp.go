@@ -80,7 +80,7 @@ func readShow(lacp, bond string) lacpBond {
 		case "partner key":
 			at.PartnerKey, _ = strconv.Atoi(value)
 		case "partner state":
-			at.PartnerTakes = takes(strings.Fields(value))
+			at.PartnerTakes = takesAll(strings.Fields(value))
 		}
 	}
 	for line := range strings.Lines(bond) {
@@ -97,7 +97,7 @@ func readShow(lacp, bond string) lacpBond {
 	return b
 }
 
-func takes(state []string) bool {
+func takesAll(state []string) bool {
 	return slices.Contains(state, "collecting") && slices.Contains(state, "distributing")
 }
 
