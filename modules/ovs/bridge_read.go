@@ -50,6 +50,10 @@ func (bridge) Read(ctx context.Context, v host.View, want BridgeSpec) (BridgeSpe
 		}
 		want = wholeBridge(b)
 	}
+	if other := t.rapidNeighbour(have.Name); want.RSTP.Or(false) && !t.rapid(have.Name) && other != "" {
+		return have, fmt.Errorf("patch ports join it to bridge %s, which has rstp_enable, and ovs-vswitchd aborts where frames of RSTP cross a patch port, also each time it is started again; set stp_enable = true instead, on both: %w",
+			other, step.ErrNotYet)
+	}
 	return have.fill(want, t, b, all), nil
 }
 

@@ -142,7 +142,8 @@ whose peer is another is turned round. The step is done when both have an OpenFl
 nothing for a while, so both ends are looked at.
 
 Both bridges need the same ` + "`datapath_type`" + `. Where the pair closes a loop through other patch ports, and a bridge of that loop speaks neither
-STP nor RSTP, the plan warns and names the way: frames would go round without end. The way is looked for in what is there when the plan is made.
+STP nor RSTP, the plan warns and names the way: frames would go round without end. The way is looked for in what is there when the plan is made. Of two bridges
+both of which have RSTP a pair is refused: ovs-vswitchd does not survive it; STP works.
 
 With ` + "`replaces`" + ` the pair takes the place of other ports, such as the ends of a veth, in the same transaction; undo puts them back.
 With ` + "`persist`" + ` two files below /etc/network/interfaces.d let ifupdown make the ports at boot, and files that ` + "`ovs_port`" + ` wrote for

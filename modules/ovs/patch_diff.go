@@ -81,7 +81,7 @@ func replacedDeltas(have, want PatchSpec) []step.Delta {
 func (patch) Advise(f *step.Finding, have, want PatchSpec) {
 	if have.Seen.Loop != "" {
 		f.Warnings = append(f.Warnings, "the pair closes a loop: "+have.Seen.Loop+" - "+want.Far.Port+"/"+want.Near.Port+" - "+want.Near.Bridge+
-			"; without STP or RSTP on all of these bridges frames go round without end: set rstp_enable = true in their steps ovs_bridge")
+			"; without a spanning tree on all of these bridges frames go round without end: set stp_enable = true in their steps ovs_bridge")
 	}
 	for _, d := range f.Deltas {
 		switch {

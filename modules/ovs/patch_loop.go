@@ -80,6 +80,32 @@ func (t tables) loop(near, far PatchEnd) string {
 	return b.String()
 }
 
+// joins says whether the pair is there.
+func (t tables) joins(pair PatchSpec) bool {
+	return slices.ContainsFunc(t.hops()[pair.Near.Bridge], func(h hop) bool {
+		return h == hop{pair.Near.Port, pair.Far.Port, pair.Far.Bridge}
+	})
+}
+
+// rapid says whether a bridge speaks RSTP. Two such bridges must not be joined:
+// ovs-vswitchd sends a frame of RSTP while it holds the lock of that protocol (lib/rstp.c),
+// a patch port hands it to the other bridge at once, and that one asks for the lock
+// again. Seen to abort with 3.1.0; the lock of STP may be taken twice.
+func (t tables) rapid(bridge string) bool {
+	b, _ := named(t.bridges, bridge)
+	return isOn(b, "rstp_enable")
+}
+
+// rapidNeighbour names a bridge with RSTP that patch ports join to one.
+func (t tables) rapidNeighbour(bridge string) string {
+	for _, h := range t.hops()[bridge] {
+		if t.rapid(h.bridge) {
+			return h.bridge
+		}
+	}
+	return ""
+}
+
 // spans says whether a bridge speaks a spanning tree protocol.
 func (t tables) spans(bridge string) bool {
 	b, _ := named(t.bridges, bridge)

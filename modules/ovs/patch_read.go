@@ -102,6 +102,10 @@ func (t tables) joinable(want PatchSpec) error {
 		return fmt.Errorf("bridge %s is of datapath_type %s and %s of %s, and no patch port joins the two: give both the same in their steps ovs_bridge: %w",
 			want.Near.Bridge, kinds[0], want.Far.Bridge, kinds[1], step.ErrNotYet)
 	}
+	if want.State.There() && !t.joins(want) && t.rapid(want.Near.Bridge) && t.rapid(want.Far.Bridge) {
+		return fmt.Errorf("bridges %s and %s both have rstp_enable, and ovs-vswitchd aborts where frames of RSTP cross a patch port, also each time it is started again; set stp_enable = true instead in their steps ovs_bridge: %w",
+			want.Near.Bridge, want.Far.Bridge, step.ErrNotYet)
+	}
 	return nil
 }
 

@@ -51,22 +51,22 @@ func TestPatchLoops(t *testing.T) {
 		"a triangle":        {joined(3, [2]int{0, 1}, [2]int{1, 2}), "br0 - p0-1/p1-0 - br1 - p1-2/p2-1 - br2 - p2-0/p0-2 - br0"},
 		"it is there":       {joined(3, [2]int{0, 1}, [2]int{1, 2}, [2]int{0, 2}), "br0 - p0-1/p1-0 - br1 - p1-2/p2-1 - br2 - p2-0/p0-2 - br0"},
 		"beside others":     {joined(5, [2]int{0, 3}, [2]int{3, 4}, [2]int{4, 2}, [2]int{1, 2}), "br0 - p0-3/p3-0 - br3 - p3-4/p4-3 - br4 - p4-2/p2-4 - br2"},
-		"with RSTP":         {joined(3, [2]int{0, 1}, [2]int{1, 2}), ""},
-		"RSTP here, STP":    {joined(3, [2]int{0, 1}, [2]int{1, 2}), ""},
-		"RSTP on one":       {joined(3, [2]int{0, 1}, [2]int{1, 2}), "br1"},
-		"RSTP on one way":   {joined(4, [2]int{0, 1}, [2]int{1, 2}, [2]int{0, 3}, [2]int{3, 2}), "br3"},
+		"with STP":          {joined(3, [2]int{0, 1}, [2]int{1, 2}), ""},
+		"STP, RSTP there":   {joined(3, [2]int{0, 1}, [2]int{1, 2}), ""},
+		"STP on two":        {joined(3, [2]int{0, 1}, [2]int{1, 2}), "br1"},
+		"STP on one way":    {joined(4, [2]int{0, 1}, [2]int{1, 2}, [2]int{0, 3}, [2]int{3, 2}), "br3"},
 		"a pair that isn't": {joined(3, [2]int{0, 1}, [2]int{1, 2}), ""},
 	} {
 		switch name {
-		case "with RSTP":
-			spanning(c.m, "rstp_enable", "br0", "br1", "br2")
-		case "RSTP here, STP":
-			spanning(c.m, "rstp_enable", "br0", "br2")
-			spanning(c.m, "stp_enable", "br1")
-		case "RSTP on one":
-			spanning(c.m, "rstp_enable", "br0", "br2")
-		case "RSTP on one way":
-			spanning(c.m, "rstp_enable", "br0", "br1", "br2")
+		case "with STP":
+			spanning(c.m, "stp_enable", "br0", "br1", "br2")
+		case "STP, RSTP there":
+			spanning(c.m, "stp_enable", "br0", "br2")
+			spanning(c.m, "rstp_enable", "br1")
+		case "STP on two":
+			spanning(c.m, "stp_enable", "br0", "br2")
+		case "STP on one way":
+			spanning(c.m, "stp_enable", "br0", "br1", "br2")
 		case "a pair that isn't":
 			ovsVsctl(c.m, []string{"set", "interface", "p2-1", "options:peer=nobody"})
 		}
@@ -137,6 +137,35 @@ func TestPatchThatCannotBe(t *testing.T) {
 	}
 }
 
+// TestRSTPIsKeptOffPatchPorts: frames of RSTP that cross a pair end ovs-vswitchd. What
+// runs all the same is left alone.
+func TestRSTPIsKeptOffPatchPorts(t *testing.T) {
+	rstp := func(m *fake.Machine, bridges ...string) *fake.Machine {
+		for _, b := range bridges {
+			ovsVsctl(m, []string{"set", "bridge", b, "rstp_enable=true"})
+		}
+		return m
+	}
+	pair, speaks := between(0, 1), ovs.BridgeSpec{Name: "br0", RSTP: step.Is(true)}
+	for name, c := range map[string]struct {
+		m       *fake.Machine
+		step    step.Step
+		refused bool
+	}{
+		"a pair":                    {rstp(joined(2), "br0", "br1"), made(t, "ovs_patch", pair), true},
+		"a pair to one":             {rstp(joined(2), "br0"), made(t, "ovs_patch", pair), false},
+		"a pair that is there":      {rstp(joined(2, [2]int{0, 1}), "br0", "br1"), made(t, "ovs_patch", pair), false},
+		"a bridge that is joined":   {rstp(joined(2, [2]int{0, 1}), "br1"), made(t, "ovs_bridge", speaks), true},
+		"one that speaks it so far": {rstp(joined(2, [2]int{0, 1}), "br0", "br1"), made(t, "ovs_bridge", speaks), false},
+		"one by itself":             {rstp(joined(2), "br1"), made(t, "ovs_bridge", speaks), false},
+	} {
+		_, err := c.step.Check(t.Context(), c.m.Host().View())
+		if refused := err != nil && strings.Contains(err.Error(), "ovs-vswitchd aborts"); refused != c.refused || err != nil && !refused {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestPatchThatDoesNotWork has a bridge that changes between plan and apply.
 func TestPatchThatDoesNotWork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // it waits for errors that go by
@@ -170,13 +199,13 @@ func TestWhatAPatchSevers(t *testing.T) {
 	} {
 		m := joined(3, [2]int{0, 1}, [2]int{1, 2})
 		ovsVsctl(m, []string{"add-port", "br0", "eth1"})
-		ovsVsctl(m, []string{"set", "bridge", "br0", "rstp_enable=true"})
+		ovsVsctl(m, []string{"set", "bridge", "br0", "stp_enable=true"})
 		m.SetLink("", "br1", host.LinkChange{AddAddresses: prefixes("10.127.0.2/25")})
 		spec := between(0, 1)
 		c.change(&spec)
 		if name == "another pair" {
 			for _, b := range []string{"br1", "br2"} { // a second pair of the two is a loop of its own
-				ovsVsctl(m, []string{"set", "bridge", b, "rstp_enable=true"})
+				ovsVsctl(m, []string{"set", "bridge", b, "stp_enable=true"})
 			}
 		}
 		f := check(t, m, made(t, "ovs_patch", spec))
