@@ -26,6 +26,10 @@ type bridgeSpec struct {
 	STP       bool     `json:"stp_enable"`
 	RSTP      bool     `json:"rstp_enable"`
 	Addresses []string `json:"addresses"`
+
+	Controllers []struct {
+		Target string `json:"target"`
+	} `json:"controllers"`
 }
 
 func putBridge(w *wish, s bridgeSpec) {
@@ -46,6 +50,12 @@ func putBridge(w *wish, s bridgeSpec) {
 	case s.STP:
 		b.Spanning = "stp"
 	}
+	if s.Controllers != nil {
+		b.Controllers = nil
+	}
+	for _, c := range s.Controllers {
+		b.Controllers = append(b.Controllers, c.Target)
+	}
 	if len(s.Addresses) > 0 {
 		w.link(s.Name).Addresses = s.Addresses
 	}
@@ -59,6 +69,7 @@ type portSpec struct {
 	Options     map[string]string `json:"options"`
 	ExternalIDs map[string]string `json:"external_ids"`
 	Addresses   []string          `json:"addresses"`
+	Fake        bool              `json:"fake_bridge"`
 }
 
 func putPort(w *wish, s portSpec) {
@@ -76,7 +87,9 @@ func putPort(w *wish, s portSpec) {
 	case topology.Tunnel(i.Type):
 		i.Remote, i.Local, i.Key = s.Options["remote_ip"], s.Options["local_ip"], s.Options["key"]
 	}
-	w.put(s.Bridge, s.port(s.Name, i))
+	p := s.port(s.Name, i)
+	p.FakeBridge = s.Fake
+	w.put(s.Bridge, p)
 	if len(s.Addresses) > 0 {
 		w.link(s.Name).Addresses = s.Addresses
 	}

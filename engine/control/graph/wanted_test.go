@@ -26,10 +26,10 @@ func TestWishes(t *testing.T) {
 	for name, tt := range map[string]struct{ steps, want string }{
 		"nothing is drawn of other kinds": {`package {"name":"openvswitch-switch"}`, `{}`},
 		"a bridge with ports": {`
-			ovs_bridge {"name":"br0","fail_mode":"secure","rstp_enable":true,"addresses":["192.0.2.1/24"]}
+			ovs_bridge {"name":"br0","fail_mode":"secure","rstp_enable":true,"controllers":[{"target":"tcp:192.0.2.9:6653"}],"addresses":["192.0.2.1/24"]}
 			ovs_port {"name":"p2","bridge":"br0","type":"internal","tag":300,"external_ids":{"iface-id":"ls1-p"}}
 			ovs_port {"name":"p1","bridge":"br0","trunks":[1,2],"tag":null}`,
-			`{"bridges":[{"name":"br0","fail_mode":"secure","spanning":"rstp","ports":[
+			`{"bridges":[{"name":"br0","fail_mode":"secure","spanning":"rstp","controllers":["tcp:192.0.2.9:6653"],"ports":[
 				{"name":"p1","trunks":[1,2],"interfaces":[{"name":"p1"}]},
 				{"name":"p2","tag":300,"interfaces":[{"name":"p2","type":"internal","logical":"ls1-p"}]}]}],
 				"links":[{"name":"br0","addresses":["192.0.2.1/24"]}]}`},
