@@ -44,6 +44,15 @@ func (t *Topology) readLinks(ctx context.Context, v host.View) error {
 		if l.Master == "ovs-system" {
 			link.Master = "" // the database says more
 		}
+		switch l.Kind {
+		case "bond":
+			link.Bond = &Bond{Mode: l.Options["mode"]}
+			if link.Bond.Mode == "802.3ad" {
+				link.Bond.LACP = "active"
+			}
+		case "vlan":
+			link.VLAN, _ = strconv.Atoi(l.Options["id"])
+		}
 		for _, a := range l.Addresses {
 			link.Addresses = append(link.Addresses, a.String())
 		}
@@ -58,7 +67,6 @@ func (t *Topology) readLinks(ctx context.Context, v host.View) error {
 	for _, name := range slices.Sorted(maps.Keys(found)) {
 		t.Links = append(t.Links, found[name])
 	}
-	t.readBonds(ctx, v)
 	return nil
 }
 
@@ -71,46 +79,4 @@ func tunnelDevice(name string) bool {
 		}
 	}
 	return false
-}
-
-// readBonds asks sysfs for the modes of the kernel's bonds, and procfs for the
-// VLANs; a kernel that does not say leaves them open.
-func (t *Topology) readBonds(ctx context.Context, v host.View) {
-	for i := range t.Links {
-		l := &t.Links[i]
-		switch l.Kind {
-		case "bond":
-			l.Bond = &Bond{}
-			mode, err := v.Kernel.Get(ctx, "/sys/class/net/"+l.Name+"/bonding/mode")
-			if err != nil {
-				continue
-			}
-			l.Bond.Mode, _, _ = strings.Cut(strings.TrimSpace(mode), " ") // "802.3ad 4"
-			if l.Bond.Mode == "802.3ad" {
-				l.Bond.LACP = "active"
-			}
-		case "vlan":
-			text, err := v.Kernel.Get(ctx, "/proc/net/vlan/"+l.Name)
-			if err == nil {
-				l.VLAN = vlanOf(text)
-			}
-		}
-	}
-}
-
-// vlanOf finds the VLAN in a file of /proc/net/vlan, whose first line is
-// "eth0.5  VID: 5	 REORDER_HDR: 1  dev->priv_flags: 1021". A device's name may
-// hold neither spaces nor slashes.
-func vlanOf(text string) int {
-	line, _, _ := strings.Cut(text, "\n")
-	words := strings.Fields(line)
-	for i := 1; i+1 < len(words); i++ {
-		if words[i] != "VID:" {
-			continue
-		}
-		if n, err := strconv.ParseUint(words[i+1], 10, 12); err == nil {
-			return int(n)
-		}
-	}
-	return 0
 }

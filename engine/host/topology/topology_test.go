@@ -201,14 +201,12 @@ func TestLinks(t *testing.T) {
 	for _, l := range []host.Link{
 		{Name: "eth1", MTU: 9000, Up: true, Carrier: true, Addresses: []netip.Prefix{at("192.0.2.1/24")}},
 		{Name: "eth2", MTU: 1500, Master: "bond0"},
-		{Name: "bond0", Kind: "bond", MTU: 1500, Up: true, Carrier: true},
-		{Name: "bond0.5", Kind: "vlan", MTU: 1500, Lower: "bond0"},
+		{Name: "bond0", Kind: "bond", MTU: 1500, Up: true, Carrier: true, Options: map[string]string{"mode": "802.3ad"}},
+		{Name: "bond0.5", Kind: "vlan", MTU: 1500, Lower: "bond0", Options: map[string]string{"id": "5"}},
 		{Name: "ovs-netdev", Kind: "tun"}, {Name: "genev_sys_6081", Kind: "geneve"},
 	} {
 		m.AddLink("", l)
 	}
-	m.SetKernel("/sys/class/net/bond0/bonding/mode", "802.3ad 4\n")
-	m.SetKernel("/proc/net/vlan/bond0.5", "bond0.5  VID: 5\t REORDER_HDR: 1  dev->priv_flags: 1021\n")
 	got := read(t, m)
 	want := []topology.Link{
 		{Name: "bond0", Kind: "bond", MTU: 1500, Bond: &topology.Bond{Mode: "802.3ad", LACP: "active"}},

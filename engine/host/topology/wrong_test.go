@@ -46,14 +46,3 @@ func TestLACPIsNotCurrent(t *testing.T) {
 		}
 	}
 }
-
-func FuzzVLAN(f *testing.F) {
-	f.Add("eth0.5  VID: 5\t REORDER_HDR: 1  dev->priv_flags: 1021\n")
-	f.Add("x VID: 4096\n")
-	f.Add("VID: VID:")
-	f.Fuzz(func(t *testing.T, text string) {
-		if n := vlanOf(text); n < 0 || n > 4095 {
-			t.Errorf("VLAN %d of %q", n, text)
-		}
-	})
-}
