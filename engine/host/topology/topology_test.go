@@ -104,8 +104,9 @@ func TestOpenVSwitch(t *testing.T) {
 		},
 	})
 	m.Transact(host.OpenVSwitch,
+		ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: "Bridge", Row: ovsdb.Row{"datapath_type": "netdev"}},
 		ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: "Bridge", Where: []ovsdb.Condition{row.Is("name", "br-int")}, Row: ovsdb.Row{
-			"fail_mode": row.Optional("secure"), "datapath_type": "netdev", "rstp_enable": true}},
+			"fail_mode": row.Optional("secure"), "rstp_enable": true}},
 		ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: "Open_vSwitch", Row: ovsdb.Row{"external_ids": row.Strmap(map[string]string{
 			"system-id": "c1", "ovn-encap-type": "geneve,vxlan", "ovn-encap-ip": "192.0.2.2", "ovn-bridge-mappings": "physnet1:br-ext,bad"})}},
 	)
@@ -129,7 +130,7 @@ func TestOpenVSwitch(t *testing.T) {
 		t.Fatalf("got %s", text(t, got.Bridges))
 	}
 	ext, in := got.Bridges[0], got.Bridges[1]
-	if in.Name != "br-int" || in.FailMode != "secure" || in.Datapath != "netdev" || in.Spanning != "rstp" || ext.FailMode != "" || ext.Datapath != "" {
+	if in.Name != "br-int" || in.FailMode != "secure" || in.Datapath != "netdev" || in.Spanning != "rstp" || ext.FailMode != "" || ext.Datapath != "netdev" {
 		t.Errorf("bridges %s", text(t, got.Bridges))
 	}
 	ports := map[string]topology.Port{}
@@ -144,7 +145,7 @@ func TestOpenVSwitch(t *testing.T) {
 	for name, want := range map[string]string{
 		"bond0":     `{"name":"bond0","trunks":[11,302],"bond":{"mode":"balance-tcp","lacp":"active"},"interfaces":[{"name":"eth1"},{"name":"eth2"}]}`,
 		"patch-int": `{"name":"patch-int","interfaces":[{"name":"patch-int","type":"patch","peer":"patch-ext"}]}`,
-		"lost":      `{"name":"lost","interfaces":[{"name":"lost","type":"patch","peer":"nowhere","wrong":"No usable peer 'nowhere' exists in 'system' datapath."}]}`,
+		"lost":      `{"name":"lost","interfaces":[{"name":"lost","type":"patch","peer":"nowhere","wrong":"No usable peer 'nowhere' exists in 'netdev' datapath."}]}`,
 		"vx":        `{"name":"vx","interfaces":[{"name":"vx","type":"vxlan","remote":"192.0.2.1","local":"192.0.2.2","key":"7"}]}`,
 		"vm":        `{"name":"vm","fake_bridge":true,"interfaces":[{"name":"vm","type":"internal","logical":"ls1-vm"}]}`,
 	} {
