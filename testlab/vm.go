@@ -76,6 +76,7 @@ type shape struct {
 	QEMU        string // what qemu --version says
 	Accelerator string // "kvm" or "tcg"
 	Image       string // directory of the image's disk
+	Built       int64  // when that was made, in nanoseconds since 1970: its blocks lie elsewhere each time
 	Version     int    // of arguments: one more whenever it makes another machine of the same shape
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 )
@@ -87,6 +88,11 @@ func (l *Lab) makeVM(ctx context.Context, c cache, v VM) (vmMachine, error) {
 	if s.Image, err = c.makeDiskImage(ctx, newDiskRecipe(release, sources)); err != nil {
 		return vmMachine{}, err
 	}
+	disk, err := os.Stat(filepath.Join(s.Image, rawDiskName))
+	if err != nil {
+		return vmMachine{}, err
+	}
+	s.Built = disk.ModTime().UnixNano()
 	if s.Accelerator, err = c.accelerator(ctx, s.Image); err != nil {
 		return vmMachine{}, err
 	}
