@@ -148,11 +148,11 @@ func (have *NetAddressSpec) fill(want NetAddressSpec, own device) {
 
 // readKept answers what files say, and who configures the devices by them.
 func (have *NetAddressSpec) readKept(ctx context.Context, v host.View, want NetAddressSpec, own, from host.Link) error {
-	daemon, err := owner(ctx, v, own)
+	daemon, err := keeper(ctx, v, own, want.PersistBy)
 	if err != nil {
 		return err
 	}
-	other, err := owner(ctx, v, from)
+	other, err := keeper(ctx, v, from, want.PersistBy)
 	if err != nil {
 		return err
 	}

@@ -227,6 +227,29 @@ func reachable(r host.Route, addresses []netip.Prefix) bool {
 		slices.ContainsFunc(addresses, func(a netip.Prefix) bool { return a.Masked().Contains(r.Via) })
 }
 
+// keeper is the owner of a link that is to be kept by a family. NetworkManager that
+// was only just started has not come to the link yet.
+func keeper(ctx context.Context, v host.View, l host.Link, family string) (string, error) {
+	daemon, err := owner(ctx, v, l)
+	if daemon != "" || err != nil || l.Name == "" || netconf.Family(family) != netconf.NetworkManager {
+		return daemon, err
+	}
+	if _, err := v.Files.Stat(ctx, fmt.Sprintf(managedFile, l.Index)); !errors.Is(err, fs.ErrNotExist) {
+		return "", err // which says that it leaves the link alone
+	}
+	if unit, err := v.Units.Unit(ctx, managerUnit); err != nil || unit.ActiveState != "active" {
+		return "", nil
+	}
+	return netconf.NetworkManagerDaemon, nil
+}
+
+// What NetworkManager says of links that it has come to, by index; see
+// NetworkManager(8).
+const (
+	managerUnit = "NetworkManager.service"
+	managedFile = "/run/NetworkManager/devices/%d"
+)
+
 // owner names the program that configures a link by itself and would undo what
 // another does; empty where there is none.
 func owner(ctx context.Context, v host.View, l host.Link) (string, error) {
@@ -235,7 +258,7 @@ func owner(ctx context.Context, v host.View, l host.Link) (string, error) {
 	}
 	for _, o := range []struct{ unit, name, file, managed, unless string }{
 		{"systemd-networkd.service", netconf.NetworkdDaemon, "/run/systemd/netif/links/%d", "ADMIN_STATE=", "ADMIN_STATE=unmanaged"},
-		{"NetworkManager.service", netconf.NetworkManagerDaemon, "/run/NetworkManager/devices/%d", "managed=true", ""},
+		{managerUnit, netconf.NetworkManagerDaemon, managedFile, "managed=true", ""},
 	} {
 		b, err := v.Files.Read(ctx, fmt.Sprintf(o.file, l.Index))
 		if errors.Is(err, fs.ErrNotExist) {

@@ -29,6 +29,15 @@ func managed() *fake.Machine {
 		m.WriteFile(fmt.Sprintf("/run/NetworkManager/devices/%d", l.Index), "[device]\nmanaged=true\n")
 	}
 	m.Program("nmcli", nmcli)
+	m.Program("nm-online", func(m *fake.Machine, _ host.Command) host.Result {
+		for _, name := range []string{nic, other} { // by now it has come to them
+			l, _ := m.Link("", name)
+			if _, there := m.File(fmt.Sprintf(managedFile, l.Index)); !there {
+				m.WriteFile(fmt.Sprintf(managedFile, l.Index), "[device]\nmanaged=true\n")
+			}
+		}
+		return host.Result{}
+	})
 	return m
 }
 

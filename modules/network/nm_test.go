@@ -1,7 +1,9 @@
 package network
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,6 +101,29 @@ func TestManagedSevers(t *testing.T) {
 	f, err := stepOf(t, netLinkKind(), NetLinkSpec{Name: nic, MTU: step.Is(1400), Persist: step.Is(true)}).Check(t.Context(), managed().Host().View())
 	if err != nil || len(f.Cost.Severs) != 1 || f.Cost.Severs[0] != nic {
 		t.Errorf("severs %v (%v)", f.Cost.Severs, err)
+	}
+}
+
+// NetworkManager was started a moment ago and has not come to its devices yet: a
+// bond that the kernel alone were asked for, it would leave to that for good.
+func TestNetworkManagerThatHasJustStarted(t *testing.T) {
+	m := managed()
+	for _, name := range []string{nic, other} {
+		l, _ := m.Link("", name)
+		m.Remove(fmt.Sprintf(managedFile, l.Index))
+	}
+	up := false
+	m.Program("nmcli", func(m *fake.Machine, c host.Command) host.Result {
+		up = up || slices.Contains(c.Argv, "up")
+		return nmcli(m, c)
+	})
+	s := stepOf(t, netBondKind(), NetBondSpec{Name: bond, Members: []string{nic, other}, Persist: step.Is(true), PersistBy: "networkmanager"})
+	f, err := s.Check(t.Context(), m.Host().View())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(t.Context(), m.Host(), f); err != nil || !up {
+		t.Errorf("activated by NetworkManager: %v (%v)", up, err)
 	}
 }
 

@@ -34,6 +34,10 @@ func Activate(ctx context.Context, h host.Host, f Family, owner, device string, 
 		}
 		return run("networkctl", "reconfigure", device)
 	}
+	// One that was only just started knows neither devices nor profiles yet.
+	if err := run("nm-online", "--quiet", "--wait-for-startup", "--timeout=90"); err != nil {
+		return fmt.Errorf("NetworkManager did not start up; see journalctl -u NetworkManager: %w", err)
+	}
 	if err := load(ctx, h, f, written, run); err != nil {
 		return err
 	}
