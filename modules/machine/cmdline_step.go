@@ -118,13 +118,25 @@ func (s cmdline) boot(ctx context.Context, v host.View, b *boots, f *step.Findin
 	return nil
 }
 
-// earlier says what became of this step's last trial, where that was not taken
-// back.
+// earlier says what became of this step's last trial, where that was of the same
+// arguments and was not taken back.
 func (s cmdline) earlier(ctx context.Context, v host.View, b *boots) string {
-	if b.pending == nil || !b.pending.Has(s.address) || b.pending.Boot == b.id {
+	if b.pending == nil || b.pending.Boot == b.id {
 		return ""
 	}
-	return b.failure(ctx, v)
+	for _, p := range b.pending.Parts {
+		var r request
+		if p.Step == s.address && json.Unmarshal(p.Request, &r) == nil && same(r.Args, s.request.Args) && same(r.Absent, s.request.Absent) {
+			return b.failure(ctx, v)
+		}
+	}
+	return ""
+}
+
+// notInForce is the error of a machine that was booted and runs with something
+// else.
+func (s cmdline) notInForce(b *boots, why string) error {
+	return fmt.Errorf("%s: the machine runs with %s: %s", s.object, spell(s.request.of(b.running)), why)
 }
 
 // tries says whether the arguments are tried before they are made permanent.
@@ -150,6 +162,11 @@ func (s cmdline) Apply(ctx context.Context, h host.Host, _ step.Finding) error {
 	}
 	if s.policy == step.RebootNever {
 		return nil // a boot that another hand asks for must find the machine as it is
+	}
+	if why := s.earlier(ctx, h.View(), &b); why != "" {
+		// By whoever booted it: nobody was there to say so. Another boot would end
+		// like that one.
+		return s.notInForce(&b, why)
 	}
 	tries, err := s.tries(ctx, h.View(), &b)
 	switch {
@@ -254,7 +271,7 @@ func (s cmdline) Keep(ctx context.Context, h host.Host, _ step.Finding) error {
 	if s.request.settles(s.request.of(b.running)) {
 		return s.settle(ctx, h, &b)
 	}
-	return fmt.Errorf("%s: the machine runs with %s: %s", s.object, spell(s.request.of(b.running)), b.failure(ctx, h.View()))
+	return s.notInForce(&b, b.failure(ctx, h.View()))
 }
 
 // failure says what became of a trial whose arguments do not run now.

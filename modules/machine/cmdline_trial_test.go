@@ -106,6 +106,28 @@ func TestDeadly(t *testing.T) {
 	}
 }
 
+// TestStagedAndDeadly: another hand boots the trial, so that nobody is there to say
+// that it failed; the next apply says so, and does not stage the same again.
+func TestStagedAndDeadly(t *testing.T) {
+	m := grubMachine()
+	m.Deadly("init=/nonexistent")
+	d := newDrive(t, m, "a", step.RebootStaged, CmdlineSpec{Args: []string{"init=/nonexistent"}})
+	d.apply()
+	m.Reboot("7wo")
+	if err := d.check(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.step.Apply(t.Context(), m.Host(), d.f); err == nil || !strings.Contains(err.Error(), "never came up") {
+		t.Errorf("apply says %v", err)
+	}
+	better := newDrive(t, m, "a", step.RebootStaged, CmdlineSpec{Args: []string{"quiet"}})
+	better.apply()
+	m.Reboot("th1rd")
+	if !strings.Contains(running(m), "quiet") {
+		t.Errorf("other arguments are not tried: %s", running(m))
+	}
+}
+
 // TestWhyNotKept: what the trial left behind tells the reasons apart.
 func TestWhyNotKept(t *testing.T) {
 	for name, c := range map[string]struct {
