@@ -115,7 +115,7 @@ func (t *Text) name(host string) string { return textwidth.Pad(host, t.width) }
 func (t *Text) connected(e run.Event) {
 	t.live.work(e.Host, "checking")
 	for _, open := range e.Open {
-		t.live.keep(fmt.Sprintf("%s  %s run %s was cut here and left changes half made; what it found before is kept, and weft rollback can take it back\n",
+		t.live.keep(fmt.Sprintf("%s  %s run %s was cut here, or waits for a reboot; what it found before is kept, and weft rollback can take it back\n",
 			t.name(e.Host), t.p.yellow("open"), wire.Neutralise(open)))
 	}
 	if t.verbosity >= Needs {

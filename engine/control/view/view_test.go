@@ -47,7 +47,7 @@ func story() []run.Event {
 	}
 }
 
-const told = `a   open run r0 was cut here and left changes half made; what it found before is kept, and weft rollback can take it back
+const told = `a   open run r0 was cut here, or waits for a reboot; what it found before is kept, and weft rollback can take it back
 bb  unreachable  no route to host
     → is it up?
       is the cable in?
