@@ -1,6 +1,5 @@
 # Two machines that kernel arguments try to kill: one boots by a BIOS, the other by
-# UEFI. Their memory and processors are those of inventories/hypervisor-vm.hcl,
-# so that its snapshots serve these too.
+# UEFI.
 
 lab "boots" {
   repository = ["linux-image-cloud-amd64"]
@@ -16,7 +15,7 @@ host "bios" {
   roles   = ["hypervisor"]
 
   vm {
-    memory     = 3072
+    memory     = 5120 # a page of 1G wants a GiB that nothing else is in
     cpus       = 2
     numa_nodes = 2
     iommu      = true
@@ -36,7 +35,7 @@ host "uefi" {
   roles   = ["hypervisor"]
 
   vm {
-    memory     = 3072
+    memory     = 5120 # a page of 1G wants a GiB that nothing else is in
     cpus       = 2
     numa_nodes = 2
     iommu      = true
