@@ -62,7 +62,6 @@ type cutter struct {
 	lab      *chaosLab
 	playbook string
 	found    string
-	commands int
 }
 
 func newCutter(t *testing.T, host string) *cutter {
