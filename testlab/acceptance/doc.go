@@ -4,5 +4,6 @@
 // Open vSwitch, OVN, dpkg and systemd, never by weft's own word.
 //
 // The tests need root and what `weft lab` needs, and bin/weft as `make build`
-// makes it; `make lab-test` sees to both. One lab serves them all, in order.
+// makes it; `make lab-test` sees to both. Most share one lab, in order; after them those
+// with labs of their own run two at a time.
 package acceptance

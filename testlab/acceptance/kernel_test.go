@@ -29,6 +29,7 @@ find /etc /boot/grub/*.cfg -type f -exec md5sum {} + | sort -k 2; ls -d /var/lib
 // TestKernel makes bare virtual machines ready for DPDK below the packages, and
 // tries to kill one: one boots by a BIOS, the other by UEFI.
 func TestKernel(t *testing.T) {
+	t.Parallel()
 	labUp(t, hypervisorLab)
 	t.Run("BIOS", func(t *testing.T) {
 		t.Parallel()

@@ -8,6 +8,7 @@ import (
 // TestOverlayOnVirtualMachines is scenario S1 where the chassis are virtual
 // machines: the same playbook, on the datapath of their own kernels.
 func TestOverlayOnVirtualMachines(t *testing.T) {
+	t.Parallel()
 	const inventory = "inventories/lab-vm.hcl"
 	labUp(t, inventory)
 	if first := converged(t, overlay, "-i", inventory); changed(first) == 0 {

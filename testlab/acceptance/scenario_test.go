@@ -28,6 +28,7 @@ type drift struct {
 }
 
 func (s scenario) run(t *testing.T) {
+	t.Parallel() // much of it is waiting
 	labUp(t, s.inventory)
 	found := map[string]string{}
 	for _, h := range s.hosts {
