@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"weft/engine/host"
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -148,11 +149,11 @@ func (have *NetAddressSpec) fill(want NetAddressSpec, own device) {
 
 // readKept answers what files say, and who configures the devices by them.
 func (have *NetAddressSpec) readKept(ctx context.Context, v host.View, want NetAddressSpec, own, from host.Link) error {
-	daemon, err := keeper(ctx, v, own, want.PersistBy)
+	daemon, err := netconf.Keeper(ctx, v, own, want.PersistBy)
 	if err != nil {
 		return err
 	}
-	other, err := keeper(ctx, v, from, want.PersistBy)
+	other, err := netconf.Keeper(ctx, v, from, want.PersistBy)
 	if err != nil {
 		return err
 	}

@@ -3,13 +3,10 @@ package network
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"weft/engine/host"
 	"weft/engine/host/netconf"
@@ -97,7 +94,7 @@ func madePrefixRoutes(ctx context.Context, v host.View, l *host.Link) ([]netip.P
 	if len(found) == 0 {
 		return nil, nil
 	}
-	if daemon, err := owner(ctx, v, *l); err != nil || daemon == "" {
+	if daemon, err := netconf.Owner(ctx, v, *l); err != nil || daemon == "" {
 		return nil, err
 	}
 	l.Special = maps.Clone(l.Special)
@@ -225,63 +222,4 @@ func reachable(r host.Route, addresses []netip.Prefix) bool {
 	}
 	return !r.Via.IsValid() || r.OnLink || r.Via.IsLinkLocalUnicast() ||
 		slices.ContainsFunc(addresses, func(a netip.Prefix) bool { return a.Masked().Contains(r.Via) })
-}
-
-// keeper is the owner of a link that is to be kept by a family. NetworkManager that
-// was only just started has not come to the link yet.
-func keeper(ctx context.Context, v host.View, l host.Link, family string) (string, error) {
-	daemon, err := owner(ctx, v, l)
-	if daemon != "" || err != nil || l.Name == "" || netconf.Family(family) != netconf.NetworkManager {
-		return daemon, err
-	}
-	if _, err := v.Files.Stat(ctx, fmt.Sprintf(managedFile, l.Index)); !errors.Is(err, fs.ErrNotExist) {
-		return "", err // which says that it leaves the link alone
-	}
-	if unit, err := v.Units.Unit(ctx, managerUnit); err != nil || unit.ActiveState != "active" {
-		return "", nil
-	}
-	return netconf.NetworkManagerDaemon, nil
-}
-
-// What NetworkManager says of links that it has come to, by index; see
-// NetworkManager(8).
-const (
-	managerUnit = "NetworkManager.service"
-	managedFile = "/run/NetworkManager/devices/%d"
-)
-
-// owner names the program that configures a link by itself and would undo what
-// another does; empty where there is none.
-func owner(ctx context.Context, v host.View, l host.Link) (string, error) {
-	if l.Name == "" {
-		return "", nil // it is not there
-	}
-	for _, o := range []struct{ unit, name, file, managed, unless string }{
-		{"systemd-networkd.service", netconf.NetworkdDaemon, "/run/systemd/netif/links/%d", "ADMIN_STATE=", "ADMIN_STATE=unmanaged"},
-		{managerUnit, netconf.NetworkManagerDaemon, managedFile, "managed=true", ""},
-	} {
-		b, err := v.Files.Read(ctx, fmt.Sprintf(o.file, l.Index))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return "", err
-		}
-		says := func(want string) bool {
-			for line := range strings.Lines(string(b)) {
-				if want != "" && strings.HasPrefix(strings.TrimSpace(line), want) {
-					return true
-				}
-			}
-			return false
-		}
-		if !says(o.managed) || says(o.unless) {
-			continue
-		}
-		if unit, err := v.Units.Unit(ctx, o.unit); err != nil || unit.ActiveState != "active" {
-			continue // what it left behind
-		}
-		return o.name, nil
-	}
-	return "", nil
 }

@@ -3,7 +3,6 @@ package network
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"weft/engine/host"
 	"weft/engine/host/netconf"
@@ -34,47 +33,19 @@ func goal(persist step.Attr[bool]) *netconf.State {
 	return &netconf.State{}
 }
 
+func (k keeping) wish() netconf.Wish {
+	return netconf.Wish{Keep: k.persist.Or(false), By: netconf.Family(k.by), Files: k.files}
+}
+
 // look reads the files of a part: those on record for an undo.
 func (k keeping) look(ctx context.Context, v host.View, part netconf.Part, daemon string) (*netconf.State, error) {
-	if k.files == nil {
-		return nil, nil
-	}
-	if k.files.Family != "" {
-		s, err := netconf.LookBack(ctx, v, *k.files)
-		return &s, err
-	}
-	family := netconf.Family(k.by)
-	if family == "" {
-		var err error
-		if family, err = netconf.Detect(ctx, v, part.Of(), daemon); err != nil {
-			return nil, err
-		}
-	}
-	change := family.Drop
-	if k.persist.Or(false) {
-		change = family.Keep
-		if err := family.Readable(ctx, v, part); err != nil {
-			return nil, err
-		}
-	}
-	s, err := netconf.Look(ctx, v, family, func(f netconf.Files) (netconf.Goal, error) { return change(f, part) })
-	return &s, err
+	return k.wish().Look(ctx, v, part, daemon)
 }
 
 // write makes the files of a part what they are to be, or brings back those on
 // record.
 func (k keeping) write(ctx context.Context, h host.Host, part netconf.Part, daemon string) (written []string, err error) {
-	switch {
-	case k.files == nil:
-		return nil, nil
-	case k.files.Family != "":
-		return k.files.Back(ctx, h)
-	}
-	s, err := k.look(ctx, h.View(), part, daemon)
-	if err != nil {
-		return nil, err
-	}
-	return s.Apply(ctx, h)
+	return k.wish().Write(ctx, h, part, daemon)
 }
 
 // configured has the daemon of a device configure it by its files anew.
@@ -106,42 +77,17 @@ func takes(daemon string, files *netconf.State) bool {
 
 // keptDelta compares the files of a part.
 func keptDelta(have, want *netconf.State) []step.Delta {
-	if have == nil || want == nil {
-		return nil
-	}
-	var gone, come []string
-	for _, c := range have.Changes(*want) {
-		for _, l := range c.Gone {
-			gone = append(gone, c.File+": "+shown(l))
-		}
-		for _, l := range c.New {
-			come = append(come, c.File+": "+shown(l))
-		}
-		if len(c.Gone)+len(c.New) == 0 {
-			come = append(come, c.File)
-		}
-	}
+	gone, come := have.Lines(want)
 	if len(gone)+len(come) == 0 {
 		return nil
 	}
 	return []step.Delta{step.Change("persist.files", gone, come)}
 }
 
-// shown is a line of a file in a plan. Of a profile of a wireless network the
-// secrets stay where they are.
-func shown(line string) string {
-	for _, secret := range []string{"psk", "password", "wep-key", "secret", "private-key"} {
-		if key, _, ok := strings.Cut(line, "="); ok && strings.Contains(strings.ToLower(key), secret) {
-			return key + "=…"
-		}
-	}
-	return line
-}
-
 // refuseOwned is the error of a change to a link that a daemon configures, and
 // would not configure as these files say.
 func refuseOwned(ctx context.Context, v host.View, l host.Link, files *netconf.State) (daemon string, err error) {
-	daemon, err = owner(ctx, v, l)
+	daemon, err = netconf.Owner(ctx, v, l)
 	if err != nil || daemon == "" || takes(daemon, files) {
 		return daemon, err
 	}

@@ -116,7 +116,7 @@ func (netLinks) Read(ctx context.Context, v host.View, want NetLinkSpec) (NetLin
 	if want.MAC.Managed() {
 		have.MAC = step.Is(d.link.MAC)
 	}
-	daemon, err := keeper(ctx, v, d.link, want.PersistBy)
+	daemon, err := netconf.Keeper(ctx, v, d.link, want.PersistBy)
 	if err != nil {
 		return have, err
 	}

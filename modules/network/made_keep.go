@@ -55,7 +55,7 @@ func (p *parts) readKept(ctx context.Context, v host.View, want *parts, all map[
 	}
 	daemon := ""
 	for _, name := range near {
-		who, err := keeper(ctx, v, all[name].link, *want.by)
+		who, err := netconf.Keeper(ctx, v, all[name].link, *want.by)
 		if err != nil {
 			return err
 		}

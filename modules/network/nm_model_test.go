@@ -13,6 +13,9 @@ import (
 	"weft/engine/step/steptest"
 )
 
+// managedFile is what NetworkManager says of a link, by its index.
+const managedFile = "/run/NetworkManager/devices/%d"
+
 const profiles = "/etc/NetworkManager/system-connections/"
 
 // managed is a host whose NICs NetworkManager manages. Its nmcli does to the

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -29,12 +30,11 @@ type BondSpec struct {
 	ExternalIDs map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of the port's external_ids."`
 	Interfaces  map[string]MemberSpec        `json:"interfaces,omitzero" doc:"What single members have beside: an object a member, by its name."`
 	Up          step.Attr[bool]              `json:"up,omitzero" doc:"Whether the devices of all members are up."`
-	Persist     step.Attr[bool]              `json:"persist,omitzero" doc:"Whether ifupdown makes the bond at boot as this step describes it."`
+	Persist     step.Attr[bool]              `json:"persist,omitzero" doc:"Whether files make the bond at boot as this step describes it."`
+	PersistBy   string                       `json:"persist_by,omitzero" weft:"enum=ifupdown|networkmanager|network-scripts|netplan" doc:"What makes it at boot. Left out, it is what configures the host's network."`
 
-	// File is the content of the persisted file: what Persist means. Own are
-	// the files that make members ports of their own at boot.
-	File   step.Attr[string] `json:"persist.file,omitzero" weft:"found"`
-	Own    ownFiles          `json:"persist.members,omitzero" weft:"found"`
+	// Kept are the files: what Persist means.
+	Kept   *netconf.State    `json:"persist.files,omitzero" weft:"found"`
 	Error  string            `json:"error,omitzero" weft:"found"`
 	Saved  *saved            `json:"saved,omitzero" weft:"found"`
 	Alone  map[string]alone  `json:"ports,omitzero" weft:"found"`
@@ -68,7 +68,6 @@ type bondSeen struct {
 	Mode    string   `json:"bond_mode,omitzero"`
 	LACP    string   `json:"lacp,omitzero"`
 	Falls   string   `json:"lacp-fallback-ab,omitzero"`
-	Twice   []string `json:"twice,omitzero"` // warnings about other files
 }
 
 const (
@@ -99,6 +98,9 @@ func (s *BondSpec) Validate() []step.Problem {
 	}
 	if s.Persist.Or(false) {
 		problems = append(problems, unsafe(nil, s.OtherConfig, s.ExternalIDs)...)
+	}
+	if len(s.Members) > 1 {
+		problems = append(problems, keepProblems(s.Persist, s.PersistBy, s.keep())...)
 	}
 	return problems
 }
@@ -206,43 +208,37 @@ func (s BondSpec) complete() BondSpec {
 		s.Members = slices.Compact(slices.Sorted(slices.Values(s.Members)))
 	}
 	s.Trunks, s.CVLANs = vlanSet(s.Trunks), vlanSet(s.CVLANs)
-	if s.Persist.Managed() || !s.State.There() {
-		s.File = step.None[string]()
-	}
-	if s.Persist.Or(false) && s.State.There() {
-		s.File = step.Is(s.stanza().String())
-		s.Own = noFiles(s.Members)
-	}
+	s.Kept = keptGoal(s.Persist, s.State)
 	return s
 }
 
-// stanza describes the bond for ifupdown, whose hook makes a device of the
-// bond's name unless it is told not to.
-func (s BondSpec) stanza() stanza {
-	var port settings
-	s.vlans().persist(&port)
-	port.add("bond_mode", s.Mode.Or(""))
-	port.add("lacp", s.LACP.Or(""))
+// keep is what files are to hold of the bond. A device of its name is made only
+// where that is asked for: ifupdown's hook would make one.
+func (s BondSpec) keep() netconf.Part {
+	var port kept
+	s.vlans().keep(&port)
+	port.text("bond_mode", s.Mode)
+	port.text("lacp", s.LACP)
 	port.number("bond_updelay", s.UpDelay)
 	port.number("bond_downdelay", s.DownDelay)
 	port.flag("bond_fake_iface", step.Is(s.FakeIface.Or(false)))
 	port.keys("other_config", s.OtherConfig)
 	port.keys("external_ids", s.ExternalIDs)
-	out := stanza{object: "bond " + s.Name, name: s.Name, extra: [][]string{port.set("port", s.Name)}}
-	out.options = []string{"ovs_bridge " + s.Bridge, "ovs_type OVSBond", "ovs_bonds " + strings.Join(s.Members, " ")}
-	for _, name := range slices.Sorted(maps.Keys(s.Interfaces)) {
+	out := netconf.OVSPort{Device: s.Name, Bridge: s.Bridge, Port: port, Replaces: s.Members}
+	for _, name := range s.Members {
 		m := s.Interfaces[name]
-		var iface settings
-		iface.add("type", m.Type.Or(""))
+		var iface kept
 		iface.number("mtu_request", m.MTU)
 		iface.keys("options", m.Options)
 		iface.keys("other_config", m.OtherConfig)
 		iface.keys("external_ids", m.ExternalIDs)
-		if len(iface) > 0 {
-			out.extra = append(out.extra, iface.set("interface", name))
-		}
+		out.Interfaces = append(out.Interfaces, netconf.OVSInterface{Name: name, Type: m.Type.Or(""), Columns: iface})
 	}
 	return out
+}
+
+func (s BondSpec) keeping() keeping {
+	return keeping{wish(s.Persist, s.State, s.PersistBy, s.Kept), s.keep(), append([]string{s.Name, s.Bridge}, s.Members...)}
 }
 
 func (s *BondSpec) vlans() vlans {
@@ -265,8 +261,8 @@ must be one, with LACP. A bond with LACP passes nothing while the switch does no
 Columns and keys that are not named stay as they are. A plan names members that are down: ` + "`up = true`" + ` brings them up. A member that joins
 loses its own traffic, and a change of the mode, of LACP or of VLANs may cut off what goes through the bridge: the plan names it.
 
-With ` + "`persist`" + ` a file below /etc/network/interfaces.d lets ifupdown make the bond at boot, and files that ` + "`ovs_port`" + ` wrote for members
-go. Open vSwitch's database keeps the bond over a reboot as well; ifupdown's hook then says that it is there already, and brings its members up.`,
+A bond that is kept needs its bridge kept, too; what makes a member a port of its own at boot goes. Open vSwitch's database keeps the bond over a
+reboot as well; ifupdown's hook then says that it is there already, and brings its members up.` + keepDoc,
 		Spec: BondSpec{},
 		Example: `step "ovs_bond" "bond0" {
   bridge       = "ovsbr0"

@@ -12,7 +12,7 @@ import (
 func (bond) Diff(have, want BondSpec) []step.Delta {
 	have.Mode = likeDefault(have.Mode, want.Mode, defaultMode)
 	have.LACP = likeDefault(have.LACP, want.LACP, defaultLACP)
-	have.Persist = want.Persist // the file says it
+	have.Persist, have.PersistBy = want.Persist, want.PersistBy // the files say it
 	if want.Device != nil {
 		have.Up = want.Up // each device for itself, below
 	}
@@ -45,8 +45,7 @@ func (bond) Diff(have, want BondSpec) []step.Delta {
 		}
 	}
 	deltas = append(deltas, lost.deltas(have.Now)...)
-	deltas = append(deltas, want.Own.deltas("persist.members.", have.Own)...)
-	return append(deltas, fileDelta(have.File, want.File)...)
+	return append(deltas, keptDelta(have.Kept, want.Kept)...)
 }
 
 func stringOrNil(s string) any {
@@ -66,7 +65,7 @@ func likeDefault(have, want step.Attr[string], byDefault string) step.Attr[strin
 }
 
 func (bond) Advise(f *step.Finding, have, want BondSpec) {
-	f.Warnings = append(f.Warnings, have.Seen.Twice...)
+	f.Warnings = append(f.Warnings, keptNotes(have.Kept)...)
 	if !want.State.There() {
 		for _, d := range f.Deltas {
 			severs(f, have.severedBy(d, want))

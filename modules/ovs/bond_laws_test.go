@@ -43,6 +43,7 @@ func needsLegs() []steptest.Hand {
 func TestBondLaws(t *testing.T) {
 	laws(t, steptest.Subject{
 		Kind:    kind(t, "ovs_bond"),
+		Policy:  []string{"persist_by"}, // TestKeptLaws
 		Machine: withLegs,
 		Found: []steptest.Hand{
 			steps("absent", needsLegs()...),

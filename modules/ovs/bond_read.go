@@ -10,7 +10,6 @@ import (
 	"github.com/ovn-org/libovsdb/ovsdb"
 
 	"weft/engine/host"
-	"weft/engine/host/ifupdown"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -84,7 +83,7 @@ func (bond) Read(ctx context.Context, v host.View, want BondSpec) (BondSpec, err
 	if err != nil {
 		return have, err
 	}
-	if err := have.readFiles(ctx, v, want); err != nil {
+	if have.Kept, err = want.keeping().read(ctx, v); err != nil {
 		return have, err
 	}
 	if _, there := named(t.bridges, want.Bridge); !there && want.State.There() {
@@ -144,31 +143,6 @@ func refuse(want BondSpec, t tables, all map[string]device) error {
 		if !known && !here && sameOrSystem(step.Is(want.Interfaces[m].Type.Or("system")), step.Is("system")) {
 			return fmt.Errorf("member %s is no device of this host: it may have another name, or another driver (vfio); or the step that brings it comes later: %w",
 				m, step.ErrNotYet)
-		}
-	}
-	return nil
-}
-
-func (have *BondSpec) readFiles(ctx context.Context, v host.View, want BondSpec) (err error) {
-	if have.File, err = readFile(ctx, v, portFile(want.Name), want.File); err != nil {
-		return err
-	}
-	if have.Own, err = want.Own.read(ctx, v); err != nil {
-		return err
-	}
-	if !want.Persist.Or(false) || !want.State.There() {
-		return nil
-	}
-	if err := ifupdown.CanPersist(ctx, v.Files, portFile(want.Name)); err != nil {
-		return err
-	}
-	for _, name := range append([]string{want.Name}, want.Members...) {
-		file, err := describedTwice(ctx, v, name, portFile(name))
-		if err != nil {
-			return err
-		}
-		if file != "" {
-			have.Seen.Twice = append(have.Seen.Twice, file+" describes "+name+" too: at boot ifupdown goes by both")
 		}
 	}
 	return nil

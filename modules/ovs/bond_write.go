@@ -26,7 +26,7 @@ func (r bond) Write(ctx context.Context, h host.Host, have, want BondSpec) error
 	var tx row.Tx
 	if !want.State.There() {
 		// The file goes first: a removal that is cut must not come back at boot.
-		if err := want.writeFiles(ctx, h, have); err != nil {
+		if err := want.keeping().write(ctx, h); err != nil {
 			return err
 		}
 		if there {
@@ -64,7 +64,7 @@ func (r bond) Write(ctx context.Context, h host.Host, have, want BondSpec) error
 	if err := want.settle(ctx, h, have); err != nil {
 		return err
 	}
-	return want.writeFiles(ctx, h, have)
+	return want.keeping().write(ctx, h)
 }
 
 // commitIfAny is commit for a transaction that may have nothing to say.
@@ -238,11 +238,4 @@ func (want BondSpec) settle(ctx context.Context, h host.Host, have BondSpec) err
 		errs = append(errs, spec.set(ctx, h, m, found))
 	}
 	return errors.Join(errs...)
-}
-
-func (want BondSpec) writeFiles(ctx context.Context, h host.Host, have BondSpec) error {
-	if err := want.Own.write(ctx, h, have.Own); err != nil {
-		return err
-	}
-	return writeFile(ctx, h, portFile(want.Name), have.File, want.File)
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"weft/engine/host/netconf"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -29,10 +30,11 @@ type BridgeSpec struct {
 	MTU          step.Attr[int]               `json:"mtu,omitzero" doc:"MTU of the bridge's own port, in bytes (mtu_request)."`
 	Up           step.Attr[bool]              `json:"up,omitzero" doc:"Whether the bridge's own port is up; it is where addresses are given."`
 	Addresses    []string                     `json:"addresses,omitzero" weft:"set" doc:"All addresses of the bridge's own port, with prefix lengths."`
-	Persist      step.Attr[bool]              `json:"persist,omitzero" doc:"Whether ifupdown makes the bridge at boot as this step describes it."`
+	Persist      step.Attr[bool]              `json:"persist,omitzero" doc:"Whether files make the bridge at boot as this step describes it."`
+	PersistBy    string                       `json:"persist_by,omitzero" weft:"enum=ifupdown|networkmanager|network-scripts|netplan" doc:"What makes it at boot. Left out, it is what configures the host's network."`
 
-	// File is the content of the persisted file: what Persist means.
-	File      step.Attr[string] `json:"persist.file,omitzero" weft:"found"`
+	// Kept are the files: what Persist means.
+	Kept      *netconf.State    `json:"persist.files,omitzero" weft:"found"`
 	ActualMTU int               `json:"mtu.device,omitzero" weft:"found"`
 	ActualMAC string            `json:"hwaddr.device,omitzero" weft:"found"`
 	Error     string            `json:"error,omitzero" weft:"found"`
@@ -49,7 +51,6 @@ type bridgeSeen struct {
 	Ports      []string `json:"ports,omitzero"`   // beside the bridge's own
 	Carries    []string `json:"carries,omitzero"` // what its removal cuts
 	Elsewhere  []string `json:"elsewhere,omitzero"`
-	Twice      string   `json:"twice,omitzero"`  // another file that describes it
 	Silent     []string `json:"silent,omitzero"` // controllers that are not connected
 }
 
@@ -84,7 +85,7 @@ func (s *BridgeSpec) Validate() []step.Problem {
 		}
 		problems = append(problems, unsafe(nil, s.OtherConfig, s.ExternalIDs)...)
 	}
-	return problems
+	return append(problems, keepProblems(s.Persist, s.PersistBy, s.keep())...)
 }
 
 func nameProblems(name string) []step.Problem {
@@ -128,36 +129,32 @@ func (s BridgeSpec) complete() BridgeSpec {
 	if len(s.Addresses) > 0 && !s.Up.Managed() {
 		s.Up = step.Is(true)
 	}
-	if s.Persist.Managed() || !s.State.There() {
-		s.File = step.None[string]()
-	}
-	if s.Persist.Or(false) && s.State.There() {
-		s.File = step.Is(s.stanza().String())
-	}
+	s.Kept = keptGoal(s.Persist, s.State)
 	return s
 }
 
-func (s BridgeSpec) stanza() stanza {
-	var bridge, own settings
-	bridge.add("datapath_type", s.DatapathType.Or(""))
-	bridge.add("fail_mode", s.FailMode.Or(""))
-	bridge.add("protocols", strings.Join(slices.Sorted(slices.Values(s.Protocols)), ","))
+// keep is what files are to hold of the bridge.
+func (s BridgeSpec) keep() netconf.Part {
+	var bridge, own kept
+	bridge.text("datapath_type", s.DatapathType)
+	bridge.text("fail_mode", s.FailMode)
+	if s.Protocols != nil {
+		bridge.add("protocols", "", strings.Join(slices.Sorted(slices.Values(s.Protocols)), ","))
+	}
 	bridge.flag("stp_enable", s.STP)
 	bridge.flag("rstp_enable", s.RSTP)
 	bridge.flag("mcast_snooping_enable", s.Snooping)
-	bridge.add("other_config:hwaddr", s.Hwaddr.Or(""))
+	if s.Hwaddr.Managed() {
+		bridge.add("other_config", "hwaddr", s.Hwaddr.Or(""))
+	}
 	bridge.keys("other_config", s.OtherConfig)
 	bridge.keys("external_ids", s.ExternalIDs)
 	own.number("mtu_request", s.MTU)
-	out := stanza{object: "bridge " + s.Name, name: s.Name, options: []string{"ovs_type OVSBridge"}, addresses: s.Addresses, up: s.Up.Or(false)}
-	if len(bridge) > 0 {
-		out.extra = append(out.extra, bridge.set("bridge", s.Name))
-	}
-	if len(own) > 0 {
-		out.extra = append(out.extra, own.set("interface", s.Name))
-	}
-	out.extra = append(out.extra, controllers().words(s.Name, s.Controllers)...)
-	return out
+	return netconf.OVSBridge{Device: s.Name, Bridge: bridge, Interface: own, Controllers: keptRemotes(s.Controllers), Own: keptDevice(s.Up, s.Addresses)}
+}
+
+func (s BridgeSpec) keeping() keeping {
+	return keeping{wish(s.Persist, s.State, s.PersistBy, s.Kept), s.keep(), []string{s.Name}}
 }
 
 func (s BridgeSpec) device() deviceSpec {
@@ -184,9 +181,8 @@ A change of ` + "`datapath_type`" + ` makes the bridge and the devices of its in
 Removal takes all ports with it, whoever made them. It records the bridge whole, with ports, mirrors and controllers, for undo;
 a port whose device lives in a network namespace comes back in the host's own.
 
-With ` + "`persist`" + ` a file below /etc/network/interfaces.d lets ifupdown make the bridge at boot, through the hook of openvswitch-switch.
-It sets what this step names. What others set on the bridge is in Open vSwitch's database and comes back with that: the file keeps
-` + "`ifdown -a`" + ` from deleting the bridge there.`,
+What others set on the bridge is in Open vSwitch's database and comes back with that: a file of ifupdown keeps
+` + "`ifdown -a`" + ` from deleting the bridge there.` + keepDoc,
 		Spec:    BridgeSpec{},
 		Outputs: BridgeOutputs{},
 		Example: `step "ovs_bridge" "br-ext" {

@@ -10,7 +10,6 @@ import (
 	"github.com/ovn-org/libovsdb/ovsdb"
 
 	"weft/engine/host"
-	"weft/engine/host/ifupdown"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -24,16 +23,8 @@ func (bridge) Read(ctx context.Context, v host.View, want BridgeSpec) (BridgeSpe
 	if err != nil {
 		return have, err
 	}
-	if have.File, err = readFile(ctx, v, bridgeFile(want.Name), want.File); err != nil {
+	if have.Kept, err = want.keeping().read(ctx, v); err != nil {
 		return have, err
-	}
-	if want.Persist.Or(false) && want.State.There() {
-		if err := ifupdown.CanPersist(ctx, v.Files, bridgeFile(want.Name)); err != nil {
-			return have, err
-		}
-		if have.Seen.Twice, err = describedTwice(ctx, v, want.Name, bridgeFile(want.Name)); err != nil {
-			return have, err
-		}
 	}
 	b, there := named(t.bridges, want.Name)
 	if !there {
@@ -176,7 +167,7 @@ func (bridge) Diff(have, want BridgeSpec) []step.Delta {
 		have.DatapathType = want.DatapathType
 	}
 	have.Hwaddr = likeMAC(have.Hwaddr, want.Hwaddr)
-	have.Persist = want.Persist // the file says it
+	have.Persist, have.PersistBy = want.Persist, want.PersistBy // the files say it
 	deltas := step.Compare(have, want)
 	if have.State.There() && want.State.There() {
 		if have.Error != "" && want.Error == "" {
@@ -185,7 +176,7 @@ func (bridge) Diff(have, want BridgeSpec) []step.Delta {
 		deltas = append(deltas, want.device().deltas(have.device(), "mtu.device", "hwaddr.device")...)
 		deltas = append(deltas, deviceDeltas(have.Device, want.Device)...)
 	}
-	return append(deltas, fileDelta(have.File, want.File)...)
+	return append(deltas, keptDelta(have.Kept, want.Kept)...)
 }
 
 // likeMAC spells an address as want does where both are the same.
@@ -232,7 +223,5 @@ func (bridge) Advise(f *step.Finding, have, want BridgeSpec) {
 	if want.State.There() {
 		f.Warnings = append(append(f.Warnings, openWarnings(want.Controllers)...), have.Seen.Silent...)
 	}
-	if have.Seen.Twice != "" {
-		f.Warnings = append(f.Warnings, have.Seen.Twice+" describes "+want.Name+" too: at boot ifupdown goes by both")
-	}
+	f.Warnings = append(f.Warnings, keptNotes(have.Kept)...)
 }

@@ -24,7 +24,7 @@ func (bridge) Write(ctx context.Context, h host.Host, have, want BridgeSpec) err
 	b, there := named(t.bridges, want.Name)
 	if !want.State.There() {
 		// The file goes first: a removal that is cut must not come back at boot.
-		if err := writeFile(ctx, h, bridgeFile(want.Name), have.File, want.File); err != nil || !there {
+		if err := want.keeping().write(ctx, h); err != nil || !there {
 			return err
 		}
 		var tx row.Tx
@@ -50,7 +50,7 @@ func (bridge) Write(ctx context.Context, h host.Host, have, want BridgeSpec) err
 	if err := want.settle(ctx, h, have); err != nil {
 		return err
 	}
-	return writeFile(ctx, h, bridgeFile(want.Name), have.File, want.File)
+	return want.keeping().write(ctx, h)
 }
 
 // inDatabase says whether a difference is one of the database: not one of the

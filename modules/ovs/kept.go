@@ -44,53 +44,6 @@ func (want lostDevices) restore(ctx context.Context, h host.Host, asked func(nam
 	return errors.Join(errs...)
 }
 
-// ownFiles are the files, by the name of the port, that make ports at boot which
-// a step takes into something else. It wants all of them absent; undo wants
-// them as they were found.
-type ownFiles map[string]step.Attr[string]
-
-func noFiles(ports []string) ownFiles {
-	out := ownFiles{}
-	for _, name := range ports {
-		out[name] = step.None[string]()
-	}
-	return out
-}
-
-func (want ownFiles) read(ctx context.Context, v host.View) (ownFiles, error) {
-	if want == nil {
-		return nil, nil
-	}
-	have := ownFiles{}
-	for name, file := range want {
-		var err error
-		if have[name], err = readFile(ctx, v, portFile(name), file); err != nil {
-			return nil, err
-		}
-	}
-	return have, nil
-}
-
-func (want ownFiles) deltas(path string, have ownFiles) []step.Delta {
-	var deltas []step.Delta
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		for _, d := range fileDelta(have[name], want[name]) {
-			d.Path = path + name
-			deltas = append(deltas, d)
-		}
-	}
-	return deltas
-}
-
-func (want ownFiles) write(ctx context.Context, h host.Host, have ownFiles) error {
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		if err := writeFile(ctx, h, portFile(name), have[name], want[name]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // saveAll records ports with all that lives through them.
 func saveAll(ctx context.Context, v host.View, ports map[string]place) (map[string]alone, error) {
 	var out map[string]alone

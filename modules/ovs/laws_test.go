@@ -78,6 +78,7 @@ func bridgeSubject(t *testing.T) steptest.Subject {
 	up := true
 	return steptest.Subject{
 		Kind:    kind(t, "ovs_bridge"),
+		Policy:  []string{"persist_by"}, // TestKeptLaws
 		Machine: machine,
 		Found: []steptest.Hand{
 			{Name: "absent"},

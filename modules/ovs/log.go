@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"weft/engine/host"
-	"weft/engine/host/ifupdown"
 )
 
 const (
@@ -37,20 +36,4 @@ func logLines(ctx context.Context, h host.Host, name string) string {
 		return ""
 	}
 	return "; ovs-vswitchd says:\n" + strings.Join(said[max(0, len(said)-logShown):], "\n")
-}
-
-// describedTwice names another file of interfaces(5) that has a stanza for an
-// interface; empty where there is none. What net_address and net_link write adds
-// to ours, and stanzas that give nothing are no matter.
-func describedTwice(ctx context.Context, v host.View, name, ours string) (string, error) {
-	files, err := ifupdown.Read(ctx, v.Files)
-	if err != nil {
-		return "", err
-	}
-	for _, f := range files {
-		if f.Name != ours && ifupdown.PurposeOf(f.Name) == "" && f.Text.Gives(name) {
-			return f.Name, nil
-		}
-	}
-	return "", nil
 }

@@ -4,22 +4,21 @@ import (
 	"slices"
 	"strings"
 
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
 // PatchSpec is the attributes of ovs_patch.
 type PatchSpec struct {
-	State    step.State      `json:"state,omitzero" doc:"Whether the pair should be there. Removal takes both ports."`
-	Near     PatchEnd        `json:"near" weft:"required" doc:"One end: an object with bridge, port and, if need be, tag, trunks and vlan_mode."`
-	Far      PatchEnd        `json:"far" weft:"required" doc:"The other end, an object of the same kind."`
-	Replaces []string        `json:"replaces,omitzero" weft:"set" doc:"Ports that are taken out of their bridges in the same transaction, so that no loop is closed: the ends of a veth that joined them before. Their devices stay."`
-	Persist  step.Attr[bool] `json:"persist,omitzero" doc:"Whether ifupdown makes both ports at boot as this step describes them."`
+	State     step.State      `json:"state,omitzero" doc:"Whether the pair should be there. Removal takes both ports."`
+	Near      PatchEnd        `json:"near" weft:"required" doc:"One end: an object with bridge, port and, if need be, tag, trunks and vlan_mode."`
+	Far       PatchEnd        `json:"far" weft:"required" doc:"The other end, an object of the same kind."`
+	Replaces  []string        `json:"replaces,omitzero" weft:"set" doc:"Ports that are taken out of their bridges in the same transaction, so that no loop is closed: the ends of a veth that joined them before. Their devices stay."`
+	Persist   step.Attr[bool] `json:"persist,omitzero" doc:"Whether files make both ports at boot as this step describes them."`
+	PersistBy string          `json:"persist_by,omitzero" weft:"enum=ifupdown|networkmanager|network-scripts|netplan" doc:"What makes them at boot. Left out, it is what configures the host's network."`
 
-	// The contents of the persisted files: what Persist means. Own are those
-	// that make the replaced ports at boot.
-	NearFile step.Attr[string] `json:"persist.near,omitzero" weft:"found"`
-	FarFile  step.Attr[string] `json:"persist.far,omitzero" weft:"found"`
-	Own      ownFiles          `json:"persist.replaces,omitzero" weft:"found"`
+	// Kept are the files: what Persist means.
+	Kept     *netconf.State    `json:"persist.files,omitzero" weft:"found"`
 	Error    string            `json:"error,omitzero" weft:"found"`
 	Half     string            `json:"half,omitzero" weft:"found,whole"` // the end that is not there
 	Replaced map[string]alone  `json:"replaced,omitzero" weft:"found"`
@@ -88,19 +87,13 @@ func (s *PatchSpec) Validate() []step.Problem {
 			problems = append(problems, step.Problem{Path: "replaces", Message: "holds " + name + ", which is of the pair itself", Hint: "name the ports that go"})
 		}
 	}
-	return problems
+	return append(problems, keepProblems(s.Persist, s.PersistBy, s.keep())...)
 }
 
 // complete fills in what follows from what was given.
 func (s PatchSpec) complete() PatchSpec {
 	s.Near, s.Far = s.Near.to(s.Far.Port), s.Far.to(s.Near.Port)
-	if s.Persist.Managed() || !s.State.There() {
-		s.NearFile, s.FarFile = step.None[string](), step.None[string]()
-	}
-	if s.Persist.Or(false) && s.State.There() {
-		s.NearFile, s.FarFile = step.Is(s.Near.file()), step.Is(s.Far.file())
-		s.Own = noFiles(s.Replaces)
-	}
+	s.Kept = keptGoal(s.Persist, s.State)
 	return s
 }
 
@@ -112,12 +105,20 @@ func (e PatchEnd) to(peer string) PatchEnd {
 
 func (e PatchEnd) vlans() vlans { return vlans{Tag: e.Tag, Trunks: e.Trunks, Mode: e.VLANMode} }
 
-// file describes the port for ifupdown, as ovs_port does.
-func (e PatchEnd) file() string {
+// keep is what files are to hold of the port, as of one of ovs_port.
+func (e PatchEnd) keep() netconf.OVSPort {
 	return PortSpec{
 		Name: e.Port, Bridge: e.Bridge, Type: step.Is("patch"), Options: map[string]step.Attr[string]{"peer": step.Is(e.Options["peer"])},
 		Tag: e.Tag, Trunks: e.Trunks, VLANMode: e.VLANMode,
-	}.stanza().String()
+	}.keep()
+}
+
+func (s PatchSpec) keep() netconf.Part {
+	return netconf.OVSPatch{Near: s.Near.keep(), Far: s.Far.keep(), Replaces: s.Replaces}
+}
+
+func (s PatchSpec) keeping() keeping {
+	return keeping{wish(s.Persist, s.State, s.PersistBy, s.Kept), s.keep(), []string{s.Near.Bridge, s.Far.Bridge}}
 }
 
 // object names the pair, the same whichever end comes first.
@@ -146,8 +147,7 @@ STP nor RSTP, the plan warns and names the way: frames would go round without en
 both of which have RSTP a pair is refused: ovs-vswitchd does not survive it; STP works.
 
 With ` + "`replaces`" + ` the pair takes the place of other ports, such as the ends of a veth, in the same transaction; undo puts them back.
-With ` + "`persist`" + ` two files below /etc/network/interfaces.d let ifupdown make the ports at boot, and files that ` + "`ovs_port`" + ` wrote for
-replaced ports go; the bridges must be kept too.`,
+A pair that is kept needs its bridges kept, too; what makes replaced ports at boot goes.` + keepDoc,
 		Spec: PatchSpec{},
 		Example: `step "ovs_patch" "ovsbr0-ovsbr1" {
   near     = { bridge = "ovsbr0", port = "patch0-1" }

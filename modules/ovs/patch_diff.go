@@ -11,7 +11,7 @@ import (
 
 func (patch) Diff(have, want PatchSpec) []step.Delta {
 	named := want
-	named.Persist, named.Replaces = step.Attr[bool]{}, nil // the files and Replaced say it
+	named.Persist, named.PersistBy, named.Replaces = step.Attr[bool]{}, "", nil // the files and Replaced say it
 	deltas := step.Compare(have, named)
 	for i, d := range deltas {
 		if d.Path == "near.bridge" || d.Path == "far.bridge" { // half a pair
@@ -41,16 +41,7 @@ func (patch) Diff(have, want PatchSpec) []step.Delta {
 	}
 	deltas = append(deltas, replacedDeltas(have, want)...)
 	deltas = append(deltas, want.Device.deltas(have.Now)...)
-	deltas = append(deltas, want.Own.deltas("persist.replaces.", have.Own)...)
-	for _, d := range fileDelta(have.NearFile, want.NearFile) {
-		d.Path = "persist.near"
-		deltas = append(deltas, d)
-	}
-	for _, d := range fileDelta(have.FarFile, want.FarFile) {
-		d.Path = "persist.far"
-		deltas = append(deltas, d)
-	}
-	return deltas
+	return append(deltas, keptDelta(have.Kept, want.Kept)...)
 }
 
 // text reads a string back that Compare wrote.
@@ -79,6 +70,7 @@ func replacedDeltas(have, want PatchSpec) []step.Delta {
 }
 
 func (patch) Advise(f *step.Finding, have, want PatchSpec) {
+	f.Warnings = append(f.Warnings, keptNotes(have.Kept)...)
 	if have.Seen.Loop != "" {
 		f.Warnings = append(f.Warnings, "the pair closes a loop: "+have.Seen.Loop+" - "+want.Far.Port+"/"+want.Near.Port+" - "+want.Near.Bridge+
 			"; without a spanning tree on all of these bridges frames go round without end: set stp_enable = true in their steps ovs_bridge")

@@ -59,7 +59,7 @@ func TestPatchLaws(t *testing.T) {
 				vsctl("state", "add-port", homeName, nearName, "--", "set", "interface", nearName, "type=patch", "options:peer="+farName),
 			},
 		}},
-		Policy: []string{"near.port", "far.port"}, // the names of the two
+		Policy: []string{"near.port", "far.port", "persist_by"}, // the names of the two; TestKeptLaws
 		Touches: steptest.Touches{
 			Files: []string{"/etc/network/interfaces.d"},
 			Queries: slices.Concat(
@@ -106,9 +106,9 @@ func wholePatch() steptest.Case {
 			vsctl("far.options", "set", "interface", farName, "options:remote_ip=192.0.2.1"),
 			vsctl("near.type", "set", "interface", nearName, "type=internal"),
 			vsctl("replaces", "add-port", homeName, oldName, "--", "set", "interface", oldName, "type=internal"),
-			{Name: "persist.near", Fake: func(m *fake.Machine) { m.Remove(file + nearName) }, Host: steptest.Run("rm", file+nearName)},
-			edit("persist.far", file+farName, "auto "+farName+"\n"),
-			edit("persist.replaces", file+oldName, "auto "+oldName+"\n"),
+			{Name: "persist", Fake: func(m *fake.Machine) { m.Remove(file + nearName) }, Host: steptest.Run("rm", file+nearName)},
+			edit("persist", file+farName, "auto "+farName+"\n"),
+			edit("persist", file+oldName, "auto "+oldName+"\n"),
 		},
 		Spellings: []steptest.Hand{near("another order of the trunks", "trunks=301,300")},
 	}

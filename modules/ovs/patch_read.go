@@ -9,7 +9,6 @@ import (
 	"github.com/ovn-org/libovsdb/ovsdb"
 
 	"weft/engine/host"
-	"weft/engine/host/ifupdown"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -23,7 +22,7 @@ func (patch) Read(ctx context.Context, v host.View, want PatchSpec) (PatchSpec, 
 	if err != nil {
 		return have, err
 	}
-	if err := have.readFiles(ctx, v, want); err != nil {
+	if have.Kept, err = want.keeping().read(ctx, v); err != nil {
 		return have, err
 	}
 	if err := t.joinable(want); err != nil {
@@ -114,22 +113,6 @@ func datapathOf(bridge ovsdb.Row) string {
 		return kind
 	}
 	return "system"
-}
-
-func (have *PatchSpec) readFiles(ctx context.Context, v host.View, want PatchSpec) (err error) {
-	if have.NearFile, err = readFile(ctx, v, portFile(want.Near.Port), want.NearFile); err != nil {
-		return err
-	}
-	if have.FarFile, err = readFile(ctx, v, portFile(want.Far.Port), want.FarFile); err != nil {
-		return err
-	}
-	if have.Own, err = want.Own.read(ctx, v); err != nil {
-		return err
-	}
-	if want.Persist.Or(false) && want.State.There() {
-		return ifupdown.CanPersist(ctx, v.Files, portFile(want.Near.Port))
-	}
-	return nil
 }
 
 // replaced records the ports that are still there and should not, or that undo

@@ -18,7 +18,7 @@ import (
 func (r patch) Write(ctx context.Context, h host.Host, have, want PatchSpec) error {
 	if !want.State.There() {
 		// The files go first: a removal that is cut must not come back at boot.
-		if err := want.writeFiles(ctx, h, have); err != nil {
+		if err := want.keeping().write(ctx, h); err != nil {
 			return err
 		}
 	}
@@ -46,7 +46,7 @@ func (r patch) Write(ctx context.Context, h host.Host, have, want PatchSpec) err
 	if err := want.Device.restore(ctx, h, nil); err != nil || !want.State.There() {
 		return err
 	}
-	return want.writeFiles(ctx, h, have)
+	return want.keeping().write(ctx, h)
 }
 
 // there says whether the pair has this end: undo may want half of it.
@@ -171,14 +171,4 @@ func (want PatchSpec) works(ctx context.Context, h host.Host) error {
 		return fmt.Errorf("%w%s%s", err, logLines(ctx, h, want.Near.Port), logLines(ctx, h, want.Far.Port))
 	}
 	return nil
-}
-
-func (want PatchSpec) writeFiles(ctx context.Context, h host.Host, have PatchSpec) error {
-	if err := want.Own.write(ctx, h, have.Own); err != nil {
-		return err
-	}
-	if err := writeFile(ctx, h, portFile(want.Near.Port), have.NearFile, want.NearFile); err != nil {
-		return err
-	}
-	return writeFile(ctx, h, portFile(want.Far.Port), have.FarFile, want.FarFile)
 }

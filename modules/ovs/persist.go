@@ -2,9 +2,6 @@ package ovs
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"maps"
 	"net/netip"
 	"regexp"
@@ -13,26 +10,119 @@ import (
 	"strings"
 
 	"weft/engine/host"
-	"weft/engine/host/ifupdown"
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
-// What keeps a bridge or a port over a reboot is a file below
-// /etc/network/interfaces.d, read by ifup -a at boot. Its hook, which package
-// openvswitch-switch installs (/usr/share/openvswitch/scripts/ifupdown.sh,
-// described in README.Debian), makes what the options ovs_* say.
-//
-// "auto" starts it at boot: the services of Open vSwitch are ordered before
-// networking.service. "no-auto-down" keeps ifdown -a away, whose hook would
-// delete the bridge, with all that others put there, from a database that
-// outlives the reboot. Bridges are read before ports because of their names,
-// so a port's file stands for itself and no bridge lists its ports.
+// keeping is what persist says of an object: in a spec its wish, in a state what
+// was found. What keeps it over a reboot are files of the family of programs that
+// configures the host's network; the running state is in Open vSwitch's database
+// alone, whatever they say.
+type keeping struct {
+	wish netconf.Wish
+	part netconf.Part
+	near []string // devices whose daemon is the one to ask; the object itself, its members
+}
 
-func bridgeFile(name string) string { return ifupdown.Bridge.Path(name) }
-func portFile(name string) string   { return ifupdown.Port.Path(name) }
+// keptGoal is what a spec's files are to be; nil where nobody minds. An object that
+// goes does not come back at boot.
+func keptGoal(persist step.Attr[bool], state step.State) *netconf.State {
+	if !persist.Managed() && state.There() {
+		return nil
+	}
+	return &netconf.State{}
+}
 
-// The hook hands ovs_extra to a shell and splits it at blanks, so a word has
-// only characters that mean nothing there.
+func wish(persist step.Attr[bool], state step.State, by string, files *netconf.State) netconf.Wish {
+	return netconf.Wish{Keep: persist.Or(false) && state.There(), By: netconf.Family(by), Files: files}
+}
+
+func (k keeping) read(ctx context.Context, v host.View) (*netconf.State, error) {
+	daemon, err := k.owner(ctx, v)
+	if err != nil {
+		return nil, err
+	}
+	return k.wish.Look(ctx, v, k.part, daemon)
+}
+
+func (k keeping) write(ctx context.Context, h host.Host) error {
+	daemon, err := k.owner(ctx, h.View())
+	if err != nil {
+		return err
+	}
+	_, err = k.wish.Write(ctx, h, k.part, daemon)
+	return err
+}
+
+// owner is the daemon that configures what is near, where that has a say in
+// which files are meant.
+func (k keeping) owner(ctx context.Context, v host.View) (string, error) {
+	if k.wish.Files == nil || k.wish.Files.Family != "" || k.wish.By != "" {
+		return "", nil
+	}
+	links, err := v.Links.List(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	for _, l := range links {
+		if !slices.Contains(k.near, l.Name) {
+			continue
+		}
+		if daemon, err := netconf.Owner(ctx, v, l); err != nil || daemon != "" {
+			return daemon, err
+		}
+	}
+	return "", nil
+}
+
+// keptDelta compares files.
+func keptDelta(have, want *netconf.State) []step.Delta {
+	gone, come := have.Lines(want)
+	if len(gone)+len(come) == 0 {
+		return nil
+	}
+	return []step.Delta{step.Change("persist.files", gone, come)}
+}
+
+// keptNotes are what files say beside, for the reader of a plan.
+func keptNotes(have *netconf.State) []string {
+	if have == nil {
+		return nil
+	}
+	return have.Notes
+}
+
+// keepProblems are those of the attributes that say what is kept: a family that
+// is named and has no words for something.
+func keepProblems(persist step.Attr[bool], by string, part netconf.Part) []step.Problem {
+	switch {
+	case by == "":
+		return nil
+	case !persist.Managed():
+		return []step.Problem{{Path: "persist_by", Message: "says what makes it at boot, and persist is left out", Hint: "say persist = true"}}
+	case !persist.Or(false):
+		return nil
+	}
+	if _, err := netconf.Family(by).Keep(netconf.Files{}, part); err != nil {
+		return []step.Problem{{Path: "persist_by", Message: err.Error()}}
+	}
+	return nil
+}
+
+// keepDoc is what the kinds of this family say of persist.
+const keepDoc = `
+
+With ` + "`persist`" + ` files make it at boot as this step says: of weft's own below /etc/network/interfaces.d (for the hook of openvswitch-switch) or
+/etc/netplan, and else keys of profiles of NetworkManager (types ovs-bridge, ovs-port, ovs-interface) or of files of network-scripts (ifcfg-*, for
+ifup-ovs). Undo takes out what was changed. What a family has no words for is refused by the name of the attribute; ifupdown and
+network-scripts have words for all. Without ` + "`persist_by`" + ` it is ifupdown where that makes it already, netplan where /etc/netplan has files, NetworkManager where
+that manages the device and has the plugin for Open vSwitch (Debian's has not), network-scripts where they are installed, then ifupdown.
+
+The files are for the next boot: what runs is in Open vSwitch's database, which this step writes. NetworkManager leaves objects alone that it did not
+make, and is not told of the profiles; a ` + "`nmcli connection reload`" + ` makes them its own at once, and it then interrupts their traffic.`
+
+// Files are read by a shell, or split at blanks, so a word has only characters
+// that mean nothing there.
 var shellSafe = regexp.MustCompile(`^[A-Za-z0-9_.:/,=+@%-]+$`)
 
 // keySafe are keys that ovs-vsctl(8) takes without quotes.
@@ -44,7 +134,7 @@ func unsafe(values map[string]string, keys ...map[string]step.Attr[string]) []st
 	bad := func(at string) {
 		problems = append(problems, step.Problem{
 			Path:    at,
-			Message: "cannot be kept over a reboot, since ifupdown's hook hands it to a shell",
+			Message: "cannot be kept over a reboot, since what reads it at boot hands it to a shell",
 			Hint:    "use letters, digits and . _ - : / , = + @ % only, or leave persist out",
 		})
 	}
@@ -65,128 +155,51 @@ func unsafe(values map[string]string, keys ...map[string]step.Attr[string]) []st
 	return problems
 }
 
-// stanza is an interface as interfaces(5) describes it.
-type stanza struct {
-	object    string // "bridge br0", for people
-	name      string
-	options   []string   // "ovs_type OVSBridge"
-	extra     [][]string // commands of ovs-vsctl
-	addresses []string
-	up        bool
+// kept collects the columns of a row that files are to hold: those that are
+// managed.
+type kept []netconf.OVSColumn
+
+func (k *kept) add(column, key, value string) {
+	*k = append(*k, netconf.OVSColumn{Column: column, Key: key, Value: value})
 }
 
-func (s stanza) String() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "# The %s, written by weft, which overwrites changes.\n", s.object)
-	fmt.Fprintf(&b, "auto %s\nno-auto-down %s\n", s.name, s.name)
-	commands := []string{}
-	for _, words := range s.extra {
-		commands = append(commands, strings.Join(words, " "))
-	}
-	options := slices.Clone(s.options)
-	if len(commands) > 0 {
-		options = append(options, "ovs_extra "+strings.Join(commands, " -- "))
-	}
-	if s.up && len(s.addresses) == 0 {
-		options = append(options, "up ip link set dev $IFACE up")
-	}
-	if len(s.addresses) == 0 {
-		fmt.Fprintf(&b, "iface %s inet manual\n", s.name)
-	}
-	for i, a := range s.addresses {
-		family := "inet"
-		if p, err := netip.ParsePrefix(a); err == nil && p.Addr().Is6() {
-			family = "inet6"
-		}
-		fmt.Fprintf(&b, "iface %s %s static\n    address %s\n", s.name, family, a)
-		if i == 0 {
-			indent(&b, options)
-		}
-	}
-	if len(s.addresses) == 0 {
-		indent(&b, options)
-	}
-	return b.String()
-}
-
-func indent(b *strings.Builder, options []string) {
-	for _, o := range options {
-		b.WriteString("    " + o + "\n")
+func (k *kept) text(column string, a step.Attr[string]) {
+	if a.Managed() {
+		k.add(column, "", a.Or(""))
 	}
 }
 
-// settings collects the words of "set TABLE NAME COLUMN=VALUE …".
-type settings []string
-
-func (s *settings) add(column, value string) {
-	if value != "" {
-		*s = append(*s, column+"="+value)
-	}
-}
-
-func (s *settings) keys(column string, keys map[string]step.Attr[string]) {
-	for _, k := range slices.Sorted(maps.Keys(keys)) {
-		if v, ok := keys[k].Get(); ok {
-			s.add(column+":"+k, v)
+func (k *kept) keys(column string, keys map[string]step.Attr[string]) {
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if keys[key].Managed() {
+			k.add(column, key, keys[key].Or(""))
 		}
 	}
 }
 
-func (s *settings) flag(column string, b step.Attr[bool]) {
-	if v, ok := b.Get(); ok {
-		s.add(column, strconv.FormatBool(v))
-	}
-}
+func (k *kept) flag(column string, a step.Attr[bool])  { k.text(column, written(a, strconv.FormatBool)) }
+func (k *kept) number(column string, a step.Attr[int]) { k.text(column, written(a, strconv.Itoa)) }
 
-func (s *settings) number(column string, n step.Attr[int]) {
-	if v, ok := n.Get(); ok {
-		s.add(column, strconv.Itoa(v))
-	}
-}
-
-func (s *settings) numbers(column string, list []int) {
+func (k *kept) numbers(column string, list []int) {
 	words := make([]string, len(list))
 	for i, n := range slices.Sorted(slices.Values(list)) {
 		words[i] = strconv.Itoa(n)
 	}
-	s.add(column, strings.Join(words, ","))
+	if list != nil {
+		k.add(column, "", strings.Join(words, ","))
+	}
 }
 
-func (s settings) set(table, name string) []string { return append([]string{"set", table, name}, s...) }
-
-// readFile answers what a persisted file holds, where want manages it.
-func readFile(ctx context.Context, v host.View, name string, want step.Attr[string]) (step.Attr[string], error) {
-	if !want.Managed() {
-		return step.Attr[string]{}, nil
+// keptDevice is what files say of a device beside the database.
+func keptDevice(up step.Attr[bool], addresses []string) netconf.OVSDevice {
+	own := netconf.OVSDevice{Up: up.Or(false), Down: !up.Or(true)}
+	if addresses != nil {
+		own.Addresses = []netip.Prefix{}
 	}
-	b, err := v.Files.Read(ctx, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return step.None[string](), nil
-	}
-	return step.Is(string(b)), err
-}
-
-// fileDelta compares a persisted file. The path is that of the spec's field.
-func fileDelta(have, want step.Attr[string]) []step.Delta {
-	if !want.Managed() || have == want {
-		return nil
-	}
-	shown := func(a step.Attr[string]) any {
-		if s, ok := a.Get(); ok {
-			return s
+	for _, a := range addresses {
+		if p, err := netip.ParsePrefix(a); err == nil { // Validate says so
+			own.Addresses = append(own.Addresses, p)
 		}
-		return nil
 	}
-	return []step.Delta{step.Change("persist.file", shown(have), shown(want))}
-}
-
-func writeFile(ctx context.Context, h host.Host, name string, have, want step.Attr[string]) error {
-	content, there := want.Get()
-	switch {
-	case !want.Managed() || have == want:
-		return nil
-	case !there:
-		return h.Files.Remove(ctx, name)
-	}
-	return h.Files.Write(ctx, name, []byte(content), host.Attributes{})
+	return own
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -35,10 +36,13 @@ type PortSpec struct {
 	InterfaceConfig map[string]step.Attr[string] `json:"interface_other_config,omitzero" doc:"Keys of the interface's other_config: pmd-rxq-affinity, …."`
 	Up              step.Attr[bool]              `json:"up,omitzero" doc:"Whether the device is up."`
 	Addresses       []string                     `json:"addresses,omitzero" weft:"set" doc:"All addresses of an internal port, with prefix lengths."`
-	Persist         step.Attr[bool]              `json:"persist,omitzero" doc:"Whether ifupdown makes the port at boot as this step describes it."`
+	Persist         step.Attr[bool]              `json:"persist,omitzero" doc:"Whether files make the port at boot as this step describes it."`
+	PersistBy       string                       `json:"persist_by,omitzero" weft:"enum=ifupdown|networkmanager|network-scripts|netplan" doc:"What makes it at boot. Left out, it is what configures the host's network."`
 
-	// File is the content of the persisted file: what Persist means.
-	File      step.Attr[string] `json:"persist.file,omitzero" weft:"found"`
+	// Kept are the files: what Persist means. Part is what they are to hold,
+	// where the attributes are not spelt as the playbook has them.
+	Kept      *netconf.State    `json:"persist.files,omitzero" weft:"found"`
+	Part      netconf.Part      `json:"-"`
 	ActualMTU int               `json:"mtu_request.device,omitzero" weft:"found"`
 	ActualMAC string            `json:"mac.device,omitzero" weft:"found"`
 	Error     string            `json:"error,omitzero" weft:"found"`
@@ -54,7 +58,6 @@ type portSeen struct {
 	Busy   bool     `json:"busy,omitzero"`   // the device is a NIC that is up, or bears addresses
 	Beside []string `json:"beside,omitzero"` // what else goes through its bridge
 	Peer   string   `json:"peer,omitzero"`   // what is wrong with a patch's peer
-	Twice  string   `json:"twice,omitzero"`
 }
 
 // PortOutputs is what ovs_port knows when it is done.
@@ -111,7 +114,7 @@ func (s *PortSpec) Validate() []step.Problem {
 			}
 		}
 	}
-	return problems
+	return append(problems, keepProblems(s.Persist, s.PersistBy, s.keep())...)
 }
 
 func (s *PortSpec) vlans() vlans {
@@ -125,25 +128,19 @@ func (s PortSpec) complete() PortSpec {
 		s.Up = step.Is(true)
 	}
 	s.Trunks, s.CVLANs = vlanSet(s.Trunks), vlanSet(s.CVLANs)
-	if s.Persist.Managed() || !s.State.There() {
-		s.File = step.None[string]()
-	}
-	if s.Persist.Or(false) && s.State.There() {
-		s.File = step.Is(s.stanza().String())
-	}
+	s.Kept = keptGoal(s.Persist, s.State)
 	return s
 }
 
-func (s PortSpec) stanza() stanza {
-	var port, iface settings
-	s.vlans().persist(&port)
+// keep is what files are to hold of the port.
+func (s PortSpec) keep() netconf.OVSPort {
+	var port, iface kept
+	s.vlans().keep(&port)
 	port.flag("protected", s.Protected)
 	port.flag("fake_bridge", s.FakeBridge)
 	port.keys("other_config", s.OtherConfig)
 	port.keys("external_ids", s.PortExternalIDs)
-	if mac, ok := s.MAC.Get(); ok {
-		iface.add("mac", `\"`+mac+`\"`) // ovs-vsctl splits at colons unless quoted; the hook's shell takes the backslashes
-	}
+	iface.text("mac", s.MAC)
 	iface.number("mtu_request", s.MTU)
 	iface.number("ofport_request", s.OFPort)
 	iface.number("ingress_policing_rate", s.PolicingRate)
@@ -152,32 +149,19 @@ func (s PortSpec) stanza() stanza {
 	iface.keys("lldp", s.LLDP)
 	iface.keys("other_config", s.InterfaceConfig)
 	iface.keys("external_ids", s.ExternalIDs)
-	out := stanza{object: "port " + s.Name, name: s.Name, addresses: s.Addresses, up: s.Up.Or(false)}
-	out.options = []string{"ovs_bridge " + s.Bridge}
-	switch kind := s.Type.Or("system"); kind {
-	case "system":
-		out.options = append(out.options, "ovs_type OVSPort")
-		iface.keys("options", s.Options)
-	case "internal":
-		out.options = append(out.options, "ovs_type OVSIntPort")
-		iface.keys("options", s.Options)
-	case "patch":
-		out.options = append(out.options, "ovs_type OVSPatchPort", "ovs_patch_peer "+s.Options["peer"].Or(""))
-	default:
-		var tunnel settings
-		tunnel.keys("options", s.Options)
-		out.options = append(out.options, "ovs_type OVSTunnel", "ovs_tunnel_type "+kind)
-		if len(tunnel) > 0 {
-			out.options = append(out.options, "ovs_tunnel_options "+strings.Join(tunnel, " "))
-		}
+	iface.keys("options", s.Options)
+	return netconf.OVSPort{
+		Device: s.Name, Bridge: s.Bridge, Port: port, Own: keptDevice(s.Up, s.Addresses),
+		Interfaces: []netconf.OVSInterface{{Name: s.Name, Type: s.kind(), Columns: iface}},
 	}
-	if len(port) > 0 {
-		out.extra = append(out.extra, port.set("port", s.Name))
+}
+
+func (s PortSpec) keeping() keeping {
+	part := s.Part
+	if part == nil {
+		part = s.keep()
 	}
-	if len(iface) > 0 {
-		out.extra = append(out.extra, iface.set("interface", s.Name))
-	}
-	return out
+	return keeping{wish(s.Persist, s.State, s.PersistBy, s.Kept), part, []string{s.Name, s.Bridge}}
 }
 
 func (s PortSpec) device() deviceSpec {
@@ -210,7 +194,7 @@ A port that is in another bridge is moved. Columns and keys that are not named s
 interface, where OVN looks for ` + "`iface-id`" + `.
 
 A NIC that joins a bridge loses its own traffic, and a port that goes or changes its VLANs may cut off the devices beside it: the plan
-names them. With ` + "`persist`" + ` a file below /etc/network/interfaces.d lets ifupdown make the port at boot; the bridge must be kept too.`,
+names them. A port that is kept needs its bridge kept, too.` + keepDoc,
 		Spec:    PortSpec{},
 		Outputs: PortOutputs{},
 		Example: `step "ovs_port" "vm1" {

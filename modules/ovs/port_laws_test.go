@@ -23,6 +23,7 @@ func withBridge() *fake.Machine {
 func TestPortLaws(t *testing.T) {
 	laws(t, steptest.Subject{
 		Kind:    kind(t, "ovs_port"),
+		Policy:  []string{"persist_by"}, // TestKeptLaws
 		Machine: withBridge,
 		Found: []steptest.Hand{
 			steps("absent", needs()...),

@@ -9,7 +9,6 @@ import (
 	"github.com/ovn-org/libovsdb/ovsdb"
 
 	"weft/engine/host"
-	"weft/engine/host/ifupdown"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -48,16 +47,8 @@ func (port) Read(ctx context.Context, v host.View, want PortSpec) (PortSpec, err
 	if err != nil {
 		return have, err
 	}
-	if have.File, err = readFile(ctx, v, portFile(want.Name), want.File); err != nil {
+	if have.Kept, err = want.keeping().read(ctx, v); err != nil {
 		return have, err
-	}
-	if want.Persist.Or(false) && want.State.There() {
-		if err := ifupdown.CanPersist(ctx, v.Files, portFile(want.Name)); err != nil {
-			return have, err
-		}
-		if have.Seen.Twice, err = describedTwice(ctx, v, want.Name, portFile(want.Name)); err != nil {
-			return have, err
-		}
 	}
 	if _, there := named(t.bridges, want.Bridge); !there && want.State.There() {
 		return have, fmt.Errorf("there is no bridge %s: put a step ovs_bridge before it: %w", want.Bridge, step.ErrNotYet)
@@ -207,7 +198,7 @@ func (port) Diff(have, want PortSpec) []step.Delta {
 		have.Type = want.Type
 	}
 	have.MAC = likeMAC(have.MAC, want.MAC)
-	have.Persist = want.Persist // the file says it
+	have.Persist, have.PersistBy = want.Persist, want.PersistBy // the files say it
 	deltas := step.Compare(have, want)
 	if have.State.There() && want.State.There() {
 		if have.Error != "" && want.Error == "" {
@@ -216,7 +207,7 @@ func (port) Diff(have, want PortSpec) []step.Delta {
 		deltas = append(deltas, want.device().deltas(have.device(), "mtu_request.device", "mac.device")...)
 		deltas = append(deltas, deviceDeltas(have.Device, want.Device)...)
 	}
-	return append(deltas, fileDelta(have.File, want.File)...)
+	return append(deltas, keptDelta(have.Kept, want.Kept)...)
 }
 
 func (port) Advise(f *step.Finding, have, want PortSpec) {
@@ -229,7 +220,5 @@ func (port) Advise(f *step.Finding, have, want PortSpec) {
 	for _, d := range f.Deltas {
 		severs(f, have.severedBy(d, want))
 	}
-	if have.Seen.Twice != "" {
-		f.Warnings = append(f.Warnings, have.Seen.Twice+" describes "+want.Name+" too: at boot ifupdown goes by both")
-	}
+	f.Warnings = append(f.Warnings, keptNotes(have.Kept)...)
 }

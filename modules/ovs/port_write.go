@@ -24,7 +24,7 @@ func (r port) Write(ctx context.Context, h host.Host, have, want PortSpec) error
 	}
 	if !want.State.There() {
 		// The file goes first: a removal that is cut must not come back at boot.
-		if err := writeFile(ctx, h, portFile(want.Name), have.File, want.File); err != nil || !there {
+		if err := want.keeping().write(ctx, h); err != nil || !there {
 			return err
 		}
 		if err := want.sleep(ctx, h); err != nil {
@@ -73,7 +73,7 @@ func (r port) Write(ctx context.Context, h host.Host, have, want PortSpec) error
 	if err := want.settle(ctx, h, have); err != nil {
 		return err
 	}
-	return writeFile(ctx, h, portFile(want.Name), have.File, want.File)
+	return want.keeping().write(ctx, h)
 }
 
 // sleep brings a NIC down that was down before it became a port: while it is

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ovn-org/libovsdb/ovsdb"
 
+	"weft/engine/host/netconf"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -234,27 +235,20 @@ func idsOf(rows []ovsdb.Row) []string {
 	return ids
 }
 
-// words are the commands of ovs-vsctl(8) that make the remotes of a bridge.
-func (c remoteColumn) words(holder string, list []Remote) [][]string {
+// keptRemotes are the controllers of a bridge as files hold them.
+func keptRemotes(list []Remote) []netconf.OVSController {
 	if list == nil {
 		return nil
 	}
-	if len(list) == 0 {
-		return [][]string{{"clear", "bridge", holder, c.column}}
-	}
-	var out [][]string
-	var names []string
-	for i, r := range list {
-		name := fmt.Sprintf("@weft%d", i)
-		names = append(names, name)
-		var columns settings
-		columns.add("target", `\"`+r.Target+`\"`)
-		columns.add("connection_mode", r.ConnectionMode.Or(""))
+	out := []netconf.OVSController{}
+	for _, r := range list {
+		var columns kept
+		columns.text("connection_mode", r.ConnectionMode)
 		columns.number("inactivity_probe", r.InactivityProbe)
 		columns.number("max_backoff", r.MaxBackoff)
-		out = append(out, append([]string{"--id=" + name, "create", "controller"}, columns...))
+		out = append(out, netconf.OVSController{Target: r.Target, Columns: columns})
 	}
-	return append(out, []string{"set", "bridge", holder, c.column + "=" + strings.Join(names, ",")})
+	return out
 }
 
 // silent are the remotes that dial and are not connected, each with what Open

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"weft/engine/host/netconf"
 	"weft/engine/step"
 )
 
@@ -32,11 +33,12 @@ type TunnelSpec struct {
 	Tag           step.Attr[int]               `json:"tag,omitzero" doc:"VLAN of the tunnel's port where it is an access port, 0 to 4095."`
 	OFPort        step.Attr[int]               `json:"ofport_request,omitzero" doc:"OpenFlow port number to have, 1 to 65279."`
 	ExternalIDs   map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of the interface's external_ids; absent removes a key, keys left out stay."`
-	Persist       step.Attr[bool]              `json:"persist,omitzero" doc:"Whether ifupdown makes the tunnel at boot as this step describes it."`
+	Persist       step.Attr[bool]              `json:"persist,omitzero" doc:"Whether files make the tunnel at boot as this step describes it."`
+	PersistBy     string                       `json:"persist_by,omitzero" weft:"enum=ifupdown|networkmanager|network-scripts|netplan" doc:"What makes it at boot. Left out, it is what configures the host's network."`
 
-	File  step.Attr[string] `json:"persist.file,omitzero" weft:"found"`
-	Found *PortSpec         `json:"port,omitzero" weft:"found"` // the port, for what the attributes do not say
-	Seen  tunnelSeen        `json:"seen,omitzero" weft:"found"`
+	Kept  *netconf.State `json:"persist.files,omitzero" weft:"found"`
+	Found *PortSpec      `json:"port,omitzero" weft:"found"` // the port, for what the attributes do not say
+	Seen  tunnelSeen     `json:"seen,omitzero" weft:"found"`
 }
 
 // tunnelSeen is for warnings.
@@ -169,7 +171,7 @@ these cannot be on one datapath, and the second is refused with the name of the 
 Where ` + "`key`" + ` is given, ` + "`in_key` and `out_key`" + ` are taken away, and the other way round. Other options and columns that are not named
 stay as they are. The tunnels of OVN (ovn-…) are ovn-controller's: leave them to it.
 
-A packet grows by 50 bytes with vxlan over IPv4, by 58 and more with geneve, by 38 to 46 with gre: the guests' MTU must leave that room.`,
+A packet grows by 50 bytes with vxlan over IPv4, by 58 and more with geneve, by 38 to 46 with gre: the guests' MTU must leave that room.` + keepDoc,
 		Spec:    TunnelSpec{},
 		Outputs: TunnelOutputs{},
 		Example: `step "ovs_tunnel" "vx-compute2" {

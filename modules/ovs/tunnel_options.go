@@ -75,7 +75,7 @@ func (s TunnelSpec) complete() TunnelSpec {
 	} else if s.InKey.Managed() || s.OutKey.Managed() {
 		s.Key = step.None[string]()
 	}
-	s.File = s.port().complete().File
+	s.Kept = keptGoal(s.Persist, s.State)
 	return s
 }
 
@@ -86,7 +86,8 @@ func (s TunnelSpec) port() PortSpec {
 	if s.Found != nil {
 		p = *s.Found
 	}
-	p.State, p.Bridge, p.Type, p.Tag, p.OFPort, p.Persist, p.File = s.State, s.Bridge, s.Type, s.Tag, s.OFPort, s.Persist, s.File
+	p.State, p.Bridge, p.Type, p.Tag, p.OFPort, p.Persist, p.PersistBy = s.State, s.Bridge, s.Type, s.Tag, s.OFPort, s.Persist, s.PersistBy
+	p.Kept = s.Kept
 	p.BFD, p.ExternalIDs = s.BFD, s.ExternalIDs
 	found := p.Options
 	p.Options = maps.Clone(s.Options)
@@ -111,7 +112,7 @@ func (s TunnelSpec) port() PortSpec {
 // ofPort is a port as a tunnel.
 func ofPort(p PortSpec) TunnelSpec {
 	s := TunnelSpec{
-		Name: p.Name, State: p.State, Bridge: p.Bridge, Type: p.Type, Tag: p.Tag, OFPort: p.OFPort, File: p.File,
+		Name: p.Name, State: p.State, Bridge: p.Bridge, Type: p.Type, Tag: p.Tag, OFPort: p.OFPort, Kept: p.Kept,
 		BFD: p.BFD, ExternalIDs: p.ExternalIDs, Found: &p,
 	}
 	s.Options = maps.Clone(p.Options)

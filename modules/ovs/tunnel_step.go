@@ -111,11 +111,11 @@ func (tunnel) Diff(have, want TunnelSpec) []step.Delta {
 	if sameOrSystem(have.Type, want.Type) {
 		have.Type = want.Type
 	}
-	have.Persist = want.Persist // the file says it
+	have.Persist, have.PersistBy = want.Persist, want.PersistBy // the files say it
 	deltas := step.Compare(have, want)
 	for _, d := range (port{}).Diff(have.port(), want.port()) {
 		top, _, _ := strings.Cut(d.Path, ".")
-		if d.Path == "error" || d.Path == "persist.file" || top == "devices" || strings.HasSuffix(d.Path, ".device") {
+		if d.Path == "error" || d.Path == "persist.files" || top == "devices" || strings.HasSuffix(d.Path, ".device") {
 			deltas = append(deltas, d)
 		}
 	}
@@ -123,7 +123,9 @@ func (tunnel) Diff(have, want TunnelSpec) []step.Delta {
 }
 
 func (tunnel) Write(ctx context.Context, h host.Host, have, want TunnelSpec) error {
-	return port{}.Write(ctx, h, have.port(), want.like(have).port()) // no other spelling of what is there
+	p := want.like(have).port() // no other spelling of what is there
+	p.Part = want.port().keep()
+	return port{}.Write(ctx, h, have.port(), p)
 }
 
 func (tunnel) Advise(f *step.Finding, have, want TunnelSpec) {
@@ -133,9 +135,7 @@ func (tunnel) Advise(f *step.Finding, have, want TunnelSpec) {
 	if have.Seen.Foreign != "" {
 		f.Warnings = append(f.Warnings, "no device of this host has the local_ip "+have.Seen.Foreign+": nothing will come in")
 	}
-	if have.Found.Seen.Twice != "" {
-		f.Warnings = append(f.Warnings, have.Found.Seen.Twice+" describes "+want.Name+" too: at boot ifupdown goes by both")
-	}
+	f.Warnings = append(f.Warnings, keptNotes(have.Kept)...)
 	encapsulation := append(tunnelKeys(), "type", "bridge", "state", "tag")
 	for _, d := range f.Deltas {
 		top, _, _ := strings.Cut(d.Path, ".")

@@ -16,6 +16,7 @@ import (
 func tunnelSubject(t *testing.T) steptest.Subject {
 	return steptest.Subject{
 		Kind:    kind(t, "ovs_tunnel"),
+		Policy:  []string{"persist_by"}, // TestKeptLaws
 		Machine: withBridge,
 		Found: []steptest.Hand{
 			steps("absent", needs()...),

@@ -69,11 +69,11 @@ func (v vlans) set(c *columns) {
 	optional(c, "vlan_mode", v.Mode)
 }
 
-func (v vlans) persist(s *settings) {
-	s.number("tag", v.Tag)
-	s.numbers("trunks", v.Trunks)
-	s.numbers("cvlans", v.CVLANs)
-	s.add("vlan_mode", v.Mode.Or(""))
+func (v vlans) keep(k *kept) {
+	k.number("tag", v.Tag)
+	k.numbers("trunks", v.Trunks)
+	k.numbers("cvlans", v.CVLANs)
+	k.text("vlan_mode", v.Mode)
 }
 
 // vlanSet is a list of VLANs in order, each once; nil stays nil.

@@ -86,7 +86,7 @@ func (f Family) connection(files Files, device string) []string {
 		}
 		k := parseKeys(keyfile{}, files[file])
 		if master, _ := controller(k); master != "" {
-			if _, made := profileOf(files, master); !made {
+			if _, made := profileWhere(files, master, func(string) bool { return true }); !made {
 				return nil // nothing for it to be activated below
 			}
 		}

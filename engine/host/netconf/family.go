@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"strings"
 
 	"weft/engine/host"
 )
@@ -68,7 +69,43 @@ func (f Family) Keep(files Files, p Part) (Goal, error) {
 	g := Goal{Files: Files{}}
 	maps.Copy(g.Files, files)
 	g.Notes, err = k.keep(g.Files, p)
+	var refused *refusal
+	if errors.As(err, &refused) {
+		refused.others = able(p)
+	}
 	return g, err
+}
+
+// refusal is the error of a family that has no words for something.
+type refusal struct {
+	what, device string
+	family       Family
+	others       []string // that have
+}
+
+func (r *refusal) Error() string {
+	can := "no other way can"
+	if len(r.others) > 0 {
+		can = strings.Join(r.others, ", ") + " can"
+	}
+	return fmt.Sprintf("%s cannot keep %s of %s (%s): leave persist out, or name another way in persist_by", r.family, r.what, r.device, can)
+}
+
+func unknownOption(option, device string, f Family) error {
+	return &refusal{what: option, device: device, family: f}
+}
+
+// able are the families that could keep a part.
+func able(p Part) []string {
+	var out []string
+	for _, f := range []Family{Ifupdown, NetworkManager, Scripts, Netplan} {
+		if k, err := f.of(); err == nil {
+			if _, err := k.keep(Files{}, p); err == nil {
+				out = append(out, string(f))
+			}
+		}
+	}
+	return out
 }
 
 // Drop returns the files with nothing of the part that we wrote in them; of a

@@ -23,7 +23,8 @@ func addr(s string) netip.Addr     { return netip.MustParseAddr(s) }
 
 // parts are what the golden files keep: the first word of their names.
 func parts() map[string]netconf.Part {
-	return map[string]netconf.Part{
+	all := ovsParts()
+	maps.Copy(all, map[string]netconf.Part{
 		"link": netconf.Link{Device: "eth0", MTU: 9000, MAC: "02:00:00:00:00:01"},
 		"down": netconf.Link{Device: "eth0", Down: true},
 		"addresses": netconf.Addresses{
@@ -46,7 +47,8 @@ func parts() map[string]netconf.Part {
 		"vlan":  netconf.VLAN{Device: "bond0.301", Link: "bond0", ID: 301, Options: map[string]string{"reorder_hdr": "1", "gvrp": "0"}},
 		"bridge": netconf.Bridge{Device: "br0", Members: []string{"bond0", "eth2"}, Options: map[string]string{
 			"stp_state": "0", "forward_delay": "400", "ageing_time": "12000"}, Station: netconf.Station{MTU: 9000, MAC: "02:00:00:00:00:0b"}},
-	}
+	})
+	return all
 }
 
 // A golden file holds files as they are found, and as "want NAME" what becomes

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -56,6 +55,9 @@ func (interfaces) read(ctx context.Context, v host.View) (Files, error) {
 }
 
 func (interfaces) readable(ctx context.Context, v host.View, p Part) error {
+	if isOVS(p) {
+		return ifupdown.CanPersist(ctx, v.Files, ovsFiles(p)[0])
+	}
 	kind, err := purpose(p)
 	if err != nil {
 		return err
@@ -67,6 +69,12 @@ func (interfaces) readable(ctx context.Context, v host.View, p Part) error {
 }
 
 func (interfaces) drop(files Files, p Part) error {
+	if isOVS(p) {
+		for _, name := range ovsFiles(p) {
+			delete(files, name)
+		}
+		return nil
+	}
 	kind, err := purpose(p)
 	if err == nil {
 		delete(files, kind.Path(p.Of()))
@@ -74,7 +82,10 @@ func (interfaces) drop(files Files, p Part) error {
 	return err
 }
 
-func (interfaces) keep(files Files, p Part) (notes []string, err error) {
+func (f interfaces) keep(files Files, p Part) (notes []string, err error) {
+	if isOVS(p) {
+		return f.keepOVS(files, p), nil
+	}
 	kind, err := purpose(p)
 	if err != nil {
 		return nil, err
@@ -91,7 +102,7 @@ func (interfaces) keep(files Files, p Part) (notes []string, err error) {
 		files[own] = bridgeStanza(p)
 	case Addresses:
 		delete(files, own)
-		for _, name := range slices.Sorted(maps.Keys(files)) {
+		for _, name := range sortedNames(files) {
 			more, err := releaseStanzas(files, name, p)
 			if err != nil {
 				return nil, err

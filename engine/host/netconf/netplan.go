@@ -63,6 +63,12 @@ func planName(p Part) (file, what string, err error) {
 		return "vlan", "VLAN", nil
 	case Bridge:
 		return "bridge", "bridge", nil
+	case OVSBridge:
+		return "ovs-bridge", "bridge", nil
+	case OVSPort:
+		return "ovs-port", "port", nil
+	case OVSPatch:
+		return "ovs-patch", "patch port", nil
 	}
 	return "", "", cannot(p, Netplan)
 }
@@ -102,6 +108,8 @@ func (f plans) keep(files Files, p Part) (notes []string, err error) {
 		text, err = vlanPlan(p, parsed)
 	case Bridge:
 		text, err = bridgePlan(p, parsed)
+	default:
+		text, err = f.keepOVS(files, parsed, p)
 	}
 	if text != "" {
 		files[own] = fmt.Sprintf("# The %s %s, written by weft, which overwrites changes.\nnetwork:\n  version: 2\n", what, p.Of()) + text

@@ -27,10 +27,17 @@ func (profiles) read(ctx context.Context, v host.View) (Files, error) {
 	})
 }
 
-func (profiles) readable(ctx context.Context, v host.View, _ Part) error {
+func (profiles) readable(ctx context.Context, v host.View, p Part) error {
 	there, err := exists(ctx, v, "/usr/sbin/NetworkManager")
 	if err == nil && !there {
 		return fmt.Errorf("persist needs NetworkManager, and /usr/sbin/NetworkManager is not there: put a step package before it: %w", host.ErrNotReady)
+	}
+	if err != nil || !isOVS(p) {
+		return err
+	}
+	plugin, err := knowsOVS(ctx, v)
+	if err == nil && !plugin {
+		return fmt.Errorf("persist needs NetworkManager's plugin for Open vSwitch (%s), which Debian does not build: put a step package \"NetworkManager-ovs\" before it, or name another way in persist_by: %w", ovsPlugin, host.ErrNotReady)
 	}
 	return err
 }
@@ -38,14 +45,23 @@ func (profiles) readable(ctx context.Context, v host.View, _ Part) error {
 // made is what begins a profile that we made. It goes with its last key of ours.
 const made = "# Made by weft, which sets its own keys and leaves others.\n"
 
-// profileOf is the file and the profile of a device. Of several the one that is
-// activated by itself with the greatest priority is meant, as NetworkManager
-// chooses.
+// profileOf is the file of the profile of a device. Bridges and ports of Open
+// vSwitch have no device: the interface of the same name has.
 func profileOf(files Files, device string) (file string, there bool) {
+	return profileWhere(files, device, func(kind string) bool { return kind != "ovs-bridge" && kind != "ovs-port" })
+}
+
+// profileWhere is the file of the profile of a name, of some types. Of several
+// the one that is activated by itself with the greatest priority is meant, as
+// NetworkManager chooses.
+func profileWhere(files Files, device string, of func(kind string) bool) (file string, there bool) {
 	best := 0
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		k := parseKeys(keyfile{}, files[name])
 		if d, _ := k.get("connection", "interface-name"); d != device || !strings.HasPrefix(name, keyfileDirectory+"/") {
+			continue
+		}
+		if kind, _ := k.get("connection", "type"); !of(kind) {
 			continue
 		}
 		priority, _ := k.get("connection", "autoconnect-priority")
@@ -116,6 +132,10 @@ func (p profiles) keep(files Files, part Part) (notes []string, err error) {
 		}
 		p.join(files, part.Device, "bridge", part.Members)
 		return nil, p.bridge(files, part)
+	case OVSBridge:
+		return nil, p.ovsBridge(files, part)
+	case OVSPort, OVSPatch:
+		return nil, p.ovsPorts(files, part)
 	}
 	return nil, cannot(part, NetworkManager)
 }
@@ -135,10 +155,6 @@ func (p profiles) bond(files Files, b Bond) error {
 	}
 	files[file] = k.String()
 	return p.link(files, b.link(b.Device, "bond"))
-}
-
-func unknownOption(option, device string, f Family) error {
-	return fmt.Errorf("%s cannot keep %s of %s: leave persist out, or name another way in persist_by", f, option, device)
 }
 
 func (p profiles) vlan(files Files, v VLAN) error {
@@ -340,6 +356,9 @@ func (p profiles) drop(files Files, part Part) error {
 	case Bond, Bridge:
 		p.expel(files, part.Of(), nil)
 	case VLAN:
+	case OVSBridge, OVSPort, OVSPatch:
+		p.dropOVS(files, part)
+		return nil
 	case Link, Addresses:
 		if !there || !strings.HasPrefix(files[file], made) {
 			return nil

@@ -31,7 +31,14 @@ func (scripts) read(ctx context.Context, v host.View) (Files, error) {
 	})
 }
 
-func (scripts) readable(ctx context.Context, v host.View, _ Part) error {
+func (scripts) readable(ctx context.Context, v host.View, p Part) error {
+	if isOVS(p) {
+		there, err := exists(ctx, v, scriptDirectory+"/ifup-ovs")
+		if err == nil && !there {
+			return fmt.Errorf("persist needs Open vSwitch's network-scripts, and %s/ifup-ovs is not there: put a step package \"network-scripts-openvswitch\" before it: %w", scriptDirectory, host.ErrNotReady)
+		}
+		return err
+	}
 	for _, file := range []string{scriptDirectory + "/ifup-eth", "/usr/sbin/NetworkManager"} {
 		if there, err := exists(ctx, v, file); err != nil || there {
 			return err
@@ -127,6 +134,10 @@ func (s scripts) change(files Files, part Part) (notes []string, err error) {
 		}
 		s.join(files, part.Device, "BRIDGE", part.Members)
 		return nil, s.bridge(files, part)
+	case OVSBridge:
+		return nil, s.ovsBridge(files, part)
+	case OVSPort, OVSPatch:
+		return nil, s.ovsPorts(files, part)
 	default:
 		return nil, cannot(part, Scripts)
 	}
@@ -261,6 +272,12 @@ func (s scripts) drop(files Files, part Part) error {
 	case Bridge:
 		s.expel(files, part.Device, "BRIDGE", nil)
 	case VLAN:
+	case OVSBridge:
+	case OVSPort, OVSPatch:
+		for _, p := range ovsPorts(part) {
+			s.releaseOVS(files, p.Device)
+		}
+		return nil
 	case Link, Addresses:
 		if !strings.HasPrefix(files[file], made) {
 			return nil
@@ -274,10 +291,7 @@ func (s scripts) drop(files Files, part Part) error {
 			delete(files, routeFile(file, false))
 		}
 		files[file] = k.String()
-		rest := k.match("", func(key string) bool {
-			return !slices.Contains([]string{"DEVICE", "TYPE", "ONBOOT", "BOOTPROTO"}, key)
-		})
-		if kind, _ := k.get("", "TYPE"); len(rest) == 0 && kind == "Ethernet" {
+		if k.bare() {
 			delete(files, file)
 		}
 		return nil

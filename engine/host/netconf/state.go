@@ -15,6 +15,8 @@ import (
 // Files are the files that a host reads at boot: content by path.
 type Files map[string]string
 
+func sortedNames(files Files) []string { return slices.Sorted(maps.Keys(files)) }
+
 // State is what a part's files say, and what they are to say. The zero value
 // stands for files that are as they are to be, whatever they are.
 type State struct {
