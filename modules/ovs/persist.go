@@ -115,7 +115,7 @@ const keepDoc = `
 With ` + "`persist`" + ` files make it at boot as this step says: of weft's own below /etc/network/interfaces.d (for the hook of openvswitch-switch) or
 /etc/netplan, and else keys of profiles of NetworkManager (types ovs-bridge, ovs-port, ovs-interface) or of files of network-scripts (ifcfg-*, for
 ifup-ovs). Undo takes out what was changed. What a family has no words for is refused by the name of the attribute; ifupdown and
-network-scripts have words for all. Without ` + "`persist_by`" + ` it is ifupdown where that makes it already, netplan where /etc/netplan has files, NetworkManager where
+network-scripts have words for all. netplan sets fail_mode to standalone, rstp_enable and mcast_snooping_enable to false and lacp to off where a step says nothing of them. Without ` + "`persist_by`" + ` it is ifupdown where that makes it already, netplan where /etc/netplan has files, NetworkManager where
 that manages the device and has the plugin for Open vSwitch (Debian's has not), network-scripts where they are installed, then ifupdown.
 
 The files are for the next boot: what runs is in Open vSwitch's database, which this step writes. NetworkManager leaves objects alone that it did not

@@ -126,6 +126,9 @@ func FuzzKeep(f *testing.F) {
 	f.Add("[connection]\ninterface-name=eth0\n[ipv4]\nmethod=manual\naddress1=192.0.2.5/24,192.0.2.1\nroute1=10.0.0.0/8,192.0.2.1,5\n")
 	f.Add("DEVICE=eth0\nIPADDR=192.0.2.5\nNETMASK=255.255.255.0\nGATEWAY=192.0.2.1\nMASTER=bond0\nBONDING_OPTS=\"mode=1\"\n")
 	f.Add("network:\n  ethernets:\n    eth0:\n      addresses:\n      - 192.0.2.5/24\n      dhcp4: true\n    nic:\n      match: {name: eth*}\n      routes: [{to: default}]\n")
+	f.Add("DEVICE=eth0\nTYPE=OVSPort\nOVS_OPTIONS=\"tag=7 -- set interface $DEVICE mtu_request=1400\"\nOVS_EXTRA='set port eth0 trunks=[1,2] -- --id=@a create controller target=\"tcp:1.2.3.4\" -- set-controller eth0 x'\n")
+	f.Add("[connection]\ntype=ovs-port\ninterface-name=eth0\nmaster=br0\nslave-type=ovs-bridge\n[ovs-port]\ntag=3\n")
+	f.Add("network:\n  bridges:\n    br0:\n      openvswitch: {fail-mode: secure}\n      interfaces: [eth0]\n")
 	f.Add("auto eth0\niface eth0 inet static\n  address 192.0.2.5/24\n")
 	at := map[Family]string{
 		NetworkManager: keyfileDirectory + "/a.nmconnection", Scripts: scriptDirectory + "/ifcfg-eth0",
@@ -137,6 +140,12 @@ func FuzzKeep(f *testing.F) {
 		Addresses{Device: "br0", From: "eth0", DHCP: true},
 		Bond{Device: "bond0", Members: []string{"eth0"}, Options: map[string]string{"mode": "active-backup"}},
 		Bridge{Device: "br0", Members: []string{"eth0"}},
+		OVSBridge{
+			Device: "eth0", Bridge: []OVSColumn{{"fail_mode", "", "secure"}, {"other_config", "hwaddr", "02:00:00:00:00:01"}, {"external_ids", "a", ""}},
+			Controllers: []OVSController{{Target: "tcp:192.0.2.9:6653"}}, Own: OVSDevice{Addresses: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/24")}},
+		},
+		OVSPort{Device: "eth0", Bridge: "br0", Port: []OVSColumn{{"tag", "", "5"}, {"trunks", "", ""}}, Interfaces: []OVSInterface{{Name: "eth0"}}},
+		OVSPort{Device: "bond0", Bridge: "br0", Port: []OVSColumn{{"lacp", "", "active"}}, Interfaces: []OVSInterface{{Name: "eth0"}, {Name: "eth1"}}, Replaces: []string{"eth0", "eth1"}},
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if len(text) > 2000 || strings.Contains(text, "\r") {

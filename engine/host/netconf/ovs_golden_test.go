@@ -116,6 +116,15 @@ func TestOVSNetplanElsewhere(t *testing.T) {
 	}
 }
 
+// netplan gives Open vSwitch the names that its definitions have.
+func TestOVSNetplanCallsItOtherwise(t *testing.T) {
+	text := "network:\n  ethernets:\n    lan1:\n      match: {macaddress: \"52:54:00:00:00:01\"}\n      set-name: eth1\n"
+	_, err := netconf.Netplan.Keep(netconf.Files{"/etc/netplan/50-cloud-init.yaml": text}, ovsParts()["ovsplainbond"])
+	if err == nil || !strings.Contains(err.Error(), "call eth1 lan1") {
+		t.Error(err)
+	}
+}
+
 // Dropped is all that was kept.
 func TestOVSDrop(t *testing.T) {
 	for _, family := range []netconf.Family{netconf.Ifupdown, netconf.NetworkManager, netconf.Scripts, netconf.Netplan} {

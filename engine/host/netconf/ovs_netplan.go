@@ -9,7 +9,9 @@ import (
 )
 
 // Objects of Open vSwitch are made at boot by units that netplan generates
-// (netplan-ovs-NAME.service). What they cannot say is refused.
+// (netplan-ovs-NAME.service). What they cannot say is refused. What is not said
+// they set all the same: fail_mode to standalone, rstp_enable and
+// mcast_snooping_enable to false, lacp to off.
 
 // openVSwitch is what is said below "openvswitch:" of a definition.
 type openVSwitch struct {
@@ -22,6 +24,8 @@ func (o *openVSwitch) take(device string, columns []OVSColumn, names map[string]
 	for _, c := range columns {
 		name := names[c.Column]
 		switch {
+		case c.Column == "fail_mode" && c.Value == "":
+			return unknownOption("an absent fail_mode", device, Netplan) // it sets one
 		case name != "" && c.Value != "" && c.Column == "protocols":
 			o.lines = append(o.lines, name+": ["+strings.ReplaceAll(c.Value, ",", ", ")+"]")
 		case name != "" && c.Value != "":
@@ -38,7 +42,7 @@ func (o *openVSwitch) take(device string, columns []OVSColumn, names map[string]
 	return nil
 }
 
-// switchPlan writes what is said of a definition; at least that it is of Open
+// openVSwitch writes what is said of a definition; at least that it is of Open
 // vSwitch, where it is.
 func (p *plan) openVSwitch(o openVSwitch) {
 	if len(o.lines)+len(o.maps) == 0 {
@@ -75,7 +79,8 @@ func ovsBridgePlan(b OVSBridge, parsed parsedPlans) (string, error) {
 	var p plan
 	p.define(parsed.of(b.Device, "bridge"))
 	p.openVSwitch(o)
-	return p.String(), p.ovsDevice(b.Device, b.Interface, b.Own)
+	err := p.ovsDevice(b.Device, b.Interface, b.Own)
+	return p.String(), err
 }
 
 func (o *openVSwitch) controllers(b OVSBridge) error {
@@ -325,6 +330,11 @@ func (f plans) keepOVS(files Files, parsed parsedPlans, part Part) (text string,
 	}
 	if err := parsed.elsewhere(homes); err != nil {
 		return "", err
+	}
+	for _, device := range append(slices.Sorted(maps.Keys(homes)), part.Of()) {
+		if id := parsed.of(device, "").id; id != device {
+			return "", fmt.Errorf("netplan's files call %s %s, and netplan would give Open vSwitch that name: call the definition %s there, with its match and set-name", device, id, device)
+		}
 	}
 	switch p := part.(type) {
 	case OVSBridge:

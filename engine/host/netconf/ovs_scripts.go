@@ -106,6 +106,11 @@ func (s scripts) ovsBond(files Files, k *keys, v vsctl, p OVSPort) {
 	if !slices.Equal(slices.Sorted(strings.FieldsSeq(now)), p.members()) {
 		k.set("", "BOND_IFACES", strings.Join(p.members(), " "))
 	}
+	for m := range strings.FieldsSeq(now) {
+		if !slices.Contains(p.members(), m) {
+			v.forget("interface", m) // a row that is not there fails the whole command
+		}
+	}
 	for _, i := range p.Interfaces {
 		v.set(ovsExtra, "interface", i.Name, i.typed())
 		if i.nic() {

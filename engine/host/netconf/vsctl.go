@@ -107,6 +107,16 @@ func (v vsctl) set(variable, table, row string, columns []OVSColumn) {
 	}
 }
 
+// forget takes out the commands that set columns of a row.
+func (v vsctl) forget(table, row string) {
+	for _, name := range slices.Sorted(maps.Keys(v.keys)) {
+		v.keys[name] = slices.DeleteFunc(v.keys[name], func(c []string) bool {
+			_, ok := v.settings(name, 1, c, table, row)
+			return ok
+		})
+	}
+}
+
 // settle makes the settings of one command say what c does, once.
 func (c OVSColumn) settle(command *[]string, from int, said bool) bool {
 	out := slices.Clone((*command)[:from])
