@@ -5,8 +5,8 @@
 // remembers until its next effect, and write in one transaction: guarded by
 // what was read, with next_cfg raised, and done when ovs-vswitchd answers with
 // cur_cfg. What the database cannot hold (the addresses of a bridge's own port,
-// whether a device is up) goes through netlink, and what a boot needs into a
-// file of ifupdown.
+// whether a device is up) goes through netlink, and what a boot needs into the
+// files of what configures the host's network (package netconf).
 //
 // Success is what ovs-vswitchd says it did: an interface without an error and
 // with an OpenFlow port number. Anything else is a difference of the path

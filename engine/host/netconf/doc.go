@@ -7,15 +7,15 @@
 //	Netplan         netplan(5): files /etc/netplan/90-weft-*.yaml of our own
 //
 // A [Part] is what one step keeps of one device: its MTU, its addresses, the
-// members of a bond. Several steps keep parts of one device, and hands write the
-// same files. So a family does one thing, which is pure: it makes of all files
-// that the host reads at boot those files with the part in them ([Family.Keep])
-// or out of them ([Family.Drop]), and whatever says nothing of the part stays
-// byte for byte. Files that already mean the part stay as they are, however
-// they are spelt.
+// members of a bond, a port of Open vSwitch. Several steps keep parts of one
+// device, and hands write the same files. So a family does one thing, which is
+// pure: it makes of all files that the host reads at boot those files with the
+// part in them ([Family.Keep]) or out of them ([Family.Drop]), and whatever says
+// nothing of the part stays byte for byte. Files that already mean the part stay
+// as they are, however they are spelt.
 //
-// [Look] reads the files and works out that goal. The [State] it returns goes on
-// record, and [State.Back] takes the change out of a file that others changed
+// A step has a [Wish], by which [Look] reads the files and works out that goal.
+// The [State] it returns goes on record, and [State.Back] takes the change out of a file that others changed
 // meanwhile, as a three-way merge of lines does.
 //
 // Which tools read the files of a family at boot is not this package's business,

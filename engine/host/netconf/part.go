@@ -8,7 +8,7 @@ import (
 )
 
 // A Part is what one step keeps of one device: [Link], [Addresses], [Bond],
-// [VLAN], [Bridge], [OVSBridge], [OVSPort] or [OVSBond]. A family that cannot
+// [VLAN], [Bridge], [OVSBridge], [OVSPort] or [OVSPatch]. A family that cannot
 // keep a part says so by an error.
 type Part interface {
 	// Of is the device.
