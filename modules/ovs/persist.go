@@ -81,7 +81,7 @@ func keptDelta(have, want *netconf.State) []step.Delta {
 	if len(gone)+len(come) == 0 {
 		return nil
 	}
-	return []step.Delta{step.Change("persist.files", gone, come)}
+	return []step.Delta{step.Change("persist.files", stringOrNil(strings.Join(gone, "\n")), stringOrNil(strings.Join(come, "\n")))}
 }
 
 // keptNotes are what files say beside, for the reader of a plan.
