@@ -61,8 +61,8 @@ play "mesh" {
     # The shortest times that IEEE 802.1D allows: a port passes frames after eight
     # seconds instead of thirty.
     other_config = { stp-forward-delay = "4", stp-max-age = "6", stp-hello-time = "1" }
-    controllers   = [for target in try(var.controllers[each.value], []) : { target = target }]
-    persist       = true
+    controllers  = [for target in try(var.controllers[each.value], []) : { target = target }]
+    persist      = true
   }
 
   step "ovs_patch" "pair" {
