@@ -82,7 +82,7 @@ func (profiles) open(files Files, device, kind string) (file string, k keys) {
 	k.setAll("connection", pair{"id", device}, pair{"uuid", uuid(device)}, pair{"type", profileType(kind)}, pair{"interface-name", device}, pair{"autoconnect-priority", "1"})
 	k.set("ipv4", "method", "disabled")
 	k.set("ipv6", "method", "ignore")
-	return keyfileDirectory + "/" + fileName(device) + ".nmconnection", k
+	return profilePath(device), k
 }
 
 // uuid is that of the profile of a device: the same at every check.
@@ -97,6 +97,9 @@ func uuid(device string) string {
 func fileName(device string) string { return strings.ReplaceAll(device, "/", "_") }
 
 func (p profiles) keep(files Files, part Part) (notes []string, err error) {
+	if err := p.unclear(files, part); err != nil {
+		return nil, err
+	}
 	switch part := part.(type) {
 	case Link:
 		return nil, p.link(files, part)

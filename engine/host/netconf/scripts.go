@@ -51,7 +51,7 @@ func scriptOf(files Files, device string) string {
 			return name
 		}
 	}
-	name := scriptDirectory + "/ifcfg-" + fileName(device)
+	name := scriptPath(device)
 	if text, there := files[name]; there {
 		if d, says := parseKeys(shell{}, text).get("", "DEVICE"); !says || d == device {
 			return name
@@ -71,7 +71,7 @@ func (scripts) open(files Files, device, kind string) (file string, k keys) {
 		k.set("", "TYPE", "Ethernet")
 	}
 	k.setAll("", pair{"ONBOOT", "yes"}, pair{"BOOTPROTO", "none"})
-	return scriptDirectory + "/ifcfg-" + fileName(device), k
+	return scriptPath(device), k
 }
 
 // yes reads a switch; both spellings are common.
@@ -91,6 +91,9 @@ func (k *keys) setFlag(key string, on bool) {
 }
 
 func (s scripts) keep(files Files, part Part) (notes []string, err error) {
+	if err := s.unclear(files, part); err != nil {
+		return nil, err
+	}
 	found := maps.Clone(files)
 	if notes, err = s.change(files, part); err != nil {
 		return nil, err
