@@ -1,10 +1,12 @@
 package netconf_test
 
 import (
+	"encoding/json"
 	"maps"
 	"strings"
 	"testing"
 
+	"weft/engine/host/fake"
 	"weft/engine/host/netconf"
 )
 
@@ -39,5 +41,76 @@ func TestRefused(t *testing.T) {
 				t.Error("the files that were found are changed")
 			}
 		})
+	}
+}
+
+// A symlink is read, and never replaced: neither now nor by an undo.
+func TestSymlinks(t *testing.T) {
+	for name, c := range map[string]struct {
+		family netconf.Family
+		text   string
+	}{
+		ifcfgs + "ifcfg-eth0":            {netconf.Scripts, nicText},
+		keyfiles + "eth0.nmconnection":   {netconf.NetworkManager, "[connection]\ninterface-name=eth0\n[ipv4]\nmethod=manual\naddress1=192.0.2.9/24\n"},
+		"/etc/netplan/01.yaml":           {netconf.Netplan, "network:\n  ethernets:\n    eth0:\n      addresses:\n      - 192.0.2.9/24\n"},
+		"/etc/network/interfaces":        {netconf.Ifupdown, "auto eth0\niface eth0 inet static\n  address 192.0.2.9/24\n"},
+		"/etc/network/interfaces.d/nics": {netconf.Ifupdown, "auto eth0\niface eth0 inet static\n  address 192.0.2.9/24\n"},
+	} {
+		m := fake.New()
+		m.WriteFile("/etc/network/interfaces", "source /etc/network/interfaces.d/*\n")
+		m.WriteFile("/srv/file", c.text)
+		m.Symlink(name, "/srv/file")
+		keep := func(f netconf.Files) (netconf.Goal, error) { return c.family.Keep(f, parts()["dhcp"]) }
+		if s, err := netconf.Look(t.Context(), m.Host().View(), c.family, keep); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v %+v", name, err, s.Changes(netconf.State{}))
+		}
+		before := m.Snapshot()
+		now, was := c.text, "x\n"
+		s := netconf.State{Family: c.family, Files: map[string]netconf.File{name: {Now: &was, Goal: &now}}}
+		if _, err := s.Back(t.Context(), m.Host()); err == nil || m.Snapshot() != before {
+			t.Errorf("%s: undo: %v\n%s", name, err, m.Snapshot())
+		}
+	}
+}
+
+func TestDetectReadsSymlinks(t *testing.T) {
+	m := fake.New()
+	m.WriteFile("/usr/sbin/netplan", "x")
+	m.WriteFile("/srv/file", "network: {}\n")
+	m.Symlink("/etc/netplan/01.yaml", "/srv/file")
+	if f, err := netconf.Detect(t.Context(), m.Host().View(), "eth0", netconf.NetworkdDaemon); f != netconf.Netplan || err != nil {
+		t.Error(f, err)
+	}
+}
+
+// A file that goes and comes back is as secret as it was, and whose it was.
+func TestBackKeepsModeAndOwner(t *testing.T) {
+	const name = ifcfgs + "ifcfg-eth0"
+	m := fake.New()
+	m.WriteFile(name, "# Made by weft, which sets its own keys and leaves others.\nDEVICE=eth0\nTYPE=Ethernet\nONBOOT=yes\nBOOTPROTO=none\nMTU=9000\n")
+	m.Chmod(name, 0o600)
+	m.Chown(name, "daemon", "daemon")
+	before := m.Snapshot()
+	s, err := netconf.Look(t.Context(), m.Host().View(), netconf.Scripts, func(f netconf.Files) (netconf.Goal, error) {
+		return netconf.Scripts.Drop(f, netconf.Link{Device: "eth0"})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Apply(t.Context(), m.Host()); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := m.File(name); there {
+		t.Fatal("it did not go")
+	}
+	var journal netconf.State
+	if b, err := json.Marshal(s); err != nil || json.Unmarshal(b, &journal) != nil {
+		t.Fatal(err)
+	}
+	if err := back(t, m, journal); err != nil {
+		t.Fatal(err)
+	}
+	if after := m.Snapshot(); after != before {
+		t.Errorf("left\n%s\nnot\n%s", after, before)
 	}
 }
