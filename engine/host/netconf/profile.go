@@ -13,8 +13,8 @@ import (
 	"weft/engine/host"
 )
 
-// keyfileDirectory has the profiles that outlive a boot. Those below /run and
-// /usr/lib are of other programs, and one here of the same uuid hides them.
+// keyfileDirectory has the profiles that weft writes. Those below /run and
+// /usr/lib are of other programs: a device of theirs is refused.
 const keyfileDirectory = "/etc/NetworkManager/system-connections"
 
 // profiles is the family of NetworkManager: keys of the profile of a device,
@@ -22,9 +22,17 @@ const keyfileDirectory = "/etc/NetworkManager/system-connections"
 type profiles struct{}
 
 func (profiles) read(ctx context.Context, v host.View) (Files, error) {
-	return readAll(ctx, v, keyfileDirectory, func(name string) bool {
-		return !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, "~")
-	})
+	files := Files{}
+	for _, dir := range []string{"/usr/lib/NetworkManager/system-connections", "/run/NetworkManager/system-connections", keyfileDirectory} {
+		found, err := readAll(ctx, v, dir, func(name string) bool {
+			return !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, "~")
+		})
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(files, found)
+	}
+	return files, nil
 }
 
 func (profiles) readable(ctx context.Context, v host.View, _ Part) error {
@@ -48,16 +56,22 @@ func profileOf(files Files, device string) (file string, there bool) {
 		if d, _ := k.get("connection", "interface-name"); d != device || !strings.HasPrefix(name, keyfileDirectory+"/") {
 			continue
 		}
-		priority, _ := k.get("connection", "autoconnect-priority")
-		n, _ := strconv.Atoi(priority) // 0 where there is none
-		if no, _ := k.get("connection", "autoconnect"); no == "false" {
-			n -= 1000 // below all others, whose least is -999
-		}
+		n := k.rank()
 		if !there || n > best {
 			file, there, best = name, true, n
 		}
 	}
 	return file, there
+}
+
+// rank is the greater the sooner NetworkManager takes a profile.
+func (k keys) rank() int {
+	priority, _ := k.get("connection", "autoconnect-priority")
+	n, _ := strconv.Atoi(priority) // 0 where there is none
+	if !k.autoconnects() {
+		n -= 2000 // below all others, whose least is -999
+	}
+	return n
 }
 
 // profileTypes are NetworkManager's types by rtnetlink's kinds, and the group
@@ -197,12 +211,18 @@ func makesNone(device string) error {
 // autoconnect sets whether the profile is activated at boot; that is so where
 // nothing is said.
 func (k *keys) autoconnect(on bool) {
-	switch now, _ := k.get("connection", "autoconnect"); {
-	case on && now == "false":
+	switch now := k.autoconnects(); {
+	case on && !now:
 		k.set("connection", "autoconnect", "")
-	case !on:
+	case !on && now:
 		k.set("connection", "autoconnect", "false")
 	}
+}
+
+// autoconnects reads the switch in both spellings that GLib takes.
+func (k keys) autoconnects() bool {
+	now, _ := k.get("connection", "autoconnect")
+	return now != "false" && now != "0"
 }
 
 // ethernetGroup is where MTU and Ethernet address stand of all types.
@@ -238,6 +258,9 @@ func (p profiles) expel(files Files, master string, members []string) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		k := parseKeys(keyfile{}, files[name])
 		device, _ := k.get("connection", "interface-name")
+		if !strings.HasPrefix(name, keyfileDirectory+"/") {
+			continue
+		}
 		if now, _ := controller(k); now == master && !slices.Contains(members, device) {
 			k.replace("connection", memberKey)
 			files[name] = k.String()

@@ -27,6 +27,9 @@ func TestRefused(t *testing.T) {
 		says   string // of the error
 	}{
 		"a profile without interface-name":   {netconf.NetworkManager, mtu, netconf.Files{keyfiles + "eth0.nmconnection": byMAC}, "eth0.nmconnection"},
+		"a profile by MAC":                   {netconf.NetworkManager, mtu, netconf.Files{keyfiles + "uplink.nmconnection": byMAC}, "uplink.nmconnection"},
+		"a profile below /run":               {netconf.NetworkManager, mtu, netconf.Files{"/run/NetworkManager/system-connections/x.nmconnection": "[connection]\ninterface-name=eth0\n"}, "/run/"},
+		"two profiles":                       {netconf.NetworkManager, mtu, netconf.Files{keyfiles + "a": "[connection]\ninterface-name=eth0\n", keyfiles + "b": "[connection]\ninterface-name=eth0\n"}, "system-connections/b"},
 		"an ifcfg with the line ends of DOS": {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": strings.ReplaceAll(nicText, "\n", "\r\n")}, "ifcfg-eth0"},
 		"an ifcfg with a variable":           {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "D=eth0\nDEVICE=$D\n"}, "ifcfg-eth0"},
 		"an ifcfg of another device":         {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "DEVICE=eth1\n"}, "ifcfg-eth0"},
@@ -112,5 +115,21 @@ func TestBackKeepsModeAndOwner(t *testing.T) {
 	}
 	if after := m.Snapshot(); after != before {
 		t.Errorf("left\n%s\nnot\n%s", after, before)
+	}
+}
+
+// Profiles below /run are read, and those that NetworkManager made up mean nothing.
+func TestGeneratedProfiles(t *testing.T) {
+	m := fake.New()
+	run := "/run/NetworkManager/system-connections/eth0.nmconnection"
+	for text, fine := range map[string]bool{"[connection]\ninterface-name=eth0\n": false, "[connection]\ninterface-name=eth0\n[.nmmeta]\nnm-generated=true\n": true} {
+		m.WriteFile(run, text)
+		files, err := netconf.NetworkManager.Read(t.Context(), m.Host().View())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g, err := netconf.NetworkManager.Keep(files, parts()["link"]); (err == nil) != fine || g.Files[run] != text && fine {
+			t.Errorf("%q: %v %q", text, err, g.Files)
+		}
 	}
 }
