@@ -86,6 +86,13 @@ func (f plans) keep(files Files, p Part) (notes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	kinds := touched(p)
+	if vlan, ok := p.(VLAN); ok {
+		kinds[vlan.Link] = "" // it is defined where nothing defines it
+	}
+	if err := parsed.unclear(kinds); err != nil {
+		return nil, err
+	}
 	var text string
 	switch p := p.(type) {
 	case Link:

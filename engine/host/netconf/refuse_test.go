@@ -3,9 +3,11 @@ package netconf_test
 import (
 	"encoding/json"
 	"maps"
+	"net/netip"
 	"strings"
 	"testing"
 
+	"weft/engine/host"
 	"weft/engine/host/fake"
 	"weft/engine/host/netconf"
 )
@@ -13,12 +15,14 @@ import (
 const (
 	keyfiles = "/etc/NetworkManager/system-connections/"
 	ifcfgs   = "/etc/sysconfig/network-scripts/"
+	plan     = "/etc/netplan/01.yaml"
 	nicText  = "DEVICE=eth0\nBOOTPROTO=none\nIPADDR=192.0.2.5\nPREFIX=24\n"
 )
 
 // What is not understood for sure is refused, by a file's name, and stays.
 func TestRefused(t *testing.T) {
 	mtu := netconf.Link{Device: "eth0", MTU: 9000}
+	moved := netconf.Addresses{Device: "br0", Kind: "bridge", From: "eth0", Addresses: []netip.Prefix{prefix("192.0.2.5/24")}, Routes: []host.Route{}}
 	byMAC := "[connection]\nid=eth0\ntype=ethernet\n[ethernet]\nmac-address=02:00:00:00:00:09\n[ipv4]\nmethod=manual\naddress1=192.0.2.5/24\n"
 	for name, c := range map[string]struct {
 		family netconf.Family
@@ -30,6 +34,16 @@ func TestRefused(t *testing.T) {
 		"a profile by MAC":                   {netconf.NetworkManager, mtu, netconf.Files{keyfiles + "uplink.nmconnection": byMAC}, "uplink.nmconnection"},
 		"a profile below /run":               {netconf.NetworkManager, mtu, netconf.Files{"/run/NetworkManager/system-connections/x.nmconnection": "[connection]\ninterface-name=eth0\n"}, "/run/"},
 		"two profiles":                       {netconf.NetworkManager, mtu, netconf.Files{keyfiles + "a": "[connection]\ninterface-name=eth0\n", keyfiles + "b": "[connection]\ninterface-name=eth0\n"}, "system-connections/b"},
+		"a definition of many devices":       {netconf.Netplan, mtu, netconf.Files{plan: "network:\n  ethernets:\n    all-eth:\n      match:\n        name: eth*\n      dhcp4: true\n"}, plan + ", line 3"},
+		"addresses from one of many":         {netconf.Netplan, moved, netconf.Files{plan: "network:\n  ethernets:\n    all-eth: {match: {name: \"eth*\"}, dhcp4: true}\n"}, plan + ", line 3"},
+		"a definition by MAC":                {netconf.Netplan, mtu, netconf.Files{plan: "network:\n  ethernets:\n    lan:\n      match:\n        macaddress: \"02:00:00:00:00:09\"\n      addresses: [192.0.2.5/24]\n"}, plan + ", line 3"},
+		"a definition by driver":             {netconf.Netplan, mtu, netconf.Files{plan: "network:\n  ethernets:\n    lan: {match: {driver: virtio_net}, dhcp4: true}\n"}, plan + ", line 3"},
+		"an ifcfg by MAC":                    {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-uplink": "HWADDR=02:00:00:00:00:09\nBOOTPROTO=static\nIPADDR=192.0.2.5\nPREFIX=24\nONBOOT=yes\n"}, "ifcfg-uplink"},
+		"addresses from an ifcfg by MAC":     {netconf.Scripts, moved, netconf.Files{ifcfgs + "ifcfg-uplink": "HWADDR=02:00:00:00:00:09\nIPADDR=192.0.2.5\n", ifcfgs + "ifcfg-br0": "DEVICE=br0\nTYPE=Bridge\n"}, "ifcfg-uplink"},
+		"an ifcfg that exports":              {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-lan": "export DEVICE=eth0\n"}, "ifcfg-lan"},
+		"an ifcfg with a condition":          {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "DEVICE=eth0\nif [ -e /x ]; then\n  IPADDR=192.0.2.5\nelse\n  IPADDR=192.0.2.7\nfi\n"}, "ifcfg-eth0, line 2"},
+		"two assignments a line":             {netconf.Scripts, parts()["one"], netconf.Files{ifcfgs + "ifcfg-eth0": "DEVICE=eth0\nBOOTPROTO=none; DNS1=192.0.2.53\n"}, "ifcfg-eth0, line 2"},
+		"a command substituted":              {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "DEVICE=eth0\nDNS1=$(resolve a b)\n"}, "ifcfg-eth0, line 2"},
 		"an ifcfg with the line ends of DOS": {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": strings.ReplaceAll(nicText, "\n", "\r\n")}, "ifcfg-eth0"},
 		"an ifcfg with a variable":           {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "D=eth0\nDEVICE=$D\n"}, "ifcfg-eth0"},
 		"an ifcfg of another device":         {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "DEVICE=eth1\n"}, "ifcfg-eth0"},

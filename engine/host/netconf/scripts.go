@@ -102,6 +102,9 @@ func (s scripts) keep(files Files, part Part) (notes []string, err error) {
 		if files[name] != text && unclosed(text) {
 			return nil, fmt.Errorf("%s has a quote that does not end: mend it first", name)
 		}
+		if line := parseKeys(shell{}, text).code(); files[name] != text && line > 0 && strings.HasPrefix(path.Base(name), "ifcfg-") {
+			return nil, fmt.Errorf("%s, line %d: is more than an assignment or a comment, and weft does not edit what a shell runs: write assignments, a line each, or leave persist out", name, line)
+		}
 	}
 	return notes, nil
 }
