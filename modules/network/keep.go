@@ -3,7 +3,6 @@ package network
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"weft/engine/host"
 	"weft/engine/host/netconf"
@@ -112,10 +111,10 @@ func keptDelta(have, want *netconf.State) []step.Delta {
 	var gone, come []string
 	for _, c := range have.Changes(*want) {
 		for _, l := range c.Gone {
-			gone = append(gone, c.File+": "+shown(l))
+			gone = append(gone, c.File+": "+netconf.Shown(c.File, l))
 		}
 		for _, l := range c.New {
-			come = append(come, c.File+": "+shown(l))
+			come = append(come, c.File+": "+netconf.Shown(c.File, l))
 		}
 		if len(c.Gone)+len(c.New) == 0 {
 			come = append(come, c.File)
@@ -125,17 +124,6 @@ func keptDelta(have, want *netconf.State) []step.Delta {
 		return nil
 	}
 	return []step.Delta{step.Change("persist.files", gone, come)}
-}
-
-// shown is a line of a file in a plan. Of a profile of a wireless network the
-// secrets stay where they are.
-func shown(line string) string {
-	for _, secret := range []string{"psk", "password", "wep-key", "secret", "private-key"} {
-		if key, _, ok := strings.Cut(line, "="); ok && strings.Contains(strings.ToLower(key), secret) {
-			return key + "=…"
-		}
-	}
-	return line
 }
 
 // refuseOwned is the error of a change to a link that a daemon configures, and
