@@ -79,6 +79,9 @@ func (interfaces) keep(files Files, p Part) (notes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := (interfaces{}).unclear(files, p); err != nil {
+		return nil, err
+	}
 	own := kind.Path(p.Of())
 	switch p := p.(type) {
 	case Link:
@@ -90,6 +93,10 @@ func (interfaces) keep(files Files, p Part) (notes []string, err error) {
 	case Bridge:
 		files[own] = bridgeStanza(p)
 	case Addresses:
+		routes := ""
+		if p.Routes == nil {
+			routes = keptRoutes(files, own, p.Device)
+		}
 		delete(files, own)
 		for _, name := range slices.Sorted(maps.Keys(files)) {
 			more, err := releaseStanzas(files, name, p)
@@ -99,7 +106,7 @@ func (interfaces) keep(files Files, p Part) (notes []string, err error) {
 			notes = append(notes, more...)
 		}
 		if !p.empty() {
-			files[own] = addressStanza(p)
+			files[own] = addressStanza(p) + routes
 		}
 	}
 	return notes, nil

@@ -15,6 +15,8 @@ import (
 const (
 	keyfiles = "/etc/NetworkManager/system-connections/"
 	ifcfgs   = "/etc/sysconfig/network-scripts/"
+	main     = "/etc/network/interfaces"
+	static   = "auto eth0\niface eth0 inet static\n\taddress 192.0.2.5/24\n"
 	plan     = "/etc/netplan/01.yaml"
 	nicText  = "DEVICE=eth0\nBOOTPROTO=none\nIPADDR=192.0.2.5\nPREFIX=24\n"
 )
@@ -44,6 +46,17 @@ func TestRefused(t *testing.T) {
 		"an ifcfg with a condition":          {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "DEVICE=eth0\nif [ -e /x ]; then\n  IPADDR=192.0.2.5\nelse\n  IPADDR=192.0.2.7\nfi\n"}, "ifcfg-eth0, line 2"},
 		"two assignments a line":             {netconf.Scripts, parts()["one"], netconf.Files{ifcfgs + "ifcfg-eth0": "DEVICE=eth0\nBOOTPROTO=none; DNS1=192.0.2.53\n"}, "ifcfg-eth0, line 2"},
 		"a command substituted":              {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "DEVICE=eth0\nDNS1=$(resolve a b)\n"}, "ifcfg-eth0, line 2"},
+		"a gateway of a device that goes":    {netconf.Ifupdown, netconf.Addresses{Device: "br0", From: "eth0", Addresses: parts()["one"].(netconf.Addresses).Addresses}, netconf.Files{main: static + "\tgateway 192.0.2.1\n"}, main + ", line 4"},
+		"a gateway with a metric":            {netconf.Ifupdown, parts()["one"], netconf.Files{main: static + "\tgateway 192.0.2.1\n\tmetric 5\n"}, main + ", line 5"},
+		"a route where routes are left":      {netconf.Ifupdown, parts()["one"], netconf.Files{main: static + "\tup ip -4 ro add default via 192.0.2.1\n"}, main + ", line 4"},
+		"a route of another table":           {netconf.Ifupdown, parts()["dhcp"], netconf.Files{main: static + "\tup ip route add default via 192.0.2.254 table 100\n"}, main + ", line 4"},
+		"a stanza that inherits":             {netconf.Ifupdown, parts()["dhcp"], netconf.Files{main: "iface base inet static\niface eth0 inherits base\n"}, main + ", line 2"},
+		"a stanza that inherits, too":        {netconf.Ifupdown, parts()["dhcp"], netconf.Files{main: "iface eth0 inet static inherits base\n"}, main + ", line 1"},
+		"a stanza of ifupdown2":              {netconf.Ifupdown, parts()["dhcp"], netconf.Files{main: "iface eth0\n\taddress 192.0.2.5/24\n"}, main + ", line 1"},
+		"a stanza of another name":           {netconf.Ifupdown, parts()["dhcp"], netconf.Files{main: "auto eth0=lan\niface lan inet dhcp\n"}, main + ", line 1"},
+		"another MTU":                        {netconf.Ifupdown, mtu, netconf.Files{main: static + "\tmtu 1400\n"}, main + ", line 4"},
+		"another MTU by a command":           {netconf.Ifupdown, mtu, netconf.Files{main: static + "\tpost-up ip link set eth0 mtu 1400\n"}, main + ", line 4"},
+		"another Ethernet address":           {netconf.Ifupdown, parts()["link"], netconf.Files{main: static + "\thwaddress ether 02:00:00:00:00:99\n"}, main + ", line 4"},
 		"an ifcfg with the line ends of DOS": {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": strings.ReplaceAll(nicText, "\n", "\r\n")}, "ifcfg-eth0"},
 		"an ifcfg with a variable":           {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "D=eth0\nDEVICE=$D\n"}, "ifcfg-eth0"},
 		"an ifcfg of another device":         {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "DEVICE=eth1\n"}, "ifcfg-eth0"},
@@ -145,5 +158,24 @@ func TestGeneratedProfiles(t *testing.T) {
 		if g, err := netconf.NetworkManager.Keep(files, parts()["link"]); (err == nil) != fine || g.Files[run] != text && fine {
 			t.Errorf("%q: %v %q", text, err, g.Files)
 		}
+	}
+}
+
+// A step that leaves routes as they are keeps what went with the addresses.
+func TestRoutesStayBesideAddresses(t *testing.T) {
+	own := "/etc/network/interfaces.d/weft-then-address-eth0"
+	route := "    up ip -4 route replace default via 192.0.2.1 dev $IFACE\n"
+	first, err := netconf.Ifupdown.Keep(netconf.Files{main: static + "\tgateway 192.0.2.1\n"}, parts()["one"])
+	if err != nil || strings.Count(first.Files[own], route) != 1 {
+		t.Fatalf("%v %q", err, first.Files)
+	}
+	then, err := netconf.Ifupdown.Keep(first.Files, parts()["one"])
+	if err != nil || !maps.Equal(first.Files, then.Files) {
+		t.Errorf("again: %v %q", err, then.Files)
+	}
+	then.Files[main] = static + "\tgateway 192.0.2.9\n"
+	again, err := netconf.Ifupdown.Keep(then.Files, parts()["one"])
+	if err != nil || strings.Contains(again.Files[own], "192.0.2.1 ") || !strings.Contains(again.Files[own], "192.0.2.9") {
+		t.Errorf("another gateway: %v %q", err, again.Files)
 	}
 }
