@@ -124,6 +124,11 @@ func after(own string) func(file string) bool {
 func everyFile(string) bool { return true }
 
 func (plans) releaseAddresses(files Files, parsed parsedPlans, own string, a Addresses) error {
+	for _, device := range a.both() {
+		if err := parsed.unclearRoutes(device); err != nil && (a.Routes != nil || device == a.From) {
+			return err
+		}
+	}
 	keys := []string{"addresses"}
 	if a.Routes != nil {
 		keys = append(keys, "routes", "gateway4", "gateway6")

@@ -40,3 +40,28 @@ func (p parsedPlans) unclearIn(file, device, kind string) error {
 	}
 	return nil
 }
+
+// unclearRoutes refuses routes of a device that say more than ours can.
+func (p parsedPlans) unclearRoutes(device string) error {
+	for _, name := range slices.SortedFunc(maps.Keys(p), byBase) {
+		var err error
+		p[name].each(device, func(_ definition, d yamlPair) {
+			routes := d.value.get("routes")
+			if routes == nil {
+				return
+			}
+			for _, r := range routes.items {
+				for _, says := range r.pairs {
+					known := slices.Contains([]string{"to", "via", "metric", "from", "on-link", "scope"}, says.key) || says.key == "table" && says.value.text() == "254"
+					if !known {
+						err = fmt.Errorf("%s, line %d: a route of %s says %s: %s, which weft does not keep and would lose: move it to a script of its own, or leave persist out", name, says.at+1, device, says.key, says.value.text())
+					}
+				}
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -25,6 +25,8 @@ const (
 func TestRefused(t *testing.T) {
 	mtu := netconf.Link{Device: "eth0", MTU: 9000}
 	moved := netconf.Addresses{Device: "br0", Kind: "bridge", From: "eth0", Addresses: []netip.Prefix{prefix("192.0.2.5/24")}, Routes: []host.Route{}}
+	routed := netconf.Addresses{Device: "eth0", Addresses: []netip.Prefix{prefix("192.0.2.5/24")}, Routes: []host.Route{{Destination: prefix("0.0.0.0/0"), Via: addr("192.0.2.1")}}}
+	br0 := "[connection]\ntype=bridge\ninterface-name=br0\n"
 	byMAC := "[connection]\nid=eth0\ntype=ethernet\n[ethernet]\nmac-address=02:00:00:00:00:09\n[ipv4]\nmethod=manual\naddress1=192.0.2.5/24\n"
 	for name, c := range map[string]struct {
 		family netconf.Family
@@ -57,6 +59,15 @@ func TestRefused(t *testing.T) {
 		"another MTU":                        {netconf.Ifupdown, mtu, netconf.Files{main: static + "\tmtu 1400\n"}, main + ", line 4"},
 		"another MTU by a command":           {netconf.Ifupdown, mtu, netconf.Files{main: static + "\tpost-up ip link set eth0 mtu 1400\n"}, main + ", line 4"},
 		"another Ethernet address":           {netconf.Ifupdown, parts()["link"], netconf.Files{main: static + "\thwaddress ether 02:00:00:00:00:99\n"}, main + ", line 4"},
+		"an address of another form":         {netconf.NetworkManager, parts()["one"], netconf.Files{keyfiles + "x": "[connection]\ninterface-name=eth0\n[ipv4]\nmethod=manual\naddress1=192.0.2.9;24;192.0.2.1;\n"}, keyfiles + "x: [ipv4] address1="},
+		"a keyfile's route of a table":       {netconf.NetworkManager, routed, netconf.Files{keyfiles + "x": "[connection]\ninterface-name=eth0\n[ipv4]\nmethod=manual\nroute1=0.0.0.0/0,192.0.2.254\nroute1_options=table=100\n"}, "route1="},
+		"a keyfile's route with an MTU":      {netconf.NetworkManager, moved, netconf.Files{keyfiles + "x": "[connection]\ninterface-name=eth0\n[ipv4]\nmethod=manual\nroute1=10.0.0.0/8,192.0.2.9,50\nroute1_options=mtu=1400\n", keyfiles + "b": br0}, "route1="},
+		"DNS of a version that goes":         {netconf.NetworkManager, moved, netconf.Files{keyfiles + "x": "[connection]\ninterface-name=eth0\n[ipv6]\nmethod=manual\naddress1=fd00::5/64\ndns=2001:db8::53;\n", keyfiles + "b": br0 + "[ipv6]\nmethod=ignore\n"}, "dns="},
+		"another DNS":                        {netconf.NetworkManager, moved, netconf.Files{keyfiles + "x": "[connection]\ninterface-name=eth0\n[ipv4]\nmethod=auto\ndns=192.0.2.53;\n", keyfiles + "b": br0 + "[ipv4]\ndns=192.0.2.54;\n"}, "dns="},
+		"an ifcfg with another DNS":          {netconf.Scripts, moved, netconf.Files{ifcfgs + "ifcfg-eth0": nicText + "DNS1=192.0.2.53\n", ifcfgs + "ifcfg-br0": "DEVICE=br0\nDNS1=192.0.2.54\n"}, "DNS1="},
+		"a script's route of a table":        {netconf.Scripts, routed, netconf.Files{ifcfgs + "ifcfg-eth0": nicText, ifcfgs + "route-eth0": "# x\ndefault via 192.0.2.254 table 100\n"}, "route-eth0, line 2"},
+		"addresses from such":                {netconf.Scripts, moved, netconf.Files{ifcfgs + "ifcfg-eth0": nicText, ifcfgs + "route-eth0": "ADDRESS0=192.0.2.0\n"}, "route-eth0, line 1"},
+		"netplan's route of a table":         {netconf.Netplan, routed, netconf.Files{plan: "network:\n  ethernets:\n    eth0:\n      routes:\n      - to: default\n        via: 192.0.2.254\n        table: 100\n"}, plan + ", line 7"},
 		"an ifcfg with the line ends of DOS": {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": strings.ReplaceAll(nicText, "\n", "\r\n")}, "ifcfg-eth0"},
 		"an ifcfg with a variable":           {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "D=eth0\nDEVICE=$D\n"}, "ifcfg-eth0"},
 		"an ifcfg of another device":         {netconf.Scripts, mtu, netconf.Files{ifcfgs + "ifcfg-eth0": "DEVICE=eth1\n"}, "ifcfg-eth0"},
@@ -177,5 +188,40 @@ func TestRoutesStayBesideAddresses(t *testing.T) {
 	again, err := netconf.Ifupdown.Keep(then.Files, parts()["one"])
 	if err != nil || strings.Contains(again.Files[own], "192.0.2.1 ") || !strings.Contains(again.Files[own], "192.0.2.9") {
 		t.Errorf("another gateway: %v %q", err, again.Files)
+	}
+}
+
+// What is said of DNS moves with the addresses, beside what is there.
+func TestDNSMoves(t *testing.T) {
+	moved := netconf.Addresses{Device: "br0", Kind: "bridge", From: "eth0", Addresses: []netip.Prefix{prefix("192.0.2.5/24")}, Routes: []host.Route{}}
+	for _, c := range []struct {
+		family netconf.Family
+		to     string
+		files  netconf.Files
+		want   []string
+	}{
+		{netconf.NetworkManager, keyfiles + "b", netconf.Files{
+			keyfiles + "x": "[connection]\ninterface-name=eth0\n[ipv4]\nmethod=auto\ndns=192.0.2.53;\ndns-search=example.org;\n",
+			keyfiles + "b": "[connection]\ntype=bridge\ninterface-name=br0\n[ipv4]\nmethod=disabled\ndns-priority=10\n",
+		}, []string{"dns=192.0.2.53;\n", "dns-search=example.org;\n"}},
+		{netconf.Scripts, ifcfgs + "ifcfg-br0", netconf.Files{
+			ifcfgs + "ifcfg-eth0": nicText + "DNS1=192.0.2.53\nDOMAIN=example.org\n", ifcfgs + "ifcfg-br0": "DEVICE=br0\nTYPE=Bridge\nPEERDNS=no\n",
+		}, []string{"DNS1=192.0.2.53\n", "DOMAIN=example.org\n", "PEERDNS=no\n"}},
+	} {
+		g, err := c.family.Keep(c.files, moved)
+		for _, want := range c.want {
+			if err != nil || !strings.Contains(g.Files[c.to], want) {
+				t.Errorf("%s: %v %q has no %q", c.family, err, g.Files[c.to], want)
+			}
+		}
+	}
+}
+
+// IPv6 of a profile that does not speak of it stays NetworkManager's.
+func TestOtherVersionStays(t *testing.T) {
+	name := keyfiles + "x"
+	g, err := netconf.NetworkManager.Keep(netconf.Files{name: "[connection]\ninterface-name=eth0\n[ipv4]\nmethod=auto\n"}, parts()["one"])
+	if err != nil || strings.Contains(g.Files[name], "ipv6") || !strings.Contains(g.Files[name], "192.0.2.5/24") {
+		t.Errorf("%v %q", err, g.Files)
 	}
 }
