@@ -68,10 +68,20 @@ func (interfaces) readable(ctx context.Context, v host.View, p Part) error {
 
 func (interfaces) drop(files Files, p Part) error {
 	kind, err := purpose(p)
-	if err == nil {
-		delete(files, kind.Path(p.Of()))
+	if err != nil {
+		return err
 	}
-	return err
+	delete(files, kind.Path(p.Of()))
+	made := making(p)
+	if made == "" {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if ifupdown.PurposeOf(name) == "" && makesDevice(name, ifupdown.Parse([]byte(files[name])), p.Of()) != nil {
+			return makesItself(name, made, p.Of())
+		}
+	}
+	return nil
 }
 
 func (interfaces) keep(files Files, p Part) (notes []string, err error) {

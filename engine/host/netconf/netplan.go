@@ -69,10 +69,28 @@ func planName(p Part) (file, what string, err error) {
 
 func (plans) drop(files Files, p Part) error {
 	what, _, err := planName(p)
-	if err == nil {
-		delete(files, planFile(what, p.Of()))
+	if err != nil {
+		return err
 	}
-	return err
+	delete(files, planFile(what, p.Of()))
+	kind := making(p)
+	if kind == "" {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if parsed, err := parseYAML(files[name]); err != nil || strings.HasPrefix(name, netplanOwn) {
+			continue // one of our own goes with its own step
+		} else if makes(parsed, what, p.Of()) {
+			return makesItself(name, kind, p.Of())
+		}
+	}
+	return nil
+}
+
+// makes says whether a file makes a device of a kind.
+func makes(n *node, kind, device string) (found bool) {
+	n.each(device, func(d definition, _ yamlPair) { found = found || d.section == kind+"s" })
+	return found
 }
 
 func (f plans) keep(files Files, p Part) (notes []string, err error) {

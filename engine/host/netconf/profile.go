@@ -358,25 +358,45 @@ func standard(key, value string) bool {
 	return false
 }
 
+// madeProfile says whether weft made the profile of a device. NetworkManager drops
+// the comment that says so when it rewrites one, and keeps the uuid.
+func madeProfile(text, device string) bool {
+	id, _ := parseKeys(keyfile{}, text).get("connection", "uuid")
+	return strings.HasPrefix(text, made) || id == uuid(device)
+}
+
+// makesItself is the error of a device that is to be kept no more, and that a file of
+// another hand makes.
+func makesItself(file, kind, device string) error {
+	return fmt.Errorf("%s makes the %s %s at boot, and weft did not make that file: remove it, or leave persist out", file, kind, device)
+}
+
 // drop takes out of a profile that we made the keys of a part, and removes it
 // with the last of them. What makes a device goes whole.
 func (p profiles) drop(files Files, part Part) error {
 	file, there := profileOf(files, part.Of())
+	if kind := making(part); kind != "" && there && !madeProfile(files[file], part.Of()) {
+		return makesItself(file, kind, part.Of())
+	}
 	switch part := part.(type) {
 	case Bond, Bridge:
 		p.expel(files, part.Of(), nil)
 	case VLAN:
 	case Link, Addresses:
-		if !there || !strings.HasPrefix(files[file], made) {
+		if !there || !madeProfile(files[file], part.Of()) {
 			return nil
 		}
 		k := parseKeys(keyfile{}, files[file])
 		if _, link := part.(Link); link {
-			k.replace(ethernetGroup(k), func(string) bool { return true })
+			k.setAll(ethernetGroup(k), pair{"mtu", ""}, pair{"cloned-mac-address", ""})
 			k.autoconnect(true)
 		} else {
-			k.replace("ipv4", func(string) bool { return true }, pair{"method", "disabled"})
-			k.replace("ipv6", func(string) bool { return true }, pair{"method", "ignore"})
+			for group, none := range map[string]string{"ipv4": "disabled", "ipv6": "ignore"} {
+				k.replace(group, ipKey, pair{"method", none})
+				if dns := k.match(group, dnsKey); len(dns) > 0 {
+					return fmt.Errorf("%s: [%s] has %s=, which NetworkManager refuses without addresses: take it out first", file, group, dns[0].key)
+				}
+			}
 		}
 		files[file] = k.String()
 		if k.skeleton() {

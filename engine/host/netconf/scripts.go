@@ -261,6 +261,9 @@ func (s scripts) join(files Files, master, key string, members []string) {
 // the last of them. What makes a device goes whole.
 func (s scripts) drop(files Files, part Part) error {
 	file := scriptOf(files, part.Of())
+	if kind := making(part); kind != "" && file != "" && !strings.HasPrefix(files[file], made) {
+		return makesItself(file, kind, part.Of())
+	}
 	switch part := part.(type) {
 	case Bond:
 		s.expel(files, part.Device, "MASTER", nil)
@@ -276,8 +279,11 @@ func (s scripts) drop(files Files, part Part) error {
 			k.setAll("", pair{"MTU", ""}, pair{"MACADDR", ""})
 		} else {
 			k.replace("", scriptIPKey, pair{"BOOTPROTO", "none"})
-			delete(files, routeFile(file, true))
-			delete(files, routeFile(file, false))
+			for _, routes := range []string{routeFile(file, true), routeFile(file, false)} {
+				if strings.HasPrefix(files[routes], madeRoutes) {
+					delete(files, routes)
+				}
+			}
 		}
 		files[file] = k.String()
 		rest := k.match("", func(key string) bool {
@@ -289,6 +295,15 @@ func (s scripts) drop(files Files, part Part) error {
 		return nil
 	default:
 		return cannot(part, Scripts)
+	}
+	if file == "" {
+		return nil
+	}
+	for _, routes := range []string{routeFile(file, true), routeFile(file, false)} {
+		if text, there := files[routes]; there && !strings.HasPrefix(text, madeRoutes) {
+			return fmt.Errorf("%s has routes of %s, and weft did not make that file: remove it, or leave persist out", routes, part.Of())
+		}
+		delete(files, routes)
 	}
 	delete(files, file)
 	return nil

@@ -219,6 +219,9 @@ func scriptAddress(address, prefix, mask string) (netip.Prefix, error) {
 	return netip.PrefixFrom(a, bits), nil
 }
 
+// madeRoutes is what begins a file of routes that we made.
+const madeRoutes = "# The routes of "
+
 // setRoutes writes the file of routes of one IP version: arguments of
 // ip-route(8), a line each. A file that says the same stays.
 func setRoutes(files Files, file string, a Addresses, four bool) error {
@@ -243,7 +246,7 @@ func setRoutes(files Files, file string, a Addresses, four bool) error {
 		return nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# The routes of %s, written by weft, which overwrites changes.\n", a.Device)
+	fmt.Fprintf(&b, madeRoutes+"%s, written by weft, which overwrites changes.\n", a.Device)
 	for _, r := range want {
 		b.WriteString(routeWords(r, a.Device) + onLink(r) + "\n")
 	}

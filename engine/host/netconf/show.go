@@ -34,7 +34,7 @@ func ownKeys() []string {
 // its value may be a secret.
 func Shown(file, line string) string {
 	text := strings.TrimSpace(line)
-	if text == "" || ifupdown.PurposeOf(file) != "" || strings.HasPrefix(file, netplanOwn) || line+"\n" == made || strings.HasPrefix(text, "# The routes of ") {
+	if text == "" || ifupdown.PurposeOf(file) != "" || strings.HasPrefix(file, netplanOwn) || line+"\n" == made || strings.HasPrefix(text, madeRoutes) {
 		return line
 	}
 	if marked, ok := strings.CutPrefix(line, "#weft "); ok {
