@@ -116,17 +116,24 @@ func (f plans) keep(files Files, p Part) (notes []string, err error) {
 	case Link:
 		text = linkPlan(p, parsed.of(p.Device, p.Kind))
 		err = parsed.release(files, p.Device, after(own), "mtu", "macaddress", "activation-mode")
+		if err == nil && !p.Down { // there is no word that undoes it
+			err = parsed.release(files, p.Device, everyFile, "activation-mode")
+		}
 	case Addresses:
 		if !p.empty() {
 			text = addressPlan(p, parsed.of(p.Device, p.Kind))
 		}
 		err = f.releaseAddresses(files, parsed, own, p)
 	case Bond:
-		text, err = bondPlan(p, parsed)
+		if text, err = bondPlan(p, parsed); err == nil {
+			err = parsed.expel(files, p.Device, p.Members)
+		}
 	case VLAN:
 		text, err = vlanPlan(p, parsed)
 	case Bridge:
-		text, err = bridgePlan(p, parsed)
+		if text, err = bridgePlan(p, parsed); err == nil && !p.Open {
+			err = parsed.expel(files, p.Device, p.Members)
+		}
 	}
 	if text != "" {
 		files[own] = fmt.Sprintf("# The %s %s, written by weft, which overwrites changes.\nnetwork:\n  version: 2\n", what, p.Of()) + text
@@ -272,6 +279,27 @@ func (p parsedPlans) release(files Files, device string, pick func(file string) 
 		files[name] = text
 	}
 	return nil
+}
+
+// expel puts lists of members out of force that have others than those named: netplan
+// adds up what its files list.
+func (p parsedPlans) expel(files Files, device string, members []string) error {
+	if members == nil {
+		return nil
+	}
+	var shall []string
+	for _, m := range members {
+		shall = append(shall, p.of(m, "").id)
+	}
+	more := map[string]bool{}
+	for name, n := range p {
+		n.each(device, func(_ definition, d yamlPair) {
+			if list := d.value.get("interfaces"); list != nil {
+				more[name] = slices.ContainsFunc(list.items, func(m *node) bool { return !slices.Contains(shall, m.text()) })
+			}
+		})
+	}
+	return p.release(files, device, func(file string) bool { return more[file] }, "interfaces")
 }
 
 // comment makes lines of entries comments. A definition that is emptied so stays

@@ -261,7 +261,7 @@ func (p profiles) expel(files Files, master string, members []string) {
 		if !strings.HasPrefix(name, keyfileDirectory+"/") {
 			continue
 		}
-		if now, _ := controller(k); now == master && !slices.Contains(members, device) {
+		if now, _ := controller(k); names(files, now, master) && !slices.Contains(members, device) {
 			k.replace("connection", memberKey)
 			files[name] = k.String()
 		}
@@ -272,11 +272,19 @@ func (p profiles) expel(files Files, master string, members []string) {
 func (p profiles) join(files Files, master, kind string, members []string) {
 	for _, m := range members {
 		file, k := p.open(files, m, "")
-		if now, as := controller(k); now != master || as != kind {
+		if now, as := controller(k); !names(files, now, master) || as != kind {
 			k.replace("connection", memberKey, pair{"master", master}, pair{"slave-type", kind})
 		}
 		files[file] = k.String()
 	}
+}
+
+// names says whether a word means a device: by its name, or by the uuid of its
+// profile.
+func names(files Files, word, device string) bool {
+	file, there := profileOf(files, device)
+	id, _ := parseKeys(keyfile{}, files[file]).get("connection", "uuid")
+	return word == device || there && word != "" && word == id
 }
 
 // controller is what a profile is below. NetworkManager 1.46 has new names for

@@ -84,7 +84,10 @@ func yes(k keys, key string) bool {
 }
 
 func (k *keys) setFlag(key string, on bool) {
-	if yes(*k, key) == on {
+	// Of these two nothing said means yes.
+	_, there := k.get("", key)
+	said := there || key != "ONBOOT" && key != "REORDER_HDR"
+	if said && yes(*k, key) == on {
 		return
 	}
 	k.set("", key, map[bool]string{true: "yes", false: "no"}[on])
@@ -229,15 +232,22 @@ func (s scripts) bridge(files Files, b Bridge) error {
 }
 
 // expel takes devices out of a bond (key MASTER) or a bridge (BRIDGE) that are no
-// members.
+// members. NetworkManager's plugin names the master by its UUID, too.
 func (s scripts) expel(files Files, master, key string, members []string) {
+	above, _ := parseKeys(shell{}, files[scriptOf(files, master)]).get("", "UUID")
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		k := parseKeys(shell{}, files[name])
-		device, _ := k.get("", "DEVICE")
-		if now, _ := k.get("", key); now != master || !strings.HasPrefix(path.Base(name), "ifcfg-") || slices.Contains(members, device) {
+		device, there := k.get("", "DEVICE")
+		if !there {
+			device = strings.TrimPrefix(path.Base(name), "ifcfg-")
+		}
+		now, _ := k.get("", key)
+		id, _ := k.get("", key+"_UUID")
+		below := now == master || above != "" && (id == above || now == above)
+		if !below || !strings.HasPrefix(path.Base(name), "ifcfg-") || slices.Contains(members, device) {
 			continue
 		}
-		k.set("", key, "")
+		k.setAll("", pair{key, ""}, pair{key + "_UUID", ""})
 		if key == "MASTER" {
 			k.set("", "SLAVE", "")
 		}
@@ -249,7 +259,7 @@ func (s scripts) expel(files Files, master, key string, members []string) {
 func (s scripts) join(files Files, master, key string, members []string) {
 	for _, m := range members {
 		file, k := s.open(files, m, "")
-		k.set("", key, master)
+		k.setAll("", pair{key, master}, pair{key + "_UUID", ""})
 		if key == "MASTER" {
 			k.setFlag("SLAVE", true)
 		}
