@@ -81,11 +81,11 @@ func station(part Part) (mtu int, mac string) {
 	case Addresses:
 		return p.MTU, ""
 	case Bond:
-		return p.Station.MTU, p.MAC
+		return p.MTU, p.MAC
 	case VLAN:
-		return p.Station.MTU, p.MAC
+		return p.MTU, p.MAC
 	case Bridge:
-		return p.Station.MTU, p.MAC
+		return p.MTU, p.MAC
 	}
 	return 0, ""
 }
@@ -107,10 +107,10 @@ func addressCommand(words []string) bool {
 
 // losesRoute says whether a line sets a route that cannot stay as it is.
 func losesRoute(words []string, own bool) bool {
-	switch {
-	case words[0] == "gateway":
+	switch words[0] {
+	case "gateway":
 		return !own || len(words) != 2 || !validAddress(words[1])
-	case words[0] == "metric":
+	case "metric":
 		return true // of that gateway
 	}
 	return ifupdown.CommandGives(words) && !addressCommand(words[1:])
