@@ -99,6 +99,7 @@ func (f plans) keep(files Files, p Part) (notes []string, err error) {
 		return nil, err
 	}
 	own := planFile(name, p.Of())
+	was := files[own]
 	delete(files, own)
 	parsed, err := parsePlans(files)
 	if err != nil {
@@ -122,6 +123,9 @@ func (f plans) keep(files Files, p Part) (notes []string, err error) {
 	case Addresses:
 		if !p.empty() {
 			text = addressPlan(p, parsed.of(p.Device, p.Kind))
+			if at := strings.Index(was, routesPlan); at >= 0 && p.Routes == nil {
+				text += was[at:] // they stay as they are
+			}
 		}
 		err = f.releaseAddresses(files, parsed, own, p)
 	case Bond:

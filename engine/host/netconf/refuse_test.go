@@ -174,6 +174,17 @@ func TestGeneratedProfiles(t *testing.T) {
 
 // A step that leaves routes as they are keeps what went with the addresses.
 func TestRoutesStayBesideAddresses(t *testing.T) {
+	for _, family := range []netconf.Family{netconf.Ifupdown, netconf.NetworkManager, netconf.Scripts, netconf.Netplan} {
+		routed := parts()["one"].(netconf.Addresses)
+		routed.Routes = []host.Route{{Destination: prefix("10.0.0.0/8"), Via: addr("192.0.2.1"), Metric: 5}, {Destination: prefix("0.0.0.0/0"), Via: addr("192.0.2.1")}}
+		first, err := family.Keep(netconf.Files{}, routed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if then, err := family.Keep(first.Files, parts()["one"]); err != nil || !maps.Equal(first.Files, then.Files) {
+			t.Errorf("%s: %v\n%q\n%q", family, err, first.Files, then.Files)
+		}
+	}
 	own := "/etc/network/interfaces.d/weft-then-address-eth0"
 	route := "    up ip -4 route replace default via 192.0.2.1 dev $IFACE\n"
 	first, err := netconf.Ifupdown.Keep(netconf.Files{main: static + "\tgateway 192.0.2.1\n"}, parts()["one"])
