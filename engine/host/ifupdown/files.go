@@ -104,7 +104,7 @@ func read(ctx context.Context, r host.FileReader) (all []File, patterns []string
 			patterns = append(patterns, p)
 			names, err := expand(ctx, r, p)
 			if err != nil {
-				return err
+				return fmt.Errorf("%s: %w", name, err)
 			}
 			for _, n := range names {
 				if err := walk(n, depth+1); err != nil {
@@ -157,21 +157,39 @@ func matches(pattern, file string) bool {
 	return ok && err == nil && !strings.HasPrefix(path.Base(file), ".")
 }
 
-// expand lists the files that match. Wildcards stand in the last part of a path
-// alone; others are rare, and say nothing to us.
+// expand lists the files that match. What else wordexp(3) expands (variables,
+// quotes, a home) is refused, for a file that is not read is one that is not known.
 func expand(ctx context.Context, r host.FileReader, pattern string) ([]string, error) {
-	dir := path.Dir(pattern)
-	names, err := r.List(ctx, dir)
-	if errors.Is(err, fs.ErrNotExist) || strings.ContainsAny(dir, "*?[") {
-		return nil, nil
+	if strings.ContainsAny(pattern, "$`\"'\\~{|&;<>()") {
+		return nil, fmt.Errorf("sources %s, which is more than a path with wildcards: write the path itself there", pattern)
 	}
-	if err != nil {
-		return nil, err
+	dirs := []string{path.Dir(pattern)}
+	if strings.ContainsAny(dirs[0], "*?[") {
+		var err error
+		if dirs, err = expand(ctx, r, dirs[0]); err != nil {
+			return nil, err
+		}
 	}
 	var out []string
-	for _, n := range slices.Sorted(slices.Values(names)) {
-		if file := path.Join(dir, n); matches(pattern, file) {
-			out = append(out, file)
+	for _, dir := range dirs {
+		info, err := r.Stat(ctx, dir)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Type != host.Directory && info.Type != host.Symlink {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		names, err := r.List(ctx, dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range slices.Sorted(slices.Values(names)) {
+			if file := path.Join(dir, n); matches(path.Join(dir, path.Base(pattern)), file) {
+				out = append(out, file)
+			}
 		}
 	}
 	return out, nil

@@ -112,6 +112,24 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// Wildcards stand anywhere in a path; what a shell alone expands is refused.
+func TestReadSourced(t *testing.T) {
+	for source, want := range map[string]string{
+		"source /etc/network/m*/x.cfg": "/etc/network/more/x.cfg", "source-directory /etc/network/m*": "/etc/network/more/nics",
+		`source "/etc/network/more/x.cfg"`: "", "source ~root/x.cfg": "", "source $HOME/x": "",
+	} {
+		m := fake.New()
+		m.WriteFile(ifupdown.MainFile, "auto lo\n"+source+"\n")
+		m.WriteFile("/etc/network/more/x.cfg", "auto eth0\n")
+		m.WriteFile("/etc/network/more/nics", "auto eth0\n")
+		m.WriteFile("/etc/network/mean", "")
+		files, err := ifupdown.Read(t.Context(), m.Host().View().Files)
+		if (err != nil) != (want == "") || err == nil && (len(files) != 2 || files[1].Name != want) || err != nil && !strings.Contains(err.Error(), ifupdown.MainFile) {
+			t.Errorf("%s: %v %+v", source, err, files)
+		}
+	}
+}
+
 func TestPath(t *testing.T) {
 	got := ifupdown.Port.Path("vlan.3/x")
 	if got != "/etc/network/interfaces.d/weft-port-vlan_2e3_2fx" || ifupdown.PurposeOf(got) != ifupdown.Port {

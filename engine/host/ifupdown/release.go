@@ -29,12 +29,18 @@ func (t Text) gives(at int) bool {
 	switch {
 	case len(l.words) == 0 || l.stanza < 0:
 		return false
-	case slices.Contains(commandOptions, l.words[0]):
-		return commandGives(l.words[1:])
+	case CommandGives(l.words):
+		return true
 	case slices.Contains(givingOptions, l.words[0]):
 		return t.gives(l.stanza)
 	}
 	return false
+}
+
+// CommandGives says whether the words of a line are a command that gives an address
+// or a route, as stanzas have them ("up ip route add …").
+func CommandGives(words []string) bool {
+	return len(words) > 0 && slices.Contains(commandOptions, words[0]) && commandGives(words[1:])
 }
 
 // commandGives knows the commands that people write into stanzas: ip address

@@ -132,3 +132,33 @@ func (t Text) Words(first string) [][]string {
 	}
 	return out
 }
+
+// Statement is a line that says something of a device.
+type Statement struct {
+	Line  int // from 1
+	Words []string
+}
+
+// Statements are all lines of the stanzas of a device, heads of any form included,
+// and those that bring it up by the stanza of another name ("auto eth0=lan").
+func (t Text) Statements(device string) []Statement {
+	var out []Statement
+	number := 1
+	for _, l := range t.lines {
+		at := Statement{number, l.words}
+		number += len(l.raw)
+		if len(l.words) == 0 || l.stanza < 0 {
+			continue
+		}
+		head := t.lines[l.stanza].words
+		switch {
+		case head[0] == "iface" && len(head) > 1 && of(device, head[1]):
+			out = append(out, at)
+		case head[0] == "auto" || strings.HasPrefix(head[0], "allow-"):
+			if slices.ContainsFunc(head, func(w string) bool { return strings.HasPrefix(w, device+"=") }) {
+				out = append(out, at)
+			}
+		}
+	}
+	return out
+}

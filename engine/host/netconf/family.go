@@ -1,6 +1,7 @@
 package netconf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -210,14 +211,21 @@ func readAll(ctx context.Context, v host.View, dir string, wanted func(name stri
 		if err != nil {
 			return nil, err
 		}
-		if info.Type != host.Regular {
+		switch {
+		case info.Type == host.Symlink && info.Target == "/dev/null":
+			files[file] = ""
+			continue
+		case info.Type != host.Regular && info.Type != host.Symlink:
 			continue
 		}
-		b, err := v.Files.Read(ctx, file)
+		// What a symlink leads to has its say; write and Look refuse to change it.
+		text, err := read(ctx, v.Files, file)
 		if err != nil {
 			return nil, err
 		}
-		files[file] = string(b)
+		if text != nil || info.Type == host.Symlink {
+			files[file] = *cmp.Or(text, new(string))
+		}
 	}
 	return files, nil
 }

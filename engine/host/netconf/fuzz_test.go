@@ -162,7 +162,7 @@ func FuzzKeep(f *testing.F) {
 				if err != nil || !maps.Equal(again.Files, goal.Files) {
 					t.Fatalf("%s of %#v: %v\n%q then\n%q", family, p, err, goal.Files, again.Files)
 				}
-				if back, ok := (File{content(found, name), content(goal.Files, name)}).back(content(goal.Files, name)); !ok || text != *back {
+				if back, ok := (File{Now: content(found, name), Goal: content(goal.Files, name)}).back(content(goal.Files, name)); !ok || text != *back {
 					t.Fatalf("%q did not come back", text)
 				}
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -76,10 +77,20 @@ func (interfaces) drop(files Files, p Part) error {
 		return nil
 	}
 	kind, err := purpose(p)
-	if err == nil {
-		delete(files, kind.Path(p.Of()))
+	if err != nil {
+		return err
 	}
-	return err
+	delete(files, kind.Path(p.Of()))
+	made := making(p)
+	if made == "" {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if ifupdown.PurposeOf(name) == "" && makesDevice(name, ifupdown.Parse([]byte(files[name])), p.Of()) != nil {
+			return makesItself(name, made, p.Of())
+		}
+	}
+	return nil
 }
 
 func (f interfaces) keep(files Files, p Part) (notes []string, err error) {
@@ -88,6 +99,9 @@ func (f interfaces) keep(files Files, p Part) (notes []string, err error) {
 	}
 	kind, err := purpose(p)
 	if err != nil {
+		return nil, err
+	}
+	if err := (interfaces{}).unclear(files, p); err != nil {
 		return nil, err
 	}
 	own := kind.Path(p.Of())
@@ -101,6 +115,10 @@ func (f interfaces) keep(files Files, p Part) (notes []string, err error) {
 	case Bridge:
 		files[own] = bridgeStanza(p)
 	case Addresses:
+		routes := ""
+		if p.Routes == nil {
+			routes = keptRoutes(files, own, p.Device)
+		}
 		delete(files, own)
 		for _, name := range sortedNames(files) {
 			more, err := releaseStanzas(files, name, p)
@@ -110,7 +128,7 @@ func (f interfaces) keep(files Files, p Part) (notes []string, err error) {
 			notes = append(notes, more...)
 		}
 		if !p.empty() {
-			files[own] = addressStanza(p)
+			files[own] = addressStanza(p) + routes
 		}
 	}
 	return notes, nil

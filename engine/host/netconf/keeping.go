@@ -2,7 +2,6 @@ package netconf
 
 import (
 	"context"
-	"strings"
 
 	"weft/engine/host"
 )
@@ -68,27 +67,16 @@ func (s *State) Lines(want *State) (gone, come []string) {
 	}
 	for _, c := range s.Changes(*want) {
 		for _, l := range c.Gone {
-			gone = append(gone, c.File+": "+shown(l))
+			gone = append(gone, c.File+": "+Shown(c.File, l))
 		}
 		for _, l := range c.New {
-			come = append(come, c.File+": "+shown(l))
+			come = append(come, c.File+": "+Shown(c.File, l))
 		}
 		if len(c.Gone)+len(c.New) == 0 {
 			come = append(come, c.File)
 		}
 	}
 	return gone, come
-}
-
-// shown is a line of a file in a plan. Of a profile of a wireless network the
-// secrets stay where they are.
-func shown(line string) string {
-	for _, secret := range []string{"psk", "password", "wep-key", "secret", "private-key"} {
-		if key, _, ok := strings.Cut(line, "="); ok && strings.Contains(strings.ToLower(key), secret) {
-			return key + "=…"
-		}
-	}
-	return line
 }
 
 // detect says what keeps a part. Of Open vSwitch that is ifupdown where it does

@@ -75,10 +75,28 @@ func planName(p Part) (file, what string, err error) {
 
 func (plans) drop(files Files, p Part) error {
 	what, _, err := planName(p)
-	if err == nil {
-		delete(files, planFile(what, p.Of()))
+	if err != nil {
+		return err
 	}
-	return err
+	delete(files, planFile(what, p.Of()))
+	kind := making(p)
+	if kind == "" {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if parsed, err := parseYAML(files[name]); err != nil || strings.HasPrefix(name, netplanOwn) {
+			continue // one of our own goes with its own step
+		} else if makes(parsed, what, p.Of()) {
+			return makesItself(name, kind, p.Of())
+		}
+	}
+	return nil
+}
+
+// makes says whether a file makes a device of a kind.
+func makes(n *node, kind, device string) (found bool) {
+	n.each(device, func(d definition, _ yamlPair) { found = found || d.section == kind+"s" })
+	return found
 }
 
 func (f plans) keep(files Files, p Part) (notes []string, err error) {
@@ -87,9 +105,17 @@ func (f plans) keep(files Files, p Part) (notes []string, err error) {
 		return nil, err
 	}
 	own := planFile(name, p.Of())
+	was := files[own]
 	delete(files, own)
 	parsed, err := parsePlans(files)
 	if err != nil {
+		return nil, err
+	}
+	kinds := touched(p)
+	if vlan, ok := p.(VLAN); ok {
+		kinds[vlan.Link] = "" // it is defined where nothing defines it
+	}
+	if err := parsed.unclear(kinds); err != nil {
 		return nil, err
 	}
 	var text string
@@ -97,17 +123,27 @@ func (f plans) keep(files Files, p Part) (notes []string, err error) {
 	case Link:
 		text = linkPlan(p, parsed.of(p.Device, p.Kind))
 		err = parsed.release(files, p.Device, after(own), "mtu", "macaddress", "activation-mode")
+		if err == nil && !p.Down { // there is no word that undoes it
+			err = parsed.release(files, p.Device, everyFile, "activation-mode")
+		}
 	case Addresses:
 		if !p.empty() {
 			text = addressPlan(p, parsed.of(p.Device, p.Kind))
+			if at := strings.Index(was, routesPlan); at >= 0 && p.Routes == nil {
+				text += was[at:] // they stay as they are
+			}
 		}
 		err = f.releaseAddresses(files, parsed, own, p)
 	case Bond:
-		text, err = bondPlan(p, parsed)
+		if text, err = bondPlan(p, parsed); err == nil {
+			err = parsed.expel(files, p.Device, p.Members)
+		}
 	case VLAN:
 		text, err = vlanPlan(p, parsed)
 	case Bridge:
-		text, err = bridgePlan(p, parsed)
+		if text, err = bridgePlan(p, parsed); err == nil && !p.Open {
+			err = parsed.expel(files, p.Device, p.Members)
+		}
 	default:
 		text, err = f.keepOVS(files, parsed, p)
 	}
@@ -125,6 +161,11 @@ func after(own string) func(file string) bool {
 func everyFile(string) bool { return true }
 
 func (plans) releaseAddresses(files Files, parsed parsedPlans, own string, a Addresses) error {
+	for _, device := range a.both() {
+		if err := parsed.unclearRoutes(device); err != nil && (a.Routes != nil || device == a.From) {
+			return err
+		}
+	}
 	keys := []string{"addresses"}
 	if a.Routes != nil {
 		keys = append(keys, "routes", "gateway4", "gateway6")
@@ -250,6 +291,27 @@ func (p parsedPlans) release(files Files, device string, pick func(file string) 
 		files[name] = text
 	}
 	return nil
+}
+
+// expel puts lists of members out of force that have others than those named: netplan
+// adds up what its files list.
+func (p parsedPlans) expel(files Files, device string, members []string) error {
+	if members == nil {
+		return nil
+	}
+	var shall []string
+	for _, m := range members {
+		shall = append(shall, p.of(m, "").id)
+	}
+	more := map[string]bool{}
+	for name, n := range p {
+		n.each(device, func(_ definition, d yamlPair) {
+			if list := d.value.get("interfaces"); list != nil {
+				more[name] = slices.ContainsFunc(list.items, func(m *node) bool { return !slices.Contains(shall, m.text()) })
+			}
+		})
+	}
+	return p.release(files, device, func(file string) bool { return more[file] }, "interfaces")
 }
 
 // comment makes lines of entries comments. A definition that is emptied so stays

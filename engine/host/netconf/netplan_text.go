@@ -51,6 +51,9 @@ func (p *plan) station(s Station) {
 	}
 }
 
+// routesPlan begins the routes of a device, which are the last of its file.
+const routesPlan = "      routes:\n"
+
 func addressPlan(a Addresses, d definition) string {
 	var p plan
 	p.define(d)
@@ -65,7 +68,7 @@ func addressPlan(a Addresses, d definition) string {
 		}
 	}
 	if len(a.Routes) > 0 {
-		p.line(3, "routes:")
+		p.WriteString(routesPlan)
 	}
 	for _, r := range a.Routes {
 		p.line(3, `- to: "`+r.Destination.String()+`"`)

@@ -96,6 +96,19 @@ func (p VLAN) Of() string { return p.Device }
 // Of implements [Part].
 func (p Bridge) Of() string { return p.Device }
 
+// making is what a part makes its device; empty of one that sets a device up.
+func making(p Part) string {
+	switch p.(type) {
+	case Bond:
+		return "bond"
+	case VLAN:
+		return "VLAN"
+	case Bridge:
+		return "bridge"
+	}
+	return ""
+}
+
 // both are the device and the one whose addresses it takes.
 func (p Addresses) both() []string {
 	if p.From == "" {

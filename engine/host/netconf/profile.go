@@ -13,8 +13,8 @@ import (
 	"weft/engine/host"
 )
 
-// keyfileDirectory has the profiles that outlive a boot. Those below /run and
-// /usr/lib are of other programs, and one here of the same uuid hides them.
+// keyfileDirectory has the profiles that weft writes. Those below /run and
+// /usr/lib are of other programs: a device of theirs is refused.
 const keyfileDirectory = "/etc/NetworkManager/system-connections"
 
 // profiles is the family of NetworkManager: keys of the profile of a device,
@@ -22,9 +22,17 @@ const keyfileDirectory = "/etc/NetworkManager/system-connections"
 type profiles struct{}
 
 func (profiles) read(ctx context.Context, v host.View) (Files, error) {
-	return readAll(ctx, v, keyfileDirectory, func(name string) bool {
-		return !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, "~")
-	})
+	files := Files{}
+	for _, dir := range []string{"/usr/lib/NetworkManager/system-connections", "/run/NetworkManager/system-connections", keyfileDirectory} {
+		found, err := readAll(ctx, v, dir, func(name string) bool {
+			return !strings.HasPrefix(name, ".") && !strings.HasSuffix(name, "~")
+		})
+		if err != nil {
+			return nil, err
+		}
+		maps.Copy(files, found)
+	}
+	return files, nil
 }
 
 func (profiles) readable(ctx context.Context, v host.View, p Part) error {
@@ -64,16 +72,22 @@ func profileWhere(files Files, device string, of func(kind string) bool) (file s
 		if kind, _ := k.get("connection", "type"); !of(kind) {
 			continue
 		}
-		priority, _ := k.get("connection", "autoconnect-priority")
-		n, _ := strconv.Atoi(priority) // 0 where there is none
-		if no, _ := k.get("connection", "autoconnect"); no == "false" {
-			n -= 1000 // below all others, whose least is -999
-		}
+		n := k.rank()
 		if !there || n > best {
 			file, there, best = name, true, n
 		}
 	}
 	return file, there
+}
+
+// rank is the greater the sooner NetworkManager takes a profile.
+func (k keys) rank() int {
+	priority, _ := k.get("connection", "autoconnect-priority")
+	n, _ := strconv.Atoi(priority) // 0 where there is none
+	if !k.autoconnects() {
+		n -= 2000 // below all others, whose least is -999
+	}
+	return n
 }
 
 // profileTypes are NetworkManager's types by rtnetlink's kinds, and the group
@@ -98,7 +112,7 @@ func (profiles) open(files Files, device, kind string) (file string, k keys) {
 	k.setAll("connection", pair{"id", device}, pair{"uuid", uuid(device)}, pair{"type", profileType(kind)}, pair{"interface-name", device}, pair{"autoconnect-priority", "1"})
 	k.set("ipv4", "method", "disabled")
 	k.set("ipv6", "method", "ignore")
-	return keyfileDirectory + "/" + fileName(device) + ".nmconnection", k
+	return profilePath(device), k
 }
 
 // uuid is that of the profile of a device: the same at every check.
@@ -113,6 +127,9 @@ func uuid(device string) string {
 func fileName(device string) string { return strings.ReplaceAll(device, "/", "_") }
 
 func (p profiles) keep(files Files, part Part) (notes []string, err error) {
+	if err := p.unclear(files, part); err != nil {
+		return nil, err
+	}
 	switch part := part.(type) {
 	case Link:
 		return nil, p.link(files, part)
@@ -210,12 +227,18 @@ func makesNone(device string) error {
 // autoconnect sets whether the profile is activated at boot; that is so where
 // nothing is said.
 func (k *keys) autoconnect(on bool) {
-	switch now, _ := k.get("connection", "autoconnect"); {
-	case on && now == "false":
+	switch now := k.autoconnects(); {
+	case on && !now:
 		k.set("connection", "autoconnect", "")
-	case !on:
+	case !on && now:
 		k.set("connection", "autoconnect", "false")
 	}
+}
+
+// autoconnects reads the switch in both spellings that GLib takes.
+func (k keys) autoconnects() bool {
+	now, _ := k.get("connection", "autoconnect")
+	return now != "false" && now != "0"
 }
 
 // ethernetGroup is where MTU and Ethernet address stand of all types.
@@ -251,7 +274,10 @@ func (p profiles) expel(files Files, master string, members []string) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		k := parseKeys(keyfile{}, files[name])
 		device, _ := k.get("connection", "interface-name")
-		if now, _ := controller(k); now == master && !slices.Contains(members, device) {
+		if !strings.HasPrefix(name, keyfileDirectory+"/") {
+			continue
+		}
+		if now, _ := controller(k); names(files, now, master) && !slices.Contains(members, device) {
 			k.replace("connection", memberKey)
 			files[name] = k.String()
 		}
@@ -262,11 +288,19 @@ func (p profiles) expel(files Files, master string, members []string) {
 func (p profiles) join(files Files, master, kind string, members []string) {
 	for _, m := range members {
 		file, k := p.open(files, m, "")
-		if now, as := controller(k); now != master || as != kind {
+		if now, as := controller(k); !names(files, now, master) || as != kind {
 			k.replace("connection", memberKey, pair{"master", master}, pair{"slave-type", kind})
 		}
 		files[file] = k.String()
 	}
+}
+
+// names says whether a word means a device: by its name, or by the uuid of its
+// profile.
+func names(files Files, word, device string) bool {
+	file, there := profileOf(files, device)
+	id, _ := parseKeys(keyfile{}, files[file]).get("connection", "uuid")
+	return word == device || there && word != "" && word == id
 }
 
 // controller is what a profile is below. NetworkManager 1.46 has new names for
@@ -348,10 +382,26 @@ func standard(key, value string) bool {
 	return false
 }
 
+// madeProfile says whether weft made the profile of a device. NetworkManager drops
+// the comment that says so when it rewrites one, and keeps the uuid.
+func madeProfile(text, device string) bool {
+	id, _ := parseKeys(keyfile{}, text).get("connection", "uuid")
+	return strings.HasPrefix(text, made) || id == uuid(device)
+}
+
+// makesItself is the error of a device that is to be kept no more, and that a file of
+// another hand makes.
+func makesItself(file, kind, device string) error {
+	return fmt.Errorf("%s makes the %s %s at boot, and weft did not make that file: remove it, or leave persist out", file, kind, device)
+}
+
 // drop takes out of a profile that we made the keys of a part, and removes it
 // with the last of them. What makes a device goes whole.
 func (p profiles) drop(files Files, part Part) error {
 	file, there := profileOf(files, part.Of())
+	if kind := making(part); kind != "" && there && !madeProfile(files[file], part.Of()) {
+		return makesItself(file, kind, part.Of())
+	}
 	switch part := part.(type) {
 	case Bond, Bridge:
 		p.expel(files, part.Of(), nil)
@@ -360,16 +410,20 @@ func (p profiles) drop(files Files, part Part) error {
 		p.dropOVS(files, part)
 		return nil
 	case Link, Addresses:
-		if !there || !strings.HasPrefix(files[file], made) {
+		if !there || !madeProfile(files[file], part.Of()) {
 			return nil
 		}
 		k := parseKeys(keyfile{}, files[file])
 		if _, link := part.(Link); link {
-			k.replace(ethernetGroup(k), func(string) bool { return true })
+			k.setAll(ethernetGroup(k), pair{"mtu", ""}, pair{"cloned-mac-address", ""})
 			k.autoconnect(true)
 		} else {
-			k.replace("ipv4", func(string) bool { return true }, pair{"method", "disabled"})
-			k.replace("ipv6", func(string) bool { return true }, pair{"method", "ignore"})
+			for group, none := range map[string]string{"ipv4": "disabled", "ipv6": "ignore"} {
+				k.replace(group, ipKey, pair{"method", none})
+				if dns := k.match(group, dnsKey); len(dns) > 0 {
+					return fmt.Errorf("%s: [%s] has %s=, which NetworkManager refuses without addresses: take it out first", file, group, dns[0].key)
+				}
+			}
 		}
 		files[file] = k.String()
 		if k.skeleton() {

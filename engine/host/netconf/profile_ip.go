@@ -20,8 +20,13 @@ func (p profiles) addresses(files Files, a Addresses) error {
 		file, k := p.open(files, a.From, a.FromKind)
 		bare := Addresses{Device: a.From, Routes: []host.Route{}}
 		for _, group := range []string{"ipv4", "ipv6"} {
-			moved[group] = k.match(group, dnsKey)
-			k.ip(group, bare)
+			dns := k.match(group, dnsKey)
+			if err := k.ip(group, bare); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
+			}
+			if k.mute(group) {
+				moved[group] = dns
+			}
 		}
 		// Without a profile of its own it would get one that NetworkManager makes.
 		if _, there := files[file]; there || profileType(a.FromKind) == "ethernet" {
@@ -38,15 +43,32 @@ func (p profiles) addresses(files Files, a Addresses) error {
 		}
 	}
 	for _, group := range []string{"ipv4", "ipv6"} {
-		k.ip(group, a)
-		if len(k.match(group, dnsKey)) == 0 && !k.mute(group) {
-			k.setAll(group, moved[group]...)
+		if err := k.ip(group, a); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if err := k.takeDNS(group, moved[group], a); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
 	if a.MTU != 0 {
 		k.set(ethernetGroup(k), "mtu", strconv.Itoa(a.MTU))
 	}
 	files[file] = k.String()
+	return nil
+}
+
+// takeDNS sets what the device that addresses come from said of DNS.
+func (k *keys) takeDNS(group string, moved []pair, a Addresses) error {
+	for _, p := range moved {
+		now, there := k.get(group, p.key)
+		switch {
+		case k.mute(group):
+			return fmt.Errorf("[%s] of %s has %s=, and %s, which takes its addresses, gets none of that version to keep it with: take it out, or put it elsewhere first", group, a.From, p.key, a.Device)
+		case there && now != p.value:
+			return fmt.Errorf("[%s] has another %s= than %s, whose addresses come here: make them the same first", group, p.key, a.From)
+		}
+	}
+	k.setAll(group, moved...)
 	return nil
 }
 
@@ -60,7 +82,11 @@ func dnsKey(key string) bool { return strings.HasPrefix(key, "dns") }
 
 // ip sets the group of one IP version, unless it means that already. Routes
 // that are nobody's business here stay as they are.
-func (k *keys) ip(group string, a Addresses) {
+func (k *keys) ip(group string, a Addresses) error {
+	now, ok, err := k.means(group, a.Routes != nil)
+	if err != nil {
+		return err
+	}
 	defer func() {
 		if k.mute(group) {
 			k.replace(group, dnsKey)
@@ -68,12 +94,14 @@ func (k *keys) ip(group string, a Addresses) {
 	}()
 	four := group == "ipv4"
 	addresses, routes := filter(a.Addresses, four), a.routes(four)
-	now, ok := k.means(group)
 	alike := ok && now.method == k.method(group, a) && slices.Equal(now.addresses, addresses)
 	if alike && (a.Routes == nil || now.plain && sameRoutes(now.routes, routes)) {
-		return
+		return nil
 	}
-	pairs := []pair{{"method", k.method(group, a)}}
+	var pairs []pair
+	if method := k.method(group, a); method != "" {
+		pairs = append(pairs, pair{"method", method})
+	}
 	for i, p := range addresses {
 		pairs = append(pairs, pair{"address" + strconv.Itoa(i+1), p.String()})
 	}
@@ -82,7 +110,7 @@ func (k *keys) ip(group string, a Addresses) {
 			pairs = append(pairs, pair{"gateway", now.gateway.String()})
 		}
 		k.replace(group, func(key string) bool { return ipKey(key) && !routeKey(key) || key == "gateway" }, pairs...)
-		return
+		return nil
 	}
 	if len(addresses)+len(routes) > 0 {
 		pairs = append(pairs, pair{"route-metric", "0"}) // else it adds its own to each
@@ -91,10 +119,11 @@ func (k *keys) ip(group string, a Addresses) {
 		pairs = append(pairs, keyfileRoute(i+1, r)...)
 	}
 	k.replace(group, ipKey, pairs...)
+	return nil
 }
 
-// method is the one that a group gets. IPv6 without addresses stays as it is
-// where that says nothing of addresses.
+// method is the one that a group gets; empty where nothing is to be said. IPv6
+// without addresses stays as it is where that says nothing of addresses.
 func (k keys) method(group string, a Addresses) string {
 	now, _ := k.get(group, "method")
 	addresses := filter(a.Addresses, group == "ipv4")
@@ -107,7 +136,7 @@ func (k keys) method(group string, a Addresses) string {
 		return "manual"
 	case group == "ipv4":
 		return "disabled"
-	case now == "" || now == "manual":
+	case now == "manual":
 		return "ignore"
 	}
 	return now
@@ -137,11 +166,11 @@ type ipMeaning struct {
 	plain     bool // NetworkManager adds no metric of its own
 }
 
-// means reads a group. It fails where something in it does not parse, or has a
-// meaning beyond addresses and routes of the main table.
-func (k keys) means(group string) (m ipMeaning, ok bool) {
+// means reads a group; ok says that it has no meaning beyond addresses and routes.
+// What does not parse is an error, and so is a route of another table or with
+// options of its own where all routes are asked for.
+func (k keys) means(group string, routes bool) (m ipMeaning, ok bool, err error) {
 	ok = true
-	check := func(err error) { ok = ok && err == nil }
 	for _, p := range k.match(group, ipKey) {
 		var err error
 		switch {
@@ -151,29 +180,45 @@ func (k keys) means(group string) (m ipMeaning, ok bool) {
 		case p.key == "gateway":
 			m.gateway, err = netip.ParseAddr(p.value)
 		case numbered(p.key, "address", "addresses"):
-			var a netip.Prefix
-			text, gateway, _ := strings.Cut(p.value, ",")
-			a, err = netip.ParsePrefix(text)
-			m.addresses = append(m.addresses, a)
-			if via, none := netip.ParseAddr(gateway); none == nil && !via.IsUnspecified() {
-				m.gateway = via
-			}
+			err = m.address(p.value)
 		case numbered(p.key, "route", "routes"):
 			options, _ := k.get(group, p.key+"_options")
 			var r host.Route
-			r, err = parseKeyfileRoute(p.value, options)
+			if r, err = parseKeyfileRoute(p.value, options); !routes {
+				err = nil // it stays as it is
+			}
 			m.routes = append(m.routes, r)
 		case !strings.HasSuffix(p.key, "_options"):
 			ok = false // never-default
 		}
-		check(err)
+		if err != nil {
+			return m, false, fmt.Errorf("[%s] %s=%s is not understood (%w), and weft does not overwrite that: write it as nm-settings-keyfile(5) has it, move a route of another table to a profile or dispatcher script of its own, or leave persist out", group, p.key, p.value, err)
+		}
 	}
 	if m.gateway.IsValid() {
 		m.routes = append(m.routes, host.Route{Destination: everywhere(group == "ipv4"), Via: m.gateway})
 	}
 	base, _ := k.get(group, "route-metric")
 	m.plain = base == "0" || len(m.addresses)+len(m.routes) == 0
-	return m, ok
+	return m, ok, nil
+}
+
+// address reads "ADDRESS/BITS" and "ADDRESS/BITS,GATEWAY".
+func (m *ipMeaning) address(value string) error {
+	text, gateway, there := strings.Cut(value, ",")
+	a, err := netip.ParsePrefix(text)
+	if err != nil {
+		return err
+	}
+	m.addresses = append(m.addresses, a)
+	if !there {
+		return nil
+	}
+	via, err := netip.ParseAddr(gateway)
+	if err == nil && !via.IsUnspecified() {
+		m.gateway = via
+	}
+	return err
 }
 
 func everywhere(four bool) netip.Prefix {
@@ -240,6 +285,10 @@ func parseKeyfileRoute(value, options string) (r host.Route, err error) {
 		case "src":
 			if r.Source, err = netip.ParseAddr(value); err != nil {
 				return r, err
+			}
+		case "table":
+			if value != "254" {
+				return r, fmt.Errorf("%s is of table %s", r.Destination, value)
 			}
 		default:
 			return r, fmt.Errorf("option %s of a route", name)

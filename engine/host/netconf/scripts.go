@@ -58,7 +58,7 @@ func scriptOf(files Files, device string) string {
 			return name
 		}
 	}
-	name := scriptDirectory + "/ifcfg-" + fileName(device)
+	name := scriptPath(device)
 	if text, there := files[name]; there {
 		if d, says := parseKeys(shell{}, text).get("", "DEVICE"); !says || d == device {
 			return name
@@ -78,7 +78,7 @@ func (scripts) open(files Files, device, kind string) (file string, k keys) {
 		k.set("", "TYPE", "Ethernet")
 	}
 	k.setAll("", pair{"ONBOOT", "yes"}, pair{"BOOTPROTO", "none"})
-	return scriptDirectory + "/ifcfg-" + fileName(device), k
+	return scriptPath(device), k
 }
 
 // yes reads a switch; both spellings are common.
@@ -91,13 +91,19 @@ func yes(k keys, key string) bool {
 }
 
 func (k *keys) setFlag(key string, on bool) {
-	if yes(*k, key) == on {
+	// Of these two nothing said means yes.
+	_, there := k.get("", key)
+	said := there || key != "ONBOOT" && key != "REORDER_HDR"
+	if said && yes(*k, key) == on {
 		return
 	}
 	k.set("", key, map[bool]string{true: "yes", false: "no"}[on])
 }
 
 func (s scripts) keep(files Files, part Part) (notes []string, err error) {
+	if err := s.unclear(files, part); err != nil {
+		return nil, err
+	}
 	found := maps.Clone(files)
 	if notes, err = s.change(files, part); err != nil {
 		return nil, err
@@ -105,6 +111,9 @@ func (s scripts) keep(files Files, part Part) (notes []string, err error) {
 	for name, text := range found {
 		if files[name] != text && unclosed(text) {
 			return nil, fmt.Errorf("%s has a quote that does not end: mend it first", name)
+		}
+		if line := parseKeys(shell{}, text).code(); files[name] != text && line > 0 && strings.HasPrefix(path.Base(name), "ifcfg-") {
+			return nil, fmt.Errorf("%s, line %d: is more than an assignment or a comment, and weft does not edit what a shell runs: write assignments, a line each, or leave persist out", name, line)
 		}
 	}
 	return notes, nil
@@ -234,15 +243,22 @@ func (s scripts) bridge(files Files, b Bridge) error {
 }
 
 // expel takes devices out of a bond (key MASTER) or a bridge (BRIDGE) that are no
-// members.
+// members. NetworkManager's plugin names the master by its UUID, too.
 func (s scripts) expel(files Files, master, key string, members []string) {
+	above, _ := parseKeys(shell{}, files[scriptOf(files, master)]).get("", "UUID")
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		k := parseKeys(shell{}, files[name])
-		device, _ := k.get("", "DEVICE")
-		if now, _ := k.get("", key); now != master || !strings.HasPrefix(path.Base(name), "ifcfg-") || slices.Contains(members, device) {
+		device, there := k.get("", "DEVICE")
+		if !there {
+			device = strings.TrimPrefix(path.Base(name), "ifcfg-")
+		}
+		now, _ := k.get("", key)
+		id, _ := k.get("", key+"_UUID")
+		below := now == master || above != "" && (id == above || now == above)
+		if !below || !strings.HasPrefix(path.Base(name), "ifcfg-") || slices.Contains(members, device) {
 			continue
 		}
-		k.set("", key, "")
+		k.setAll("", pair{key, ""}, pair{key + "_UUID", ""})
 		if key == "MASTER" {
 			k.set("", "SLAVE", "")
 		}
@@ -254,7 +270,7 @@ func (s scripts) expel(files Files, master, key string, members []string) {
 func (s scripts) join(files Files, master, key string, members []string) {
 	for _, m := range members {
 		file, k := s.open(files, m, "")
-		k.set("", key, master)
+		k.setAll("", pair{key, master}, pair{key + "_UUID", ""})
 		if key == "MASTER" {
 			k.setFlag("SLAVE", true)
 		}
@@ -266,6 +282,9 @@ func (s scripts) join(files Files, master, key string, members []string) {
 // the last of them. What makes a device goes whole.
 func (s scripts) drop(files Files, part Part) error {
 	file := scriptOf(files, part.Of())
+	if kind := making(part); kind != "" && file != "" && !strings.HasPrefix(files[file], made) {
+		return makesItself(file, kind, part.Of())
+	}
 	switch part := part.(type) {
 	case Bond:
 		s.expel(files, part.Device, "MASTER", nil)
@@ -287,8 +306,11 @@ func (s scripts) drop(files Files, part Part) error {
 			k.setAll("", pair{"MTU", ""}, pair{"MACADDR", ""})
 		} else {
 			k.replace("", scriptIPKey, pair{"BOOTPROTO", "none"})
-			delete(files, routeFile(file, true))
-			delete(files, routeFile(file, false))
+			for _, routes := range []string{routeFile(file, true), routeFile(file, false)} {
+				if strings.HasPrefix(files[routes], madeRoutes) {
+					delete(files, routes)
+				}
+			}
 		}
 		files[file] = k.String()
 		if k.bare() {
@@ -297,6 +319,15 @@ func (s scripts) drop(files Files, part Part) error {
 		return nil
 	default:
 		return cannot(part, Scripts)
+	}
+	if file == "" {
+		return nil
+	}
+	for _, routes := range []string{routeFile(file, true), routeFile(file, false)} {
+		if text, there := files[routes]; there && !strings.HasPrefix(text, madeRoutes) {
+			return fmt.Errorf("%s has routes of %s, and weft did not make that file: remove it, or leave persist out", routes, part.Of())
+		}
+		delete(files, routes)
 	}
 	delete(files, file)
 	return nil

@@ -31,10 +31,14 @@ func (s scripts) addresses(files Files, a Addresses) (notes []string, err error)
 			k := parseKeys(shell{}, files[file])
 			moved = k.match("", scriptDNS)
 			k.replace("", scriptDNS)
-			k.scriptIP(Addresses{Device: a.From, Routes: []host.Route{}})
+			bare := Addresses{Device: a.From, Routes: []host.Route{}}
+			k.scriptIP(bare)
 			files[file] = k.String()
-			delete(files, routeFile(file, true))
-			delete(files, routeFile(file, false))
+			for _, four := range []bool{true, false} {
+				if err := setRoutes(files, routeFile(file, four), bare, four); err != nil {
+					return nil, err
+				}
+			}
 		}
 	}
 	if scriptOf(files, a.Device) == "" && a.empty() {
@@ -42,9 +46,12 @@ func (s scripts) addresses(files Files, a Addresses) (notes []string, err error)
 	}
 	file, k := s.open(files, a.Device, a.Kind)
 	k.scriptIP(a)
-	if len(k.match("", scriptDNS)) == 0 {
-		k.setAll("", moved...)
+	for _, p := range moved {
+		if now, there := k.get("", p.key); there && now != p.value {
+			return nil, fmt.Errorf("%s has another %s= than the file of %s, whose addresses come here: make them the same first", file, p.key, a.From)
+		}
 	}
+	k.setAll("", moved...)
 	if a.MTU != 0 {
 		k.set("", "MTU", strconv.Itoa(a.MTU))
 	}
@@ -212,6 +219,9 @@ func scriptAddress(address, prefix, mask string) (netip.Prefix, error) {
 	return netip.PrefixFrom(a, bits), nil
 }
 
+// madeRoutes is what begins a file of routes that we made.
+const madeRoutes = "# The routes of "
+
 // setRoutes writes the file of routes of one IP version: arguments of
 // ip-route(8), a line each. A file that says the same stays.
 func setRoutes(files Files, file string, a Addresses, four bool) error {
@@ -224,7 +234,11 @@ func setRoutes(files Files, file string, a Addresses, four bool) error {
 			want = append(want, r)
 		}
 	}
-	if now, ok := parseRoutes(files[file]); ok && sameRoutes(now, want) {
+	now, err := parseRoutes(files[file])
+	if err != nil {
+		return fmt.Errorf("%s, %w, which weft does not overwrite: move it to a script of its own (routes of other tables), write it as arguments of ip route, or leave persist out", file, err)
+	}
+	if sameRoutes(now, want) {
 		return nil
 	}
 	if len(want) == 0 {
@@ -232,7 +246,7 @@ func setRoutes(files Files, file string, a Addresses, four bool) error {
 		return nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "# The routes of %s, written by weft, which overwrites changes.\n", a.Device)
+	fmt.Fprintf(&b, madeRoutes+"%s, written by weft, which overwrites changes.\n", a.Device)
 	for _, r := range want {
 		b.WriteString(routeWords(r, a.Device) + onLink(r) + "\n")
 	}
@@ -242,19 +256,19 @@ func setRoutes(files Files, file string, a Addresses, four bool) error {
 
 // parseRoutes reads a file of routes. It fails where that says more than
 // networks, gateways, metrics and sources, or in the format of ADDRESS0.
-func parseRoutes(text string) (routes []host.Route, ok bool) {
-	for l := range strings.Lines(text) {
+func parseRoutes(text string) (routes []host.Route, err error) {
+	for i, l := range lines(text) {
 		words := strings.Fields(l)
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 			continue
 		}
 		r, err := parseRoute(words)
 		if err != nil {
-			return nil, false
+			return nil, fmt.Errorf("line %d: %w", i+1, err)
 		}
 		routes = append(routes, r)
 	}
-	return routes, true
+	return routes, nil
 }
 
 func parseRoute(words []string) (r host.Route, err error) {
@@ -275,6 +289,10 @@ func parseRoute(words []string) (r host.Route, err error) {
 		case "metric":
 			r.Metric, err = strconv.Atoi(words[1])
 		case "dev":
+		case "table":
+			if words[1] != "main" && words[1] != "254" {
+				err = fmt.Errorf("%s is of table %s", to, words[1])
+			}
 		default:
 			err = fmt.Errorf("%s is none of via, src, metric, dev", words[0])
 		}

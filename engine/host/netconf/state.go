@@ -30,6 +30,33 @@ type State struct {
 type File struct {
 	Now  *string `json:"now"`
 	Goal *string `json:"goal"`
+	found
+}
+
+// found is what else there is to a file that was there: nothing of none.
+type found struct {
+	Mode  fs.FileMode `json:"mode,omitzero"`
+	Owner string      `json:"owner,omitzero"`
+	Group string      `json:"group,omitzero"`
+}
+
+// stat reads that of a file. It fails where a write would replace something else
+// than a file.
+func stat(ctx context.Context, r host.FileReader, name string) (found, error) {
+	info, err := r.Stat(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return found{}, nil
+	}
+	if err != nil {
+		return found{}, err
+	}
+	switch info.Type {
+	case host.Regular:
+		return found{info.Mode, info.Owner, info.Group}, nil
+	case host.Symlink:
+		return found{}, fmt.Errorf("%s is to change and is a symlink (to %s), which weft would replace: put the file itself there, or leave persist out", name, info.Target)
+	}
+	return found{}, fmt.Errorf("%s is to change and is no regular file: move it away", name)
 }
 
 // Change is what becomes of a file: the lines that go and those that come.
@@ -52,9 +79,12 @@ func Look(ctx context.Context, v host.View, f Family, goal func(Files) (Goal, er
 	}
 	s.Notes = shall.Notes
 	for name := range union(now, shall.Files) {
-		file := File{content(now, name), content(shall.Files, name)}
+		file := File{Now: content(now, name), Goal: content(shall.Files, name)}
 		if same(file.Now, file.Goal) {
 			continue
+		}
+		if file.found, err = stat(ctx, v.Files, name); err != nil {
+			return s, err
 		}
 		if s.Files == nil {
 			s.Files = map[string]File{}
@@ -177,7 +207,7 @@ func (s State) Apply(ctx context.Context, h host.Host) (written []string, err er
 		if same(f.Now, f.Goal) {
 			continue
 		}
-		if err := write(ctx, h, name, f.Goal); err != nil {
+		if err := write(ctx, h, name, f.Goal, found{}); err != nil {
 			return written, err
 		}
 		written = append(written, name)
@@ -202,7 +232,7 @@ func (s State) Back(ctx context.Context, h host.Host) (written []string, err err
 		if same(now, shall) {
 			continue
 		}
-		if err := write(ctx, h, name, shall); err != nil {
+		if err := write(ctx, h, name, shall, s.Files[name].found); err != nil {
 			return written, err
 		}
 		written = append(written, name)
@@ -210,15 +240,25 @@ func (s State) Back(ctx context.Context, h host.Host) (written []string, err err
 	return written, errors.Join(clashes...)
 }
 
-func write(ctx context.Context, h host.Host, name string, shall *string) error {
-	if shall == nil {
+// write makes a file what it shall be. One that is there keeps mode and owner; one
+// that comes back gets those that it had.
+func write(ctx context.Context, h host.Host, name string, shall *string, had found) error {
+	now, err := stat(ctx, h.Files, name)
+	switch {
+	case err != nil:
+		return err
+	case shall == nil:
 		return h.Files.Remove(ctx, name)
+	case now != (found{}):
+		return h.Files.Write(ctx, name, []byte(*shall), host.Attributes{})
+	case had != (found{}):
+		return h.Files.Write(ctx, name, []byte(*shall), host.Attributes{Mode: &had.Mode, Owner: had.Owner, Group: had.Group})
 	}
 	return h.Files.Write(ctx, name, []byte(*shall), attributes(name))
 }
 
-// attributes are those that a file must have to be read: NetworkManager passes
-// over profiles that others can read, and netplan warns of such.
+// attributes are those that a new file must have to be read: NetworkManager
+// passes over profiles that others can read, and netplan warns of such.
 func attributes(name string) host.Attributes {
 	mode := fs.FileMode(0o600)
 	if strings.HasPrefix(name, keyfileDirectory+"/") || strings.HasPrefix(name, netplanOwn) {
