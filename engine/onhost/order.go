@@ -34,8 +34,8 @@ type Order struct {
 //	{"id":0,"run":{"run":"…","state":"undone",…}}
 //	{"id":0,"done":{}}
 //
-// A reboot that is told of is left to whoever asked. It works under the lease of its parent process where that holds it, and else
-// takes it. The error repeats that of the Done.
+// A reboot that is told of is left to whoever asked. It works under the lease of
+// its parent process where that holds it, and else takes it. The error repeats that of the Done.
 func Undo(ctx context.Context, c Config, o Order, out io.Writer) error {
 	s := newSession(c, lineSink{json.NewEncoder(out)})
 	release := context.AfterFunc(ctx, func() { s.gate.cut(context.Cause(ctx)) })

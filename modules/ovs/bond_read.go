@@ -86,8 +86,8 @@ func (bond) Read(ctx context.Context, v host.View, want BondSpec) (BondSpec, err
 	if have.Kept, err = want.keeping().read(ctx, v); err != nil {
 		return have, err
 	}
-	if _, there := named(t.bridges, want.Bridge); !there && want.State.There() {
-		return have, fmt.Errorf("there is no bridge %s: put a step ovs_bridge before it: %w", want.Bridge, step.ErrNotYet)
+	if _, err := t.bridgeBefore(want.Bridge); err != nil && want.State.There() {
+		return have, err
 	}
 	all, err := devices(ctx, v)
 	if err != nil {

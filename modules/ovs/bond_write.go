@@ -41,9 +41,9 @@ func (r bond) Write(ctx context.Context, h host.Host, have, want BondSpec) error
 		}
 		return want.Device.restore(ctx, h, nil)
 	}
-	home, ok := named(t.bridges, want.Bridge)
-	if !ok {
-		return fmt.Errorf("there is no bridge %s", want.Bridge)
+	home, err := t.bridge(want.Bridge)
+	if err != nil {
+		return err
 	}
 	if there && row.ID(at.bridge) != row.ID(home) {
 		if err := moveIn(ctx, h, t, &row.Tx{}, place{bridge: at.bridge, port: at.port}, home); err != nil { // see port.Write

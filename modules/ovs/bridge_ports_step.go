@@ -13,7 +13,6 @@ import (
 	"weft/engine/host"
 	"weft/engine/host/ifupdown"
 	"weft/engine/host/row"
-	"weft/engine/step"
 )
 
 // bridgePorts is the resource behind ovs_bridge_ports.
@@ -25,9 +24,9 @@ func (bridgePorts) Read(ctx context.Context, v host.View, want BridgePortsSpec) 
 	if err != nil {
 		return have, err
 	}
-	home, there := named(t.bridges, want.Bridge)
-	if !there {
-		return have, fmt.Errorf("there is no bridge %s: put a step ovs_bridge before it: %w", want.Bridge, step.ErrNotYet)
+	home, err := t.bridgeBefore(want.Bridge)
+	if err != nil {
+		return have, err
 	}
 	all, err := devices(ctx, v)
 	if err != nil {
@@ -115,9 +114,9 @@ func (bridgePorts) Write(ctx context.Context, h host.Host, have, want BridgePort
 	if err != nil {
 		return err
 	}
-	home, there := named(t.bridges, want.Bridge)
-	if !there {
-		return fmt.Errorf("there is no bridge %s", want.Bridge)
+	home, err := t.bridge(want.Bridge)
+	if err != nil {
+		return err
 	}
 	var tx row.Tx
 	tx.Guard("Bridge", home, "ports")

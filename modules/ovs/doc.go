@@ -1,7 +1,9 @@
-// Package ovs has the kinds of Open vSwitch: its configuration, its bridges
-// and its ports.
+// Package ovs has the kinds of Open vSwitch: its configuration (ovs_config), its
+// bridges (ovs_bridge), and what is in a bridge: ports, bonds, pairs of patch
+// ports, tunnels, mirrors, and the queues of a port (ovs_qos). ovs_bridge_ports
+// says what else may be in one.
 //
-// All three read the database in one transaction of selects, which a run
+// All read the database in one transaction of selects, which a run
 // remembers until its next effect, and write in one transaction: guarded by
 // what was read, with next_cfg raised, and done when ovs-vswitchd answers with
 // cur_cfg. What the database cannot hold (the addresses of a bridge's own port,

@@ -25,9 +25,9 @@ func (s mirrorStep) Check(ctx context.Context, v host.View) (step.Finding, error
 	if err != nil {
 		return step.Finding{}, err
 	}
-	home, there := named(t.bridges, s.want.Bridge)
-	if s.want.State.There() && !there {
-		return step.Finding{}, fmt.Errorf("there is no bridge %s: put a step ovs_bridge before it: %w", s.want.Bridge, step.ErrNotYet)
+	home, err := t.bridgeBefore(s.want.Bridge)
+	if err != nil && s.want.State.There() {
+		return step.Finding{}, err
 	}
 	for _, name := range s.want.portNames() {
 		if _, on := t.portOn(home, name); s.want.State.There() && !on {
@@ -136,15 +136,15 @@ func (mirror) Write(ctx context.Context, h host.Host, _, want MirrorSpec) error 
 	if err != nil {
 		return err
 	}
-	home, thereIs := named(t.bridges, want.Bridge)
+	home, homeless := t.bridge(want.Bridge)
 	r, there, err := t.mirrorOn(home, want.Name)
 	switch {
 	case err != nil:
 		return err
 	case !want.State.There() && !there:
 		return nil
-	case !thereIs:
-		return fmt.Errorf("there is no bridge %s", want.Bridge)
+	case homeless != nil:
+		return homeless
 	}
 	var tx row.Tx
 	if !want.State.There() {

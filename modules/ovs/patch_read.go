@@ -89,11 +89,11 @@ func pairError(near, far ovsdb.Row) string {
 func (t tables) joinable(want PatchSpec) error {
 	var kinds []string
 	for _, e := range []PatchEnd{want.Near, want.Far} {
-		b, there := named(t.bridges, e.Bridge)
-		if !there && want.State.There() && e.Bridge != "" {
-			return fmt.Errorf("there is no bridge %s: put a step ovs_bridge before it: %w", e.Bridge, step.ErrNotYet)
+		b, err := t.bridgeBefore(e.Bridge)
+		if err != nil && want.State.There() && e.Bridge != "" {
+			return err
 		}
-		if there {
+		if err == nil {
 			kinds = append(kinds, datapathOf(b))
 		}
 	}

@@ -126,9 +126,9 @@ func (want PatchSpec) putEnd(tx *row.Tx, t tables, side string, left *saved) err
 		iface.apply(tx, "Interface", at.iface)
 		return nil
 	}
-	home, ok := named(t.bridges, e.Bridge)
-	if !ok {
-		return fmt.Errorf("there is no bridge %s", e.Bridge)
+	home, err := t.bridge(e.Bridge)
+	if err != nil {
+		return err
 	}
 	tx.GuardNone("Port", row.Is("name", e.Port))
 	if e.Saved != nil {

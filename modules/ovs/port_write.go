@@ -35,9 +35,9 @@ func (r port) Write(ctx context.Context, h host.Host, have, want PortSpec) error
 		}
 		return want.sleep(ctx, h) // ovs-vswitchd lets go of a NIC with the flags that it remembers, which may be those of before
 	}
-	home, ok := named(t.bridges, want.Bridge)
-	if !ok {
-		return fmt.Errorf("there is no bridge %s", want.Bridge)
+	home, err := t.bridge(want.Bridge)
+	if err != nil {
+		return err
 	}
 	if there && row.ID(at.bridge) != row.ID(home) {
 		// The move is a transaction of its own: ovs-vswitchd 3.1 dies where a

@@ -9,6 +9,7 @@ import (
 
 	"weft/engine/host"
 	"weft/engine/host/row"
+	"weft/engine/step"
 )
 
 // tables is what the steps of this family look at, read in one transaction.
@@ -68,6 +69,24 @@ func named(rows map[string]ovsdb.Row, name string) (ovsdb.Row, bool) {
 		}
 	}
 	return nil, false
+}
+
+// bridge is the row of a bridge, which is to be there.
+func (t tables) bridge(name string) (ovsdb.Row, error) {
+	home, there := named(t.bridges, name)
+	if !there {
+		return nil, fmt.Errorf("there is no bridge %s", name)
+	}
+	return home, nil
+}
+
+// bridgeBefore is bridge for a check, whose step may come too early.
+func (t tables) bridgeBefore(name string) (ovsdb.Row, error) {
+	home, err := t.bridge(name)
+	if err != nil {
+		return nil, fmt.Errorf("%w: put a step ovs_bridge before it: %w", err, step.ErrNotYet)
+	}
+	return home, nil
 }
 
 // bridgeOf returns the bridge that holds a port.
