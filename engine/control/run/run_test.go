@@ -291,6 +291,26 @@ func TestSavedPlan(t *testing.T) {
 	}
 }
 
+// What a play changed makes what was planned for a later one stale, and rightly so.
+func TestLaterPlayIsNotHeldToThePlan(t *testing.T) {
+	f := newFleet(t)
+	recap := f.apply(f.program(`play "one" {
+		hosts = role.first
+		step "note" "/x" { text = "a" }
+	}
+	play "two" {
+		hosts = role.first
+		step "note" "again" {
+			path = "/x"
+			text = "b"
+		}
+	}`), f.options())
+	if recap.Exit != OK || recap.Hosts["a"] != (Count{Changed: 2}) {
+		t.Errorf("exit %d, %+v", recap.Exit, recap.Hosts["a"])
+	}
+	f.holds("a:/x=b")
+}
+
 func TestTagsReadWhatTheyLeaveOut(t *testing.T) {
 	const playbook = `play "p" {
 		hosts = role.first
