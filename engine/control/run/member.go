@@ -44,7 +44,7 @@ type member struct {
 
 	boots     *wire.RebootEvent // that the last request came to; nil for none
 	trial     time.Duration     // for how long what it was booted for may be tried; zero for nothing of the kind
-	booted    bool              // this run had it boot anew
+	trialEnds time.Time         // by when that is kept or given up; zero before it was seen booted
 	unsettled map[string]bool   // steps that were applied and wait for their needs
 
 	guard  *guard           // that stands on the host for this run; nil for none

@@ -51,8 +51,8 @@ func (m *member) broke(ctx context.Context, phase Phase, cause error) error {
 func (m *member) awaited() time.Time {
 	t := m.run.opts.times
 	until := time.Now().Add(t.absence)
-	if m.booted { // with what is only tried, which it may give up by another boot
-		until = time.Now().Add(m.trial + m.run.opts.RebootTime)
+	if time.Now().Before(m.trialEnds) { // what is tried may be given up by another boot
+		until = m.trialEnds.Add(m.run.opts.RebootTime)
 	}
 	var guarded time.Time
 	switch {

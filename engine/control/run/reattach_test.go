@@ -157,3 +157,26 @@ func TestSilence(t *testing.T) {
 		})
 	}
 }
+
+// While the kernel's new arguments are only tried the host may give them up, and
+// boots once more for it.
+func TestHostIsAwaitedWhileItTries(t *testing.T) {
+	o := Options{RebootTime: time.Hour, times: times{absence: time.Minute, grace: time.Minute}}
+	for _, c := range []struct {
+		name      string
+		trialEnds time.Duration // from now
+		want      time.Duration
+	}{
+		{"it tries nothing", 0, time.Minute},
+		{"it tries", 20 * time.Minute, 80 * time.Minute},
+		{"it has kept them by now", -time.Second, time.Minute},
+	} {
+		m := &member{run: &Run{opts: o}}
+		if c.trialEnds != 0 {
+			m.trialEnds = time.Now().Add(c.trialEnds)
+		}
+		if got := time.Until(m.awaited()); got.Round(time.Minute) != c.want {
+			t.Errorf("%s: it is awaited for %s, want %s", c.name, got, c.want)
+		}
+	}
+}

@@ -39,7 +39,7 @@ func (m *member) bootAnew(ctx context.Context, phase Phase) error {
 		return err
 	}
 	m.run.awaiting(m.host.Name, false)
-	m.touched, m.booted = true, true
+	m.touched, m.trialEnds = true, time.Now().Add(wanted.Trial)
 	m.again() // what was only applied is seen in force now
 	m.run.tell(Event{Type: HostBack, Host: m.host.Name, Phase: phase})
 	err = errBack
