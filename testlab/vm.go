@@ -18,7 +18,7 @@ type VM struct {
 	// IOMMU gives it an Intel VT-d. Its kernel uses it where the kernel's arguments say intel_iommu=on.
 	IOMMU bool
 	// Firmware is what boots it, "bios" or "uefi"; empty means "bios".
-	Firmware string `json:",omitempty"`
+	Firmware string
 }
 
 const (
@@ -29,10 +29,11 @@ const (
 	mostNICs = 8
 )
 
-func (v VM) memory() int { return cmp.Or(v.Memory, defaultMemory) }
-func (v VM) cpus() int   { return cmp.Or(v.CPUs, 1) }
-func (v VM) nodes() int  { return cmp.Or(v.NUMANodes, 1) }
-func (v VM) uefi() bool  { return v.Firmware == firmwareUEFI }
+func (v VM) memory() int      { return cmp.Or(v.Memory, defaultMemory) }
+func (v VM) cpus() int        { return cmp.Or(v.CPUs, 1) }
+func (v VM) nodes() int       { return cmp.Or(v.NUMANodes, 1) }
+func (v VM) firmware() string { return cmp.Or(v.Firmware, firmwareBIOS) }
+func (v VM) uefi() bool       { return v.firmware() == firmwareUEFI }
 
 const (
 	firmwareBIOS = "bios"
@@ -62,7 +63,7 @@ func (c *specCheck) vm(h Host) {
 	if v.nodes() < 1 || v.nodes() > 2 {
 		c.mistake("host %s: %d NUMA nodes; it can have 1 or 2", h.Name, v.NUMANodes)
 	}
-	if v.Firmware != "" && !slices.Contains(vmFirmware(), v.Firmware) {
+	if !slices.Contains(vmFirmware(), v.firmware()) {
 		c.mistake("host %s: firmware %q is not one of %v", h.Name, v.Firmware, vmFirmware())
 	}
 	if len(h.NICs) > mostNICs {
@@ -77,6 +78,7 @@ type shape struct {
 	Accelerator string // "kvm" or "tcg"
 	Image       string // directory of the image's disk
 	Built       int64  // when that was made, in nanoseconds since 1970: its blocks lie elsewhere each time
+	UEFIBuilt   int64  // when the firmware was, where it is UEFI: a snapshot's memory has parts of it
 	Version     int    // of arguments: one more whenever it makes another machine of the same shape
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -33,7 +34,7 @@ type personalAnswer struct {
 	Entropy []byte
 	BootID  string
 	Files   []machineFile
-	NICs    []string // names
+	NICs    map[string]string // MAC by name
 }
 
 // bootVM runs a virtual machine from power-on until it resets or powers itself off.
@@ -147,10 +148,10 @@ func (s supervisor) personaliseVM(q *qemu, start qemuStart) error {
 			return err
 		}
 	}
-	answer := personalAnswer{Entropy: make([]byte, 64), BootID: newUUID(), Files: s.machine.Files}
+	answer := personalAnswer{Entropy: make([]byte, 64), BootID: newUUID(), Files: s.machine.Files, NICs: map[string]string{}}
 	rand.Read(answer.Entropy) // it never fails: crypto/rand
 	for _, l := range s.machine.Links {
-		answer.NICs = append(answer.NICs, l.Name)
+		answer.NICs[l.Name] = strings.ToLower(l.MAC)
 	}
 	if start.memory != nil {
 		if err := q.goOn(); err != nil {

@@ -37,7 +37,7 @@ func TestShapeIsAllThatASnapshotNeeds(t *testing.T) {
 	for _, change := range []func(*shape){
 		func(s *shape) { s.Memory = 2048 }, func(s *shape) { s.CPUs = 2 }, func(s *shape) { s.NUMANodes = 2 },
 		func(s *shape) { s.IOMMU = true }, func(s *shape) { s.Firmware = firmwareUEFI }, func(s *shape) { s.QEMU = "10" }, func(s *shape) { s.Accelerator = "kvm" },
-		func(s *shape) { s.Image = "/other" }, func(s *shape) { s.Version++ }, func(s *shape) { s.Built++ },
+		func(s *shape) { s.Image = "/other" }, func(s *shape) { s.Version++ }, func(s *shape) { s.Built++ }, func(s *shape) { s.UEFIBuilt++ },
 	} {
 		other := base
 		change(&other)

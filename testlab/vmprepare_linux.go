@@ -81,18 +81,19 @@ func (l *Lab) makeVM(ctx context.Context, c cache, v VM) (vmMachine, error) {
 	if err != nil {
 		return vmMachine{}, err
 	}
-	s := shape{VM: VM{Memory: v.memory(), CPUs: v.cpus(), NUMANodes: v.nodes(), IOMMU: v.IOMMU}, Version: shapeVersion}
-	if v.uefi() {
-		s.Firmware = v.Firmware
-	}
+	s := shape{Version: shapeVersion,
+		VM: VM{Memory: v.memory(), CPUs: v.cpus(), NUMANodes: v.nodes(), IOMMU: v.IOMMU, Firmware: v.firmware()}}
 	if s.Image, err = c.makeDiskImage(ctx, newDiskRecipe(release, sources)); err != nil {
 		return vmMachine{}, err
 	}
-	disk, err := os.Stat(filepath.Join(s.Image, rawDiskName))
-	if err != nil {
+	if s.Built, err = madeAt(filepath.Join(s.Image, rawDiskName)); err != nil {
 		return vmMachine{}, err
 	}
-	s.Built = disk.ModTime().UnixNano()
+	if v.uefi() {
+		if s.UEFIBuilt, err = madeAt(uefiCode); err != nil {
+			return vmMachine{}, err
+		}
+	}
 	if s.Accelerator, err = c.accelerator(ctx, s.Image); err != nil {
 		return vmMachine{}, err
 	}
@@ -101,6 +102,15 @@ func (l *Lab) makeVM(ctx context.Context, c cache, v VM) (vmMachine, error) {
 	}
 	snapshot, err := c.makeSnapshot(ctx, s)
 	return vmMachine{Shape: s, Snapshot: snapshot}, err
+}
+
+// madeAt is when a file was written, in nanoseconds since 1970.
+func madeAt(path string) (int64, error) {
+	file, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return file.ModTime().UnixNano(), nil
 }
 
 // checkMemory refuses virtual machines that this machine has no memory for. Those that run already have theirs.
