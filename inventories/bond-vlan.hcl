@@ -44,6 +44,14 @@ host "hyper1" {
 host "switch1" {
   address = "10.127.8.3"
   roles   = ["switch"]
+  vars = {
+    gateways = {
+      "11"  = "172.30.11.1/24"
+      "300" = "172.30.0.1/24"
+      "301" = "172.30.1.1/24"
+      "302" = "172.30.2.1/24"
+    }
+  }
 
   nic "eth0" {
     network = "management"

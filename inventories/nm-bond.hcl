@@ -50,7 +50,11 @@ host "hyper1" {
 host "switch1" {
   address = "10.127.9.3"
   roles   = ["switch"]
-  vars    = { datapath = "netdev" } # the lab's kernel has no openvswitch module
+  vars = {
+    datapath = "netdev" # the lab's kernel has no openvswitch module
+    gateways = { "0" = "172.30.0.1/24", "301" = "172.30.1.1/24" }
+    beside   = ["eth3"]
+  }
 
   nic "eth0" {
     network = "management"

@@ -1,7 +1,7 @@
 # Linux bonds, VLANs and bridges by NetworkManager, scenario S6: a bridge over a
 # NIC, a bridge over a bond of two, and a bridge over a VLAN of that bond.
 #
-#     weft apply playbooks/nm-bond-switch.hcl       -i inventories/nm-bond.hcl
+#     weft apply playbooks/lab-switch.hcl         -i inventories/nm-bond.hcl
 #     weft apply playbooks/nm-bond-vlan-bridge.hcl -i inventories/nm-bond.hcl
 #
 # NetworkManager makes the devices, now and at boot: weft writes its profiles,

@@ -2,7 +2,10 @@
 # NICs, with VLANs for guests that are tagged by their port, guests that tag
 # themselves, and a port of the host.
 #
+#     weft apply playbooks/lab-switch.hcl    -i inventories/bond-vlan.hcl
 #     weft apply playbooks/ovs-bond-vlan.hcl -i inventories/bond-vlan.hcl
+#
+# The first is for what stands in the lab for the physical switch.
 #
 # By default the bond speaks LACP. Against switch ports that form a channel
 # without LACP, or none at all:

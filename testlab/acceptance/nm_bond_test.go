@@ -10,7 +10,7 @@ import (
 func TestNetworkManagerBond(t *testing.T) {
 	s := scenario{
 		inventory: "inventories/nm-bond.hcl", hosts: []string{"hyper1", "switch1"},
-		playbooks: []string{"playbooks/nm-bond-switch.hcl", "playbooks/nm-bond-vlan-bridge.hcl"}, works: profilesWork,
+		playbooks: []string{"playbooks/lab-switch.hcl", "playbooks/nm-bond-vlan-bridge.hcl"}, works: profilesWork,
 		drifts: []drift{
 			{"an option of the bond", "hyper1", "ip link set bond0 type bond xmit_hash_policy layer2", 0},
 			{"an address", "hyper1", "ip addr del 172.30.1.60/24 dev br301", 0},

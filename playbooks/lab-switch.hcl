@@ -1,6 +1,8 @@
-# What stands in the lab for the physical switch of scenario S4: a bridge whose
-# ports to the hypervisor form a channel, and an address that answers in each VLAN.
-# Apply it before playbooks/ovs-bond-vlan.hcl.
+# What stands in the lab for the physical switch of scenarios S4 and S6: a bridge
+# whose two ports to the hypervisor form a channel, and an address that answers in
+# each VLAN. The inventory says which VLANs: host.vars.gateways has who answers, by
+# VLAN, where 0 is without a tag; each NIC in host.vars.beside is in a bridge of its
+# own.
 
 variable "bond_mode" {
   type    = string
@@ -11,17 +13,6 @@ variable "lacp" {
   description = "off, or passive, as a switch often is."
   type        = string
   default     = "passive"
-}
-
-variable "gateways" {
-  description = "Who answers, by VLAN."
-  type        = map(string)
-  default = {
-    "11"  = "172.30.11.1/24"
-    "300" = "172.30.0.1/24"
-    "301" = "172.30.1.1/24"
-    "302" = "172.30.2.1/24"
-  }
 }
 
 play "openvswitch" {
@@ -46,19 +37,35 @@ play "switch" {
     members      = ["eth1", "eth2"]
     bond_mode    = var.bond_mode
     lacp         = var.lacp
-    trunks       = [for vlan, address in var.gateways : tonumber(vlan)]
+    trunks       = [for vlan, address in host.vars.gateways : tonumber(vlan)]
     up           = true
     persist      = true
     other_config = { lacp-time = var.lacp == "off" ? absent : "fast" }
   }
 
   step "ovs_port" "gateway" {
-    for_each  = var.gateways
+    for_each  = host.vars.gateways
     name      = "gw${each.key}"
     bridge    = "switch0"
     type      = "internal"
     tag       = tonumber(each.key)
     addresses = [each.value]
     persist   = true
+  }
+
+  step "ovs_bridge" "beside" {
+    for_each      = toset(try(host.vars.beside, []))
+    name          = "br-${each.key}"
+    datapath_type = host.vars.datapath
+    fail_mode     = "standalone"
+    persist       = true
+  }
+
+  step "ovs_port" "beside" {
+    for_each = toset(try(host.vars.beside, []))
+    name     = each.key
+    bridge   = "br-${each.key}"
+    up       = true
+    persist  = true
   }
 }
