@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"net/netip"
+	"slices"
 )
 
 // Link is a network interface.
@@ -54,6 +55,29 @@ type Route struct {
 	// itself and for tools that do not say.
 	Protocol int
 	OnLink   bool // the gateway is taken to be on the link, whatever the addresses say
+}
+
+// Outlet is the link that packets to target leave by: one that is up, of the most
+// specific network, and of two the route with the lesser metric. Rules of
+// ip-rule(8) are not looked at.
+func Outlet(links []Link, routes []Route, target netip.Addr) (outlet Link, there bool) {
+	bits, metric := -1, 0
+	take := func(name string, to netip.Prefix, m int) {
+		i := slices.IndexFunc(links, func(l Link) bool { return l.Name == name && l.Up })
+		if i < 0 || !to.Contains(target) || to.Bits() < bits || to.Bits() == bits && m >= metric {
+			return
+		}
+		bits, metric, outlet = to.Bits(), m, links[i]
+	}
+	for _, l := range links {
+		for _, a := range l.Addresses {
+			take(l.Name, a.Masked(), 0)
+		}
+	}
+	for _, r := range routes {
+		take(r.Link, r.Destination, r.Metric)
+	}
+	return outlet, bits >= 0
 }
 
 // LinkReader reads the network of one namespace: the host's own where

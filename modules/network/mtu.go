@@ -30,23 +30,8 @@ func findPath(ctx context.Context, v host.View, namespace string, target netip.A
 	if err != nil {
 		return p, err
 	}
-	bits, metric := -1, 0
-	take := func(link string, to netip.Prefix, m int) {
-		l := named(links, link)
-		if l == nil || !l.Up || !to.Contains(p.target) || to.Bits() < bits || to.Bits() == bits && m >= metric {
-			return
-		}
-		bits, metric, p.outlet = to.Bits(), m, *l
-	}
-	for _, l := range links {
-		for _, a := range l.Addresses {
-			take(l.Name, a.Masked(), 0)
-		}
-	}
-	for _, r := range routes {
-		take(r.Link, r.Destination, r.Metric)
-	}
-	if bits < 0 {
+	var there bool
+	if p.outlet, there = host.Outlet(links, routes, p.target); !there {
 		return p, &step.ProbeError{Wanted: fmt.Sprintf("a route to %s%s", target, from(namespace)), Seen: "none", Hint: "compare `ip address` and `ip route` there"}
 	}
 	return p, nil

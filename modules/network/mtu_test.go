@@ -189,6 +189,16 @@ func TestProbeMesh(t *testing.T) {
 			m.Transact(host.OpenVSwitch, ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: "Interface", Where: []ovsdb.Condition{row.Is("name", "vx")},
 				Row: ovsdb.Row{"ofport": row.Empty()}})
 		}, "its tunnel vx is dead: its ofport is 0"},
+		"watched, and down": {well(), ProbeMeshSpec{Tunnels: []string{"geneve"}}, func(m *fake.Machine) {
+			both(m)
+			m.Transact(host.OpenVSwitch, ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: "Interface", Where: []ovsdb.Condition{row.Is("name", "ovn-4-0")},
+				Row: ovsdb.Row{"bfd": row.Strmap(map[string]string{"enable": "true"}), "bfd_status": row.Strmap(map[string]string{"state": "down", "diagnostic": "Control Detection Time Expired"})}})
+		}, "its tunnel ovn-4-0 is down, says BFD (Control Detection Time Expired)"},
+		"watched, and up": {well(), ProbeMeshSpec{Tunnels: []string{"geneve"}}, func(m *fake.Machine) {
+			both(m)
+			m.Transact(host.OpenVSwitch, ovsdb.Operation{Op: ovsdb.OperationUpdate, Table: "Interface", Where: []ovsdb.Condition{row.Is("name", "ovn-4-0")},
+				Row: ovsdb.Row{"bfd": row.Strmap(map[string]string{"enable": "true"}), "bfd_status": row.Strmap(map[string]string{"state": "up"})}})
+		}, "ok:1600 bytes"},
 		"first lost": {bad(hop{mtu: 1600, until: 1}), ProbeMeshSpec{Peers: peers, Timeout: time.Minute}, nil, "ok:1600"},
 	} {
 		m := meshed(c.hops)

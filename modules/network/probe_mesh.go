@@ -22,7 +22,7 @@ import (
 type ProbeMeshSpec struct {
 	Namespace string            `json:"namespace,omitzero" default:"" doc:"Network namespace to send from; the host's own where it is left out."`
 	Peers     map[string]string `json:"peers,omitzero" doc:"Addresses of the ends by a name for each, this host's own among them: { for h in role.compute : h.name => h.vars.underlay }."`
-	Tunnels   []string          `json:"tunnels,omitzero" weft:"set" doc:"Types of tunnels of Open vSwitch here whose far ends are meant too: geneve, vxlan, gre. Each must be alive; every peer must have one."`
+	Tunnels   []string          `json:"tunnels,omitzero" weft:"set" doc:"Types of tunnels of Open vSwitch here whose far ends are meant too: geneve, vxlan, gre. Each must be alive, up where BFD watches it; every peer must have one."`
 	MTU       step.Attr[int]    `json:"mtu,omitzero" doc:"Bytes of an IP packet that must pass unfragmented between the ends, header included; the MTU of the link that it leaves by where it is left out."`
 	Timeout   time.Duration     `json:"timeout,omitzero" default:"60s" doc:"How long to wait until every end answers. Then, for those that do not, the size that does pass is looked for."`
 }
@@ -185,7 +185,7 @@ func (s ProbeMeshSpec) ends(ctx context.Context, v host.View) (here string, ends
 // tunnels are the far ends of the tunnels of Open vSwitch, one of each address:
 // that of a dead one where there are several.
 func (s ProbeMeshSpec) tunnels(ctx context.Context, v host.View) ([]*end, error) {
-	found, err := v.OVSDB.Select(ctx, host.OpenVSwitch, row.Select("Interface", []string{"name", "type", "options", "ofport", "error"}))
+	found, err := v.OVSDB.Select(ctx, host.OpenVSwitch, row.Select("Interface", []string{"name", "type", "options", "ofport", "error", "bfd", "bfd_status"}))
 	if err != nil {
 		return nil, err
 	}
@@ -202,6 +202,8 @@ func (s ProbeMeshSpec) tunnels(ctx context.Context, v host.View) ([]*end, error)
 		}
 		if port, _ := row.Int(r, "ofport"); row.String(r, "error") != "" || port <= 0 {
 			e.dead = fmt.Sprintf("its tunnel %s is dead: %s", e.name, cmp.Or(row.String(r, "error"), fmt.Sprintf("its ofport is %d", port)))
+		} else if said := row.Map(r, "bfd_status"); row.Map(r, "bfd")["enable"] == "true" && said["state"] != "up" {
+			e.dead = fmt.Sprintf("its tunnel %s is %s, says BFD (%s)", e.name, cmp.Or(said["state"], "not watched yet"), cmp.Or(said["diagnostic"], "no diagnostic"))
 		}
 		i := slices.IndexFunc(ends, func(o *end) bool { return o.address == e.address })
 		switch {

@@ -31,6 +31,7 @@ type TunnelSpec struct {
 	Options       map[string]step.Attr[string] `json:"options,omitzero" doc:"Further keys of the interface's options: exts, packet_type, seq, ….  Absent removes a key, keys left out stay."`
 	BFD           map[string]step.Attr[string] `json:"bfd,omitzero" doc:"Keys of Bidirectional Forwarding Detection between the ends: enable, min_rx, min_tx, decay_min_rx, forwarding_if_rx, check_tnl_key, …."`
 	Tag           step.Attr[int]               `json:"tag,omitzero" doc:"VLAN of the tunnel's port where it is an access port, 0 to 4095."`
+	Protected     step.Attr[bool]              `json:"protected,omitzero" doc:"Whether frames from other protected ports are kept away: in a mesh of tunnels none goes from one into another."`
 	OFPort        step.Attr[int]               `json:"ofport_request,omitzero" doc:"OpenFlow port number to have, 1 to 65279."`
 	ExternalIDs   map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of the interface's external_ids; absent removes a key, keys left out stay."`
 	Persist       step.Attr[bool]              `json:"persist,omitzero" doc:"Whether files make the tunnel at boot as this step describes it."`
@@ -44,6 +45,7 @@ type TunnelSpec struct {
 // tunnelSeen is for warnings.
 type tunnelSeen struct {
 	Foreign string `json:"foreign,omitzero"` // a local_ip that the host does not have
+	Outlet  string `json:"outlet,omitzero"`  // a device that a userspace datapath sends nothing to
 }
 
 // TunnelOutputs is what ovs_tunnel knows when it is done.

@@ -86,8 +86,8 @@ func (s TunnelSpec) port() PortSpec {
 	if s.Found != nil {
 		p = *s.Found
 	}
-	p.State, p.Bridge, p.Type, p.Tag, p.OFPort, p.Persist, p.PersistBy = s.State, s.Bridge, s.Type, s.Tag, s.OFPort, s.Persist, s.PersistBy
-	p.Kept = s.Kept
+	p.State, p.Bridge, p.Type, p.Tag, p.Protected, p.OFPort = s.State, s.Bridge, s.Type, s.Tag, s.Protected, s.OFPort
+	p.Persist, p.PersistBy, p.Kept = s.Persist, s.PersistBy, s.Kept
 	p.BFD, p.ExternalIDs = s.BFD, s.ExternalIDs
 	found := p.Options
 	p.Options = maps.Clone(s.Options)
@@ -112,7 +112,7 @@ func (s TunnelSpec) port() PortSpec {
 // ofPort is a port as a tunnel.
 func ofPort(p PortSpec) TunnelSpec {
 	s := TunnelSpec{
-		Name: p.Name, State: p.State, Bridge: p.Bridge, Type: p.Type, Tag: p.Tag, OFPort: p.OFPort, Kept: p.Kept,
+		Name: p.Name, State: p.State, Bridge: p.Bridge, Type: p.Type, Tag: p.Tag, Protected: p.Protected, OFPort: p.OFPort, Kept: p.Kept,
 		BFD: p.BFD, ExternalIDs: p.ExternalIDs, Found: &p,
 	}
 	s.Options = maps.Clone(p.Options)

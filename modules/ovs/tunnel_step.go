@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -34,6 +35,10 @@ func (s tunnelStep) Check(ctx context.Context, v host.View) (step.Finding, error
 	}
 	return s.Step.Check(ctx, v)
 }
+
+// userspace is the datapath_type of bridges whose packets ovs-vswitchd forwards
+// itself, with DPDK or without; others are the kernel's.
+const userspace = "netdev"
 
 // identity is what packets that come in are told apart by.
 func identity(kind string, options map[string]step.Attr[string]) string {
@@ -87,23 +92,54 @@ type tunnel struct{}
 func (tunnel) Read(ctx context.Context, v host.View, want TunnelSpec) (TunnelSpec, error) {
 	p, err := port{}.Read(ctx, v, want.port())
 	have := ofPort(p)
-	local, ok := want.LocalIP.Get()
-	if err != nil || !ok || local == flow {
+	if err != nil || !want.State.There() {
 		return have, err
 	}
-	all, err := devices(ctx, v)
+	links, err := v.Links.List(ctx, "")
 	if err != nil {
 		return have, err
 	}
-	for _, d := range all {
-		for _, a := range d.Addresses {
-			if bare, _, _ := strings.Cut(a, "/"); bare == meant("", "local_ip", want.LocalIP) {
-				return have, nil
-			}
-		}
+	have.Seen.Foreign = foreign(links, want.LocalIP)
+	have.Seen.Outlet, err = want.deadEnd(ctx, v, links)
+	return have, err
+}
+
+// foreign is a local_ip that no link has.
+func foreign(links []host.Link, local step.Attr[string]) string {
+	a, err := netip.ParseAddr(local.Or(""))
+	if err != nil || slices.ContainsFunc(links, func(l host.Link) bool {
+		return slices.ContainsFunc(l.Addresses, func(p netip.Prefix) bool { return p.Addr() == a })
+	}) {
+		return ""
 	}
-	have.Seen.Foreign = local
-	return have, nil
+	return local.Or("")
+}
+
+// deadEnd is the device by which the host reaches the other end, where the bridge
+// is the userspace datapath's and the device is no bridge of it: that datapath sends
+// tunnels out by the port of a bridge alone, and drops them without a word
+// (Documentation/howto/userspace-tunneling.rst).
+func (s TunnelSpec) deadEnd(ctx context.Context, v host.View, links []host.Link) (string, error) {
+	remote, err := netip.ParseAddr(s.RemoteIP.Or(""))
+	if err != nil {
+		return "", nil // flow
+	}
+	t, err := readTables(ctx, v)
+	if err != nil {
+		return "", err
+	}
+	if home, _ := named(t.bridges, s.Bridge); row.String(home, "datapath_type") != userspace {
+		return "", nil
+	}
+	routes, err := v.Links.Routes(ctx, "")
+	if err != nil {
+		return "", err
+	}
+	outlet, there := host.Outlet(links, routes, remote)
+	if by, _ := named(t.bridges, outlet.Name); !there || row.String(by, "datapath_type") == userspace {
+		return "", nil
+	}
+	return outlet.Name, nil
 }
 
 func (tunnel) Diff(have, want TunnelSpec) []step.Delta {
@@ -135,8 +171,12 @@ func (tunnel) Advise(f *step.Finding, have, want TunnelSpec) {
 	if have.Seen.Foreign != "" {
 		f.Warnings = append(f.Warnings, "no device of this host has the local_ip "+have.Seen.Foreign+": nothing will come in")
 	}
+	if o := have.Seen.Outlet; o != "" {
+		f.Warnings = append(f.Warnings, fmt.Sprintf("the way to %s is by %s, and nothing will go out: a userspace datapath sends tunnels by its own bridges alone; put %s into one (ovs_bridge with datapath_type = %q) and its address on that",
+			want.RemoteIP.Or(""), o, o, userspace))
+	}
 	f.Warnings = append(f.Warnings, keptNotes(have.Kept)...)
-	encapsulation := append(tunnelKeys(), "type", "bridge", "state", "tag")
+	encapsulation := append(tunnelKeys(), "type", "bridge", "state", "tag", "protected")
 	for _, d := range f.Deltas {
 		top, _, _ := strings.Cut(d.Path, ".")
 		if have.State.There() && (top == "options" || slices.Contains(encapsulation, d.Path)) {

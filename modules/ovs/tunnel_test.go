@@ -35,7 +35,7 @@ func tunnelSubject(t *testing.T) steptest.Subject {
 		Touches: steptest.Touches{
 			Files: []string{"/etc/network/interfaces.d"},
 			Queries: slices.Concat(
-				query("Port", portName, "name,tag,external_ids"), query("Interface", portName, "name,type,options,ofport_request,bfd,external_ids"),
+				query("Port", portName, "name,tag,protected,external_ids"), query("Interface", portName, "name,type,options,ofport_request,bfd,external_ids"),
 				steptest.Run("ovs-vsctl", "list-ports", homeName), steptest.Run("ovs-vsctl", "list-ports", otherName)),
 		},
 		Clean: append(steptest.Run("ovs-vsctl", "--if-exists", "del-br", homeName, "--", "--if-exists", "del-br", otherName),
@@ -58,7 +58,7 @@ func vxlanTunnel() steptest.Case {
 		Spec: ovs.TunnelSpec{
 			Bridge: homeName, Type: step.Is("vxlan"), RemoteIP: step.Is("192.0.2.9"), LocalIP: step.Is("192.0.2.1"), Key: step.Is("7"),
 			DstPort: step.Is(4790), TOS: step.Is("inherit"), TTL: step.Is("33"), DFDefault: step.Is(false), Csum: step.Is(true), EgressPktMark: step.Is(4),
-			Options: keys("weft-laws", "x"), BFD: keys("enable", "false"), Tag: step.Is(7), OFPort: step.Is(71), ExternalIDs: keys("weft-laws", "1"), Persist: step.Is(true),
+			Options: keys("weft-laws", "x"), BFD: keys("enable", "false"), Tag: step.Is(7), Protected: step.Is(true), OFPort: step.Is(71), ExternalIDs: keys("weft-laws", "1"), Persist: step.Is(true),
 		},
 		Drift: []steptest.Hand{
 			vsctl("state", "del-port", portName),
@@ -71,6 +71,7 @@ func vxlanTunnel() steptest.Case {
 			vsctl("options.weft-laws", "set", "interface", portName, "options:weft-laws=y"),
 			vsctl("bfd.enable", "set", "interface", portName, "bfd:enable=true"),
 			vsctl("tag", "clear", "port", portName, "tag"),
+			vsctl("protected", "set", "port", portName, "protected=false"),
 			vsctl("ofport_request", "set", "interface", portName, "ofport_request=72"),
 			vsctl("external_ids.weft-laws", "set", "interface", portName, "external_ids:weft-laws=2"),
 			edit("persist", file, "auto "+portName+"\n"),
@@ -88,7 +89,7 @@ func greTunnel() steptest.Case {
 		Spec: ovs.TunnelSpec{
 			Bridge: homeName, Type: step.Is("gre"), RemoteIP: step.Is("FD00::9"), LocalIP: step.None[string](), InKey: step.Is("3"), OutKey: step.Is("flow"),
 			TOS: step.None[string](), TTL: step.None[string](), DFDefault: step.Is(true), Csum: step.None[bool](), EgressPktMark: step.None[int](),
-			DstPort: step.None[int](), Tag: step.None[int](), OFPort: step.None[int](), BFD: without(keys(), "enable"), Persist: step.Is(false),
+			DstPort: step.None[int](), Tag: step.None[int](), Protected: step.Is(false), OFPort: step.None[int](), BFD: without(keys(), "enable"), Persist: step.Is(false),
 		},
 		Drift: []steptest.Hand{
 			tunnelOption("remote_ip", "fd00::8"), tunnelOption("local_ip", "fd00::1"), tunnelOption("in_key", "4"), noOption("in_key"), tunnelOption("out_key", "3"),
@@ -96,6 +97,7 @@ func greTunnel() steptest.Case {
 			tunnelOption("egress_pkt_mark", "1"),
 			vsctl("bfd.enable", "set", "interface", portName, "bfd:enable=true"),
 			vsctl("tag", "set", "port", portName, "tag=9"),
+			vsctl("protected", "set", "port", portName, "protected=true"),
 		},
 		Spellings: []steptest.Hand{tunnelOption("remote_ip", "fd00:0::9"), tunnelOption("key", "5"), tunnelOption("df_default", "true"), tunnelOption("tos", "0"), tunnelOption("csum", "false")},
 	}
@@ -157,9 +159,32 @@ func TestTunnelWarnsOfAForeignLocalAddress(t *testing.T) {
 	if f := check(t, m, s); len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "192.0.2.1") {
 		t.Errorf("warnings %q", f.Warnings)
 	}
-	m.SetLink("", "eth1", host.LinkChange{AddAddresses: prefixes("192.0.2.1/24")})
+	m.SetLink("", otherName, host.LinkChange{AddAddresses: prefixes("192.0.2.1/24")})
 	if f := check(t, m, s); len(f.Warnings) > 0 {
 		t.Errorf("warnings %q", f.Warnings)
+	}
+}
+
+// A userspace datapath sends tunnels by its own bridges alone, and drops what would
+// leave by a device of the host.
+func TestTunnelWarnsOfAWayThatLeadsNowhere(t *testing.T) {
+	spec := ovs.TunnelSpec{Name: "vx1", Bridge: homeName, Type: step.Is("vxlan"), RemoteIP: step.Is("192.0.2.9")}
+	for _, c := range []struct {
+		name, device, datapath string
+		warnings               int
+	}{
+		{"by a NIC", uplinkName, "netdev", 1},
+		{"by a bridge", otherName, "netdev", 0},
+		{"of the kernel's datapath", uplinkName, "system", 0},
+	} {
+		m := withBridge()
+		ovsVsctl(m, []string{"set", "bridge", homeName, "datapath_type=" + c.datapath})
+		up := true
+		m.SetLink("", c.device, host.LinkChange{Up: &up, AddAddresses: prefixes("192.0.2.1/24")})
+		f := check(t, m, made(t, "ovs_tunnel", spec))
+		if len(f.Warnings) != c.warnings || c.warnings > 0 && !strings.Contains(f.Warnings[0], "the way to 192.0.2.9 is by "+c.device) {
+			t.Errorf("%s: warnings %q", c.name, f.Warnings)
+		}
 	}
 }
 

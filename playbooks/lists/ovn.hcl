@@ -1,4 +1,4 @@
-# Steps that playbooks with OVN share.
+# Steps that playbooks with OVN or other tunnels share.
 
 # The bridge that carries the tunnels. A userspace datapath answers for the
 # tunnel address only where that lies on a bridge that holds the NIC.
@@ -23,6 +23,14 @@ steps "underlay" {
 
   step "service" "ovs-vswitchd" {
     running = true
+  }
+
+  # The kernel sees the frames of a NIC that a userspace datapath reads by a socket,
+  # and would answer ARP for the bridge's address with the NIC's: the other end would
+  # send its tunnel there, where nothing takes it.
+  step "sysctl" "net.ipv4.conf.all.arp_ignore" {
+    when  = param.datapath == "netdev"
+    value = "1"
   }
 
   step "ovs_bridge" "underlay" {

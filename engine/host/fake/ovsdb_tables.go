@@ -82,6 +82,7 @@ table Interface
   ofport optional integer daemon
   ofport_request optional integer 1..65279
   bfd map string string
+  bfd_status map string string daemon
   lldp map string string
   other_config map string string
   status map string string daemon
