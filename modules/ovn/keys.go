@@ -77,3 +77,21 @@ func names(rows []ovsdb.Row, column string) []string {
 	slices.Sort(out)
 	return out
 }
+
+// optional answers an attribute from an optional column, where want manages it.
+func optional[T any](want step.Attr[T], column func() (T, bool)) step.Attr[T] {
+	if !want.Managed() {
+		return step.Attr[T]{}
+	}
+	if v, ok := column(); ok {
+		return step.Is(v)
+	}
+	return step.None[T]()
+}
+
+func setOf[T string | int | bool](a step.Attr[T]) ovsdb.OvsSet {
+	if v, ok := a.Get(); ok {
+		return row.Optional(v)
+	}
+	return row.Empty()
+}

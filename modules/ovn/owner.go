@@ -26,6 +26,11 @@ func ownerOf(u step.Unit) owner {
 	return owner{tag: u.Owner, site: strings.TrimSuffix(u.Owner, u.Address)}
 }
 
+// mine is the condition that this step made a row.
+func (o owner) mine() ovsdb.Condition {
+	return row.Includes("external_ids", row.Strmap(map[string]string{ownerKey: o.tag}))
+}
+
 // ours says whether any step of the same site made a row.
 func (o owner) ours(r ovsdb.Row) bool {
 	tag, ok := row.Map(r, "external_ids")[ownerKey]

@@ -21,7 +21,7 @@ func (ports) Advise(f *step.Finding, have, want SwitchPortSpec) {
 
 // Advise names what others will notice.
 func (switches) Advise(f *step.Finding, have, want SwitchSpec) {
-	if n := len(have.Found.Children); have.State.There() && !want.State.There() && n > 0 {
-		f.Cost.Disruption = fmt.Sprintf("%d ports, ACLs and QoS rules go with logical switch %s", n, want.Name)
+	if have.State.There() && !want.State.There() && len(have.Found.Tree.Below) > 0 {
+		f.Cost.Disruption = fmt.Sprintf("%d ports, ACLs and QoS rules go with logical switch %s", len(have.Found.Tree.Below), want.Name)
 	}
 }

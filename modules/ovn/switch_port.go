@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/ovn-org/libovsdb/ovsdb"
-
 	"weft/engine/host"
 	"weft/engine/host/row"
 	"weft/engine/step"
@@ -29,13 +27,7 @@ type SwitchPortSpec struct {
 	Adopt        bool                         `json:"adopt,omitzero" default:"false" doc:"Whether a port that weft did not make may be managed, moved and removed."`
 	State        step.State                   `json:"state,omitzero" default:"present" doc:"Whether the port should be there."`
 
-	Found *portFound `json:"found,omitzero" weft:"found"`
-}
-
-// portFound is a port as it was read, and the row of the switch it was on.
-type portFound struct {
-	Row    row.Record `json:"row,omitzero"`
-	Switch row.Record `json:"switch,omitzero"` // name and ports alone
+	Found *rowFound `json:"found,omitzero" weft:"found"`
 }
 
 const portTable = "Logical_Switch_Port"
@@ -59,13 +51,7 @@ A removal records the port whole, and rollback makes it again on its switch in o
   port_security = ["02:ac:10:ff:00:11 172.16.255.11"]
 }`,
 		Make: func(u step.Unit) (step.Step, error) {
-			want, err := step.Decode[SwitchPortSpec](u)
-			if err != nil {
-				return nil, err
-			}
-			o := ownerOf(u)
-			want.ExternalIDs = withKey(want.ExternalIDs, ownerKey, o.tag)
-			return portStep{step.Of("logical switch port "+want.Name, ports{o}, want), want}, nil
+			return madeRow(u, portRows(), func(r rows[SwitchPortSpec]) step.Resource[SwitchPortSpec] { return ports{r} })
 		},
 	}
 }
@@ -90,51 +76,36 @@ func (s *SwitchPortSpec) Validate() []step.Problem {
 	return problems
 }
 
-// portStep waits for the switch, which a step above may bring.
-type portStep struct {
-	step.Step
-	want SwitchPortSpec
-}
-
-func (s portStep) Check(ctx context.Context, v host.View) (step.Finding, error) {
-	if s.want.State.There() {
-		found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select("Logical_Switch", []string{"_uuid"}, row.Is("name", s.want.Switch)))
-		if err == nil && len(found[0]) == 0 {
-			err = fmt.Errorf("there is no logical switch %q: %w", s.want.Switch, step.ErrNotYet)
-		}
-		if err != nil {
-			return step.Finding{Object: "logical switch port " + s.want.Name}, fmt.Errorf("read logical switch port %s: %w", s.want.Name, err)
-		}
+func portRows() *table {
+	return &table{
+		name: portTable, title: "logical switch port", named: "name",
+		parents: []relative{{attribute: "switch", table: "Logical_Switch", column: "ports"}},
+		unset:   map[string]any{"enabled": true},
+		always:  []string{"type"},
+		means:   map[string]func(string) string{"addresses": canonical, "port_security": canonical},
+		holders: []relative{{table: "Port_Group", column: "ports"}},
+		hidden:  []string{"up"},
 	}
-	return s.Step.Check(ctx, v)
 }
 
-type ports struct{ owner owner }
+// ports are logical switch ports, some of which carry those of containers.
+type ports struct{ rows[SwitchPortSpec] }
 
 func (r ports) Read(ctx context.Context, v host.View, want SwitchPortSpec) (SwitchPortSpec, error) {
-	have := SwitchPortSpec{Name: want.Name, Adopt: want.Adopt, State: step.Absent, Found: &portFound{}}
-	found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select(portTable, nil, row.Is("name", want.Name)))
-	if err != nil || len(found[0]) == 0 {
-		return have, err
+	have, err := r.rows.Read(ctx, v, want)
+	if err == nil && have.State.There() && !want.State.There() {
+		err = noneInside(ctx, v, want.Name)
 	}
-	port := found[0][0]
-	if err := r.owner.admit("logical switch port "+want.Name, port, want.Adopt); err != nil {
-		return have, err
+	return have, err
+}
+
+func (r ports) Write(ctx context.Context, h host.Host, have, want SwitchPortSpec) error {
+	if have.State.There() && !want.State.There() {
+		if err := noneInside(ctx, h.View(), have.Name); err != nil {
+			return err
+		}
 	}
-	on, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select("Logical_Switch", []string{"_uuid", "name", "ports"}, row.Includes("ports", row.UUIDs(row.ID(port)))))
-	if err != nil {
-		return have, err
-	}
-	if len(on[0]) == 0 {
-		return have, nil // taken off its switch between the two reads: gone with the next commit
-	}
-	have.State, have.Switch = step.Present, row.String(on[0][0], "name")
-	have.Found.Row, have.Found.Switch = row.Record(port), row.Record(on[0][0])
-	have.answer(port, want)
-	if !want.State.There() {
-		return have, noneInside(ctx, v, want.Name)
-	}
-	return have, nil
+	return r.rows.Write(ctx, h, have, want)
 }
 
 // noneInside refuses to remove a port that carries the ports of containers.
@@ -144,168 +115,4 @@ func noneInside(ctx context.Context, v host.View, name string) error {
 		return err
 	}
 	return fmt.Errorf("logical switch port %s is the parent of %s, which must go first: %w", name, strings.Join(names(found[0], "name"), ", "), step.ErrConflict)
-}
-
-// answer fills in the attributes that want manages, in want's spelling where
-// it means the same.
-func (s *SwitchPortSpec) answer(port ovsdb.Row, want SwitchPortSpec) {
-	if want.Type.Managed() {
-		if kind := row.String(port, "type"); kind != "" || !want.Type.Absent() {
-			s.Type = step.Is(kind)
-		} else {
-			s.Type = step.None[string]()
-		}
-	}
-	if want.Addresses != nil {
-		s.Addresses = spelled(row.Strings(port, "addresses"), want.Addresses)
-	}
-	if want.PortSecurity != nil {
-		s.PortSecurity = spelled(row.Strings(port, "port_security"), want.PortSecurity)
-	}
-	s.Options = keysLike(want.Options, row.Map(port, "options"))
-	s.ExternalIDs = keysLike(want.ExternalIDs, row.Map(port, "external_ids"))
-	s.ParentName = optional(want.ParentName, func() (string, bool) { return row.OptionalString(port, "parent_name") })
-	s.Tag = optional(want.Tag, func() (int, bool) { return row.Int(port, "tag") })
-	s.TagRequest = optional(want.TagRequest, func() (int, bool) { return row.Int(port, "tag_request") })
-	s.Enabled = optional(want.Enabled, func() (bool, bool) {
-		enabled, set := row.Bool(port, "enabled")
-		return enabled || !set, set || !want.Enabled.Absent()
-	})
-}
-
-// optional answers an attribute from an optional column, where want manages it.
-func optional[T any](want step.Attr[T], column func() (T, bool)) step.Attr[T] {
-	if !want.Managed() {
-		return step.Attr[T]{}
-	}
-	if v, ok := column(); ok {
-		return step.Is(v)
-	}
-	return step.None[T]()
-}
-
-func (ports) Diff(have, want SwitchPortSpec) []step.Delta { return step.Compare(have, want) }
-
-func (r ports) Write(ctx context.Context, h host.Host, have, want SwitchPortSpec) error {
-	var tx row.Tx
-	port, on := ovsdb.Row(have.Found.Row), ovsdb.Row(have.Found.Switch)
-	switch {
-	case !want.State.There() && !have.State.There():
-		return nil
-	case !want.State.There():
-		if err := noneInside(ctx, h.View(), have.Name); err != nil {
-			return err
-		}
-		tx.Guard(portTable, port, "name", "external_ids", "options", "type", "addresses", "port_security")
-		tx.Mutate("Logical_Switch", row.ID(on), row.RemoveRefs("ports", row.ID(port)))
-	case !have.State.There():
-		to, err := switchNamed(ctx, h.View(), want.Switch)
-		if err != nil {
-			return err
-		}
-		tx.GuardNone(portTable, row.Is("name", want.Name))
-		tx.Insert(portTable, "port", newPort(want))
-		tx.Mutate("Logical_Switch", row.ID(to), row.AddRefs("ports", "port"))
-	default:
-		tx.Guard(portTable, port, "name", "external_ids")
-		if err := change(ctx, h, &tx, have, want); err != nil {
-			return err
-		}
-	}
-	return commit(ctx, h, &tx)
-}
-
-// change moves the port where it is on another switch, and sets what differs.
-func change(ctx context.Context, h host.Host, tx *row.Tx, have, want SwitchPortSpec) error {
-	port, on := ovsdb.Row(have.Found.Row), ovsdb.Row(have.Found.Switch)
-	if have.Switch != want.Switch {
-		to, err := switchNamed(ctx, h.View(), want.Switch)
-		if err != nil {
-			return err
-		}
-		tx.Mutate("Logical_Switch", row.ID(on), row.RemoveRefs("ports", row.ID(port)))
-		tx.Mutate("Logical_Switch", row.ID(to), row.AddRefs("ports", row.ID(port)))
-	}
-	if columns := portColumns(have, want); len(columns) > 0 {
-		tx.Update(portTable, row.ID(port), columns)
-	}
-	mutations := append(
-		row.SetKeys("options", changedKeys(have.Options, want.Options)),
-		row.SetKeys("external_ids", changedKeys(have.ExternalIDs, want.ExternalIDs))...)
-	if len(mutations) > 0 {
-		tx.Mutate(portTable, row.ID(port), mutations...)
-	}
-	return nil
-}
-
-// newPort is the row of a port that is not there: of a record where there is
-// one, else of the attributes.
-func newPort(want SwitchPortSpec) ovsdb.Row {
-	port := ovsdb.Row{"name": want.Name}
-	if want.Found != nil && want.Found.Row != nil {
-		port = want.Found.Row.Insertable("up")
-	}
-	for column, value := range portColumns(SwitchPortSpec{}, want) {
-		port[column] = value
-	}
-	if len(want.Options) > 0 {
-		port["options"] = row.Strmap(values(want.Options))
-	}
-	if _, recorded := port["external_ids"]; !recorded {
-		port["external_ids"] = row.Strmap(values(want.ExternalIDs))
-	}
-	return port
-}
-
-// portColumns are the columns, maps left out, that must change. A column that
-// was recorded gets its own spelling back.
-func portColumns(have, want SwitchPortSpec) ovsdb.Row {
-	columns := ovsdb.Row{}
-	var now, found ovsdb.Row
-	if have.Found != nil {
-		now = ovsdb.Row(have.Found.Row)
-	}
-	if want.Found != nil {
-		found = ovsdb.Row(want.Found.Row)
-	}
-	for _, d := range step.Compare(have, want) {
-		switch column := d.Path; column {
-		case "type":
-			columns[column] = want.Type.Or("")
-		case "addresses":
-			columns[column] = row.Set(spelled(want.Addresses, row.Strings(found, column), row.Strings(now, column))...)
-		case "port_security":
-			columns[column] = row.Set(spelled(want.PortSecurity, row.Strings(found, column), row.Strings(now, column))...)
-		case "parent_name":
-			columns[column] = setOf(want.ParentName)
-		case "tag":
-			columns[column] = setOf(want.Tag)
-		case "tag_request":
-			columns[column] = setOf(want.TagRequest)
-		case "enabled":
-			columns[column] = setOf(want.Enabled)
-			if raw, recorded := found[column]; recorded {
-				columns[column] = raw // an empty column means true as well
-			}
-		}
-	}
-	return columns
-}
-
-func setOf[T string | int | bool](a step.Attr[T]) ovsdb.OvsSet {
-	if v, ok := a.Get(); ok {
-		return row.Optional(v)
-	}
-	return row.Empty()
-}
-
-func switchNamed(ctx context.Context, v host.View, name string) (ovsdb.Row, error) {
-	found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select("Logical_Switch", []string{"_uuid", "name"}, row.Is("name", name)))
-	if err != nil {
-		return nil, err
-	}
-	if len(found[0]) != 1 {
-		return nil, fmt.Errorf("there are %d logical switches named %q; a port needs exactly one", len(found[0]), name)
-	}
-	return found[0][0], nil
 }

@@ -200,7 +200,7 @@ func TestTwoSwitchesOfOneNameAreLeftAlone(t *testing.T) {
 	addSwitch("ls1", nil, nil)(m)
 	addSwitch("ls1", nil, nil)(m)
 	_, err := made(t, switchKind(), SwitchSpec{Name: "ls1", Adopt: true}).Check(t.Context(), m.Host().View())
-	if err == nil || !strings.Contains(err.Error(), "2 logical switches") {
+	if err == nil || !strings.Contains(err.Error(), "2 rows of Logical_Switch") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -107,22 +107,6 @@ func canonical(element string) string {
 	return strings.Join(words, " ")
 }
 
-// spelled is list with every element as one of the spellings has it, where one
-// means the same.
-func spelled(list []string, spellings ...[]string) []string {
-	out := make([]string, 0, len(list))
-	for _, element := range list {
-		for _, other := range slices.Concat(spellings...) {
-			if canonical(other) == canonical(element) {
-				element = other
-				break
-			}
-		}
-		out = append(out, element)
-	}
-	return out
-}
-
 func validRange(path string, a step.Attr[int], low, high int) []step.Problem {
 	if n, ok := a.Get(); ok && (n < low || n > high) {
 		return []step.Problem{{Path: path, Message: strconv.Itoa(n) + fmt.Sprintf(" is not from %d to %d", low, high)}}

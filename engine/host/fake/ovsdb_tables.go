@@ -235,6 +235,7 @@ root table Logical_Switch
   ports set strong:Logical_Switch_Port
   acls set strong:ACL
   qos_rules set strong:QoS
+  load_balancer set weak:Load_Balancer
   dns_records set weak:DNS
   other_config map string string
   external_ids map string string
@@ -276,6 +277,34 @@ table QoS
   match string
   external_ids map string string
 
+root table Address_Set
+  index name
+  name string
+  addresses set string
+  external_ids map string string
+
+root table Port_Group
+  index name
+  name string
+  ports set weak:Logical_Switch_Port
+  acls set strong:ACL
+  external_ids map string string
+
+root table Load_Balancer
+  name string
+  vips map string string
+  protocol optional string tcp|udp|sctp
+  health_check set strong:Load_Balancer_Health_Check
+  ip_port_mappings map string string
+  selection_fields set string eth_src|eth_dst|ip_src|ip_dst|tp_src|tp_dst
+  options map string string
+  external_ids map string string
+
+table Load_Balancer_Health_Check
+  vip string
+  options map string string
+  external_ids map string string
+
 root table DNS
   records map string string
   external_ids map string string
@@ -292,6 +321,7 @@ root table Logical_Router
   policies set strong:Logical_Router_Policy
   enabled optional boolean
   nat set strong:NAT
+  load_balancer set weak:Load_Balancer
   options map string string
   external_ids map string string
 
@@ -334,6 +364,9 @@ table NAT
   logical_ip string
   logical_port optional string
   type string dnat|snat|dnat_and_snat
+  allowed_ext_ips optional strong:Address_Set
+  exempted_ext_ips optional strong:Address_Set
+  gateway_port optional weak:Logical_Router_Port
   options map string string
   external_ids map string string
 

@@ -1,0 +1,302 @@
+package ovn
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ovn-org/libovsdb/ovsdb"
+
+	"weft/engine/host"
+	"weft/engine/host/row"
+	"weft/engine/step"
+)
+
+// read fills have with what is there of the row that want means.
+func (t *table) read(ctx context.Context, v host.View, o owner, want, have fields) error {
+	have.clear()
+	found, parent, err := t.find(ctx, v, o, want)
+	if err != nil || found == nil {
+		return err
+	}
+	if err := o.admit(t.title+" "+want.text("name"), found, want.adopt()); err != nil {
+		return err
+	}
+	f := &rowFound{Tree: &tree{Table: t.name, Row: row.Record(found)}}
+	if parent.Table != "" {
+		f.Parent = &parent
+	}
+	have.setState(step.Present)
+	have.setFound(f)
+	for name := range t.columnsOf(want) {
+		if want.managed(name) {
+			t.take(have, want, name, found)
+		}
+	}
+	for _, p := range t.parents {
+		if p.table == parent.Table && p.column == parent.Column {
+			have.setList(p.attribute, []string{p.nameOf(ovsdb.Row(parent.Row))})
+		}
+	}
+	if err := t.readRelatives(ctx, v, want, have); err != nil {
+		return err
+	}
+	return t.readBelow(ctx, v, o, want, have)
+}
+
+// find looks for the row: by its name, or by its owner, or as one that is the same to
+// OVN. The row is nil where there is none.
+func (t *table) find(ctx context.Context, v host.View, o owner, want fields) (ovsdb.Row, tree, error) {
+	var ops []ovsdb.Operation
+	if t.named != "" {
+		ops = append(ops, row.Select(t.name, nil, row.Is(t.named, want.text("name"))))
+	} else {
+		ops = append(ops, row.Select(t.name, nil, o.mine()))
+	}
+	at := len(ops)
+	var asked []relative
+	for _, p := range t.parents {
+		if name := want.text(p.attribute); name != "" {
+			asked = append(asked, p)
+			ops = append(ops, row.Select(p.table, append(p.columns(), p.column), p.called(name)))
+		}
+	}
+	natural := t.sameAs(want)
+	if natural != nil {
+		ops = append(ops, row.Select(t.name, nil, natural...))
+	}
+	results, err := selectRows(ctx, v.OVSDB, host.Northbound, ops...)
+	if err != nil {
+		return nil, tree{}, err
+	}
+	rows := results[0]
+	if len(rows) > 1 {
+		return nil, tree{}, t.several(want.text("name"), len(rows))
+	}
+	parents := map[string][]ovsdb.Row{}
+	for i, p := range asked {
+		parents[p.attribute] = results[at+i]
+	}
+	if len(rows) == 0 && natural != nil {
+		rows = slices.DeleteFunc(results[len(results)-1], func(r ovsdb.Row) bool { return len(t.owners(parents, row.ID(r))) == 0 })
+	}
+	if len(rows) == 0 {
+		return nil, tree{}, nil
+	}
+	return t.withParent(ctx, v, rows[0], parents)
+}
+
+// several is what nobody can tell apart.
+func (t *table) several(name string, n int) error {
+	if t.named == "" {
+		return fmt.Errorf("%d rows of %s say that this step made them; see `ovn-nbctl list %s`, and remove all but one", n, t.name, t.name)
+	}
+	return fmt.Errorf("%d rows of %s are named %q; see `ovn-nbctl find %s name=%s`, and rename or remove all but one", n, t.name, name, t.name, name)
+}
+
+// sameAs are the conditions that a row meets which is the same to OVN; nil where
+// nothing is known to be.
+func (t *table) sameAs(want fields) []ovsdb.Condition {
+	var where []ovsdb.Condition
+	for _, name := range t.natural {
+		switch f := want.pointer(name).(type) {
+		case *int:
+			where = append(where, row.Is(t.columnOf(name), *f))
+		default:
+			where = append(where, row.Is(t.columnOf(name), want.text(name)))
+		}
+	}
+	return where
+}
+
+// owners are the rows that own another, of those that were read, by attribute.
+func (t *table) owners(parents map[string][]ovsdb.Row, id string) map[string]ovsdb.Row {
+	out := map[string]ovsdb.Row{}
+	for _, p := range t.parents {
+		for _, r := range parents[p.attribute] {
+			if slices.Contains(row.Refs(r, p.column), id) {
+				out[p.attribute] = r
+			}
+		}
+	}
+	return out
+}
+
+// withParent is a row with the one that owns it. A row that was taken off between two
+// reads is none: it is gone with the next commit.
+func (t *table) withParent(ctx context.Context, v host.View, r ovsdb.Row, parents map[string][]ovsdb.Row) (ovsdb.Row, tree, error) {
+	if len(t.parents) == 0 {
+		return r, tree{}, nil
+	}
+	owners := t.owners(parents, row.ID(r))
+	if len(owners) == 0 { // it is another's, then
+		var ops []ovsdb.Operation
+		for _, p := range t.parents {
+			ops = append(ops, row.Select(p.table, append(p.columns(), p.column), row.Includes(p.column, row.UUIDs(row.ID(r)))))
+		}
+		results, err := selectRows(ctx, v.OVSDB, host.Northbound, ops...)
+		if err != nil {
+			return nil, tree{}, err
+		}
+		for i, p := range t.parents {
+			parents[p.attribute] = results[i]
+		}
+		owners = t.owners(parents, row.ID(r))
+	}
+	for _, p := range t.parents {
+		if on, ok := owners[p.attribute]; ok {
+			return r, tree{Table: p.table, Column: p.column, Row: row.Record(on)}, nil
+		}
+	}
+	return nil, tree{}, nil
+}
+
+// readRelatives answers the attributes that name rows which the row refers to, or
+// which refer to it; all of them where the row is to go, so that undo has them.
+func (t *table) readRelatives(ctx context.Context, v host.View, want, have fields) error {
+	f, there := have.found(), want.state().There()
+	r := ovsdb.Row(f.Tree.Row)
+	var ops []ovsdb.Operation
+	var answers []func([]ovsdb.Row)
+	f.Names = map[string][]string{}
+	for _, attribute := range slices.Sorted(maps.Keys(t.refs)) {
+		ref, managed := t.refs[attribute], want.managed(attribute)
+		ids := row.Refs(r, ref.column)
+		if managed && len(ids) == 0 {
+			have.setList(attribute, nil)
+		}
+		if len(ids) == 0 || !managed && there {
+			continue
+		}
+		ops = append(ops, row.Select(ref.table, ref.columns(), anyOf(ids)...))
+		answers = append(answers, func(rows []ovsdb.Row) {
+			rows = slices.DeleteFunc(rows, func(r ovsdb.Row) bool { return !slices.Contains(ids, row.ID(r)) })
+			f.Names[attribute] = ref.namesOf(rows)
+			if managed {
+				have.setList(attribute, f.Names[attribute])
+			}
+		})
+	}
+	for _, h := range t.holders {
+		managed := h.attribute != "" && want.managed(h.attribute)
+		if !managed && there {
+			continue
+		}
+		ops = append(ops, row.Select(h.table, h.columns(), row.Includes(h.column, row.UUIDs(row.ID(r)))))
+		answers = append(answers, func(rows []ovsdb.Row) {
+			for _, name := range h.namesOf(rows) {
+				f.Holders = append(f.Holders, holder{h.table, h.column, name})
+			}
+			if managed {
+				have.setList(h.attribute, h.namesOf(rows))
+			}
+		})
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	results, err := selectRows(ctx, v.OVSDB, host.Northbound, ops...)
+	if err != nil {
+		return err
+	}
+	for i, answer := range answers {
+		answer(results[i])
+	}
+	return nil
+}
+
+// anyOf is the condition that finds one row; of several all rows are read.
+func anyOf(ids []string) []ovsdb.Condition {
+	if len(ids) == 1 {
+		return []ovsdb.Condition{row.IsRow(ids[0])}
+	}
+	return nil
+}
+
+func (r relative) namesOf(rows []ovsdb.Row) []string {
+	out := make([]string, len(rows))
+	for i, found := range rows {
+		out[i] = r.nameOf(found)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// readBelow reads the rows that live with the row: those of fields, and all where
+// it is to go.
+func (t *table) readBelow(ctx context.Context, v host.View, o owner, want, have fields) error {
+	f := have.found()
+	columns := map[string]string{}
+	for column, owned := range strong(t.name) {
+		if _, is := t.parts[column]; is && want.managed(column) || !want.state().There() {
+			columns[column] = owned
+		}
+	}
+	if err := grow(ctx, v, f.Tree, columns); err != nil {
+		return err
+	}
+	for _, below := range f.Tree.Below {
+		if r := ovsdb.Row(below.Row); below.Column == t.inUse && !o.ours(r) {
+			return fmt.Errorf("its %s %s belongs to %s: remove that first", strings.ToLower(strings.ReplaceAll(below.Table, "_", " ")), row.String(r, "name"), whose(row.Map(r, "external_ids")))
+		}
+	}
+	for attribute := range t.parts {
+		if want.managed(attribute) {
+			takeParts(have, attribute, f.Tree.Below)
+		}
+	}
+	return nil
+}
+
+// grow reads the rows below a row, down to the last.
+func grow(ctx context.Context, v host.View, at *tree, columns map[string]string) error {
+	for _, column := range slices.Sorted(maps.Keys(columns)) {
+		rows, err := rowsByID(ctx, v.OVSDB, host.Northbound, columns[column], row.Refs(ovsdb.Row(at.Row), column))
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			below := tree{Table: columns[column], Column: column, Row: row.Record(r)}
+			if err := grow(ctx, v, &below, strong(below.Table)); err != nil {
+				return err
+			}
+			at.Below = append(at.Below, below)
+		}
+	}
+	return nil
+}
+
+// needs says which row is missing that a step above may bring.
+func (t *table) needs(ctx context.Context, v host.View, want fields) error {
+	var ops []ovsdb.Operation
+	var what []string
+	ask := func(r relative, attribute string) {
+		for _, name := range want.list(attribute) {
+			ops = append(ops, row.Select(r.table, []string{"_uuid"}, r.called(name)))
+			what = append(what, fmt.Sprintf("%s %q", strings.ToLower(strings.ReplaceAll(r.table, "_", " ")), name))
+		}
+	}
+	for _, r := range slices.Concat(t.parents, t.holders) {
+		if r.attribute != "" {
+			ask(r, r.attribute)
+		}
+	}
+	for _, attribute := range slices.Sorted(maps.Keys(t.refs)) {
+		ask(t.refs[attribute], attribute)
+	}
+	if len(ops) == 0 {
+		return nil
+	}
+	results, err := selectRows(ctx, v.OVSDB, host.Northbound, ops...)
+	if err != nil {
+		return err
+	}
+	for i, rows := range results {
+		if len(rows) == 0 {
+			return fmt.Errorf("there is no %s: %w", what[i], step.ErrNotYet)
+		}
+	}
+	return nil
+}
