@@ -77,11 +77,12 @@ func newMachine(s Spec, h Host, r record, hostKey keyPair, login string) machine
 }
 
 // renderNICRules writes udev(7) rules that give network cards the names and MTUs of the inventory. A card that was given
-// to another driver and comes back gets them again.
+// to another driver and comes back gets them again. Where it lost its name to another while udev had not come to it yet,
+// there is no add for it any more, but a move.
 func renderNICRules(links []machineLink) string {
 	var b strings.Builder
 	for _, l := range links {
-		fmt.Fprintf(&b, `SUBSYSTEM=="net", SUBSYSTEMS=="pci", ACTION=="add", ATTR{address}=="%s", `, strings.ToLower(l.MAC))
+		fmt.Fprintf(&b, `SUBSYSTEM=="net", SUBSYSTEMS=="pci", ACTION=="add|move", ATTR{address}=="%s", `, strings.ToLower(l.MAC))
 		fmt.Fprintf(&b, `PROGRAM="%s %s %d", NAME="%s"`+"\n", nameNICPath, l.Name, l.MTU, l.Name)
 	}
 	return b.String()

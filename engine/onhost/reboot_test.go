@@ -25,6 +25,8 @@ const (
 	permanentFile = "/etc/permanent"
 	onceFile      = "/etc/once"
 	cmdline       = "/proc/cmdline"
+	// leftAlone is an argument that somebody else is to write and to boot.
+	leftAlone = "left alone"
 )
 
 var needsReboot = step.Need{Verb: step.Reboot, Object: step.Machine}
@@ -59,6 +61,9 @@ func (s argumentStep) Check(ctx context.Context, v host.View) (step.Finding, err
 }
 
 func (s argumentStep) Apply(ctx context.Context, h host.Host, f step.Finding) error {
+	if s.Value == leftAlone {
+		return nil
+	}
 	if len(f.Needs) > 0 {
 		return h.Files.Write(ctx, onceFile, []byte(s.Value), host.Attributes{})
 	}
@@ -264,6 +269,26 @@ func TestARebootThatIsLeftToOthers(t *testing.T) {
 		c.bye()
 		s.holdsArgument("new", "new")
 	}
+}
+
+// A step that is not to order a boot may have nothing to do before there is one.
+func TestAChangeWithoutAnEffectIsLeftToOthers(t *testing.T) {
+	s := bootable(t)
+	u := argument(leftAlone)
+	u.Reboot = step.RebootNever
+	c := s.open()
+	c.hello("r1")
+	want(t, c.apply(u), "argument.hv applying, argument.hv pending")
+	want(t, c.endPlay(), "need reboot host")
+	c.bye()
+	c = s.open()
+	c.hello("r2")
+	want(t, c.check(u), "argument.hv planned") // it is not forgotten
+	if r := c.do(rollback("r1")); slices.ContainsFunc(r.events, func(e wire.Event) bool { return e.Reboot != nil }) {
+		t.Errorf("to take nothing back it boots: %s", explained(r))
+	}
+	c.bye()
+	s.holdsArgument("old", "old")
 }
 
 // The controller died, and so did the machine, by itself.

@@ -32,12 +32,13 @@ func (c *change) verify(ctx context.Context) error {
 }
 
 // covered are the open needs of the change itself, which may explain why it is
-// not in force yet. Those that it raised for others explain nothing.
+// not in force yet. Those that it raised for others explain nothing. A change that
+// leaves all to a boot that nobody orders has needs without an effect.
 func (c *change) covered(now step.Finding) []step.Need {
 	var open []step.Need
-	for _, n := range c.record.OpenNeeds() {
-		if slices.ContainsFunc(slices.Concat(c.found.Needs, now.Needs), func(o step.Need) bool { return same(o, n) }) {
-			open = append(open, n)
+	for _, n := range c.record.Needs {
+		if n.Open && slices.ContainsFunc(slices.Concat(c.found.Needs, now.Needs), func(o step.Need) bool { return same(o, n.Need) }) {
+			open = append(open, n.Need)
 		}
 	}
 	return open

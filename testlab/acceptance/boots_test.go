@@ -244,11 +244,11 @@ func isolated(h labHost) {
 	h.rollback()
 }
 
-// shortfall wants more pages than there is memory for: the arguments were kept by
+// shortfall wants more pages than there are whole GiB for: the arguments were kept by
 // then, and are taken back by another boot.
 func shortfall(h labHost) {
-	r := h.apply(h.play(fmt.Sprintf(isolation, 4)), int(run.RolledBack))
-	h.says(r, "wanted 4 pages of 1G, got", "undone   kernel_cmdline.tried")
+	r := h.apply(h.play(fmt.Sprintf(isolation, 3)), int(run.RolledBack))
+	h.says(r, "wanted 3 pages of 1G, got", "undone   kernel_cmdline.tried")
 	if n := strings.Count(r, "  reboots  "); n != 2 {
 		h.t.Errorf("it was rebooted %d times:\n%s", n, r)
 	}
