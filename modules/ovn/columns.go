@@ -1,7 +1,6 @@
 package ovn
 
 import (
-	"maps"
 	"reflect"
 	"slices"
 
@@ -69,7 +68,7 @@ func (t *table) take(have, want fields, name string, r ovsdb.Row) {
 			*have.pointer(name).(*[]int) = append([]int{}, row.Ints(r, column)...)
 		}
 	case *keys:
-		*have.pointer(name).(*keys) = keysLike(*w, row.Map(r, column))
+		*have.pointer(name).(*keys) = t.spelledKeys(name, keysLike(*w, row.Map(r, column)), *w)
 	default:
 		panic("ovn: no column is of the type of " + name)
 	}
@@ -109,6 +108,16 @@ func (t *table) spelledLike(name string, list []string, spellings ...[]string) [
 		out = append(out, t.like(name, element, slices.Concat(spellings...)...))
 	}
 	return out
+}
+
+// spelledKeys is like for each value of a map.
+func (t *table) spelledKeys(name string, have, want keys) keys {
+	for key, h := range have {
+		if v, there := h.Get(); there {
+			have[key] = step.Is(t.like(name, v, want[key].Or("")))
+		}
+	}
+	return have
 }
 
 // value is what a column gets for an attribute. What was recorded of it comes back as
@@ -191,12 +200,7 @@ func (t *table) fresh(want fields) ovsdb.Row {
 	for name, column := range t.columnsOf(want) {
 		switch w := want.pointer(name).(type) {
 		case *keys:
-			merged := row.Map(out, column)
-			for key := range *w {
-				delete(merged, key)
-			}
-			maps.Copy(merged, values(*w))
-			out[column] = row.Strmap(merged)
+			out[column] = row.Strmap(t.merged(name, row.Map(out, column), *w))
 		default:
 			empty := want.managed(name) && isAbsent(want.field(name))
 			switch {
@@ -208,6 +212,21 @@ func (t *table) fresh(want fields) ovsdb.Row {
 		}
 	}
 	return out
+}
+
+// merged is a map with the keys that are wanted. What means the same stays as it was.
+func (t *table) merged(name string, recorded map[string]string, want keys) map[string]string {
+	for key, w := range want {
+		v, set := w.Get()
+		was, there := recorded[key]
+		switch {
+		case !set:
+			delete(recorded, key)
+		case !there || t.like(name, was, v) != v:
+			recorded[key] = v
+		}
+	}
+	return recorded
 }
 
 func isAbsent(f reflect.Value) bool {

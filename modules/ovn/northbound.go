@@ -26,9 +26,11 @@ func commit(ctx context.Context, h host.Host, tx *row.Tx) error {
 	return conflicts(tx.Commit(ctx, h.OVSDB, host.Northbound))
 }
 
-// conflicts tells an undo that another hand was there.
+// conflicts tells an undo that another hand was there: the transaction was decided
+// on what is so no longer, or takes a row away that is needed by now.
 func conflicts(_ []ovsdb.OperationResult, err error) error {
-	if errors.Is(err, row.ErrChanged) {
+	refused, _ := errors.AsType[*host.OperationError](err)
+	if errors.Is(err, row.ErrChanged) || refused != nil && refused.Kind == "referential integrity violation" {
 		return fmt.Errorf("%w (%w)", err, step.ErrConflict)
 	}
 	return err

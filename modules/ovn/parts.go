@@ -2,6 +2,7 @@ package ovn
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
@@ -18,7 +19,12 @@ func partRows(a fields, attribute string) []ovsdb.Row {
 		one := fields{list.Index(i)}
 		out[i] = ovsdb.Row{}
 		for _, name := range one.names() {
-			out[i][name] = one.field(name).Interface()
+			switch f := one.pointer(name).(type) {
+			case *map[string]string:
+				out[i][name] = row.Strmap(*f)
+			default:
+				out[i][name] = one.field(name).Interface()
+			}
 		}
 	}
 	return out
@@ -39,6 +45,8 @@ func takeParts(have fields, attribute string, below []tree) {
 				*f = row.String(ovsdb.Row(b.Row), name)
 			case *int:
 				*f, _ = row.Int(ovsdb.Row(b.Row), name)
+			case *map[string]string:
+				*f = row.Map(ovsdb.Row(b.Row), name)
 			default:
 				panic("ovn: no column is of the type of " + name)
 			}
@@ -50,6 +58,12 @@ func takeParts(have fields, attribute string, below []tree) {
 // is says whether a row is what an element wants.
 func is(r row.Record, element ovsdb.Row) bool {
 	for column, value := range element {
+		if _, isMap := value.(ovsdb.OvsMap); isMap {
+			if !maps.Equal(row.Map(ovsdb.Row(r), column), row.Map(element, column)) {
+				return false
+			}
+			continue
+		}
 		a, _ := json.Marshal(r[column])
 		b, _ := json.Marshal(value)
 		if string(a) != string(b) {

@@ -239,7 +239,7 @@ func (t *table) readBelow(ctx context.Context, v host.View, o owner, want, have 
 	}
 	for _, below := range f.Tree.Below {
 		if r := ovsdb.Row(below.Row); below.Column == t.inUse && !o.ours(r) {
-			return fmt.Errorf("its %s %s belongs to %s: remove that first", strings.ToLower(strings.ReplaceAll(below.Table, "_", " ")), row.String(r, "name"), whose(row.Map(r, "external_ids")))
+			return fmt.Errorf("its %s belongs to %s: remove that first", strings.TrimSpace(strings.ToLower(strings.ReplaceAll(below.Table, "_", " "))+" "+row.String(r, "name")), whose(row.Map(r, "external_ids")))
 		}
 	}
 	for attribute := range t.parts {
@@ -268,14 +268,24 @@ func grow(ctx context.Context, v host.View, at *tree, columns map[string]string)
 	return nil
 }
 
+// A need is a row that has to be there.
+type need struct {
+	what string            // `address set "web"`
+	any  []ovsdb.Operation // selects; one of them finds it
+}
+
+// named is the need of a row by its name.
+func (r relative) named(name string) need {
+	what := fmt.Sprintf("%s %q", strings.ToLower(strings.ReplaceAll(r.table, "_", " ")), name)
+	return need{what, []ovsdb.Operation{row.Select(r.table, []string{"_uuid"}, r.called(name))}}
+}
+
 // needs says which row is missing that a step above may bring.
 func (t *table) needs(ctx context.Context, v host.View, want fields) error {
-	var ops []ovsdb.Operation
-	var what []string
+	var needs []need
 	ask := func(r relative, attribute string) {
 		for _, name := range want.list(attribute) {
-			ops = append(ops, row.Select(r.table, []string{"_uuid"}, r.called(name)))
-			what = append(what, fmt.Sprintf("%s %q", strings.ToLower(strings.ReplaceAll(r.table, "_", " ")), name))
+			needs = append(needs, r.named(name))
 		}
 	}
 	for _, r := range slices.Concat(t.parents, t.holders) {
@@ -286,6 +296,13 @@ func (t *table) needs(ctx context.Context, v host.View, want fields) error {
 	for _, attribute := range slices.Sorted(maps.Keys(t.refs)) {
 		ask(t.refs[attribute], attribute)
 	}
+	if t.mentions != nil {
+		needs = append(needs, t.mentions(want)...)
+	}
+	var ops []ovsdb.Operation
+	for _, n := range needs {
+		ops = append(ops, n.any...)
+	}
 	if len(ops) == 0 {
 		return nil
 	}
@@ -293,9 +310,11 @@ func (t *table) needs(ctx context.Context, v host.View, want fields) error {
 	if err != nil {
 		return err
 	}
-	for i, rows := range results {
-		if len(rows) == 0 {
-			return fmt.Errorf("there is no %s: %w", what[i], step.ErrNotYet)
+	for _, n := range needs {
+		found := results[:len(n.any)]
+		results = results[len(n.any):]
+		if !slices.ContainsFunc(found, func(rows []ovsdb.Row) bool { return len(rows) > 0 }) {
+			return fmt.Errorf("there is no %s: %w", n.what, step.ErrNotYet)
 		}
 	}
 	return nil
