@@ -6,6 +6,11 @@
 //	ovn_chassis        what ovn-controller is told in Open_vSwitch.external_ids
 //	ovn_switch         a Logical_Switch
 //	ovn_switch_port    a Logical_Switch_Port
+//	ovn_router         a Logical_Router
+//	ovn_router_port    a Logical_Router_Port, with its gateway chassis
+//	ovn_nat            a NAT rule of a router
+//	ovn_static_route   a Logical_Router_Static_Route
+//	ovn_dhcp_options   what guests are answered by DHCP
 //	probe_ovn_port     where a logical port is bound, and whether it is up
 //	probe_ovn_chassis  whether a chassis is registered and keeps up
 //	probe_ovn_remote   whether a chassis is connected to the southbound database
@@ -27,6 +32,7 @@ import "weft/engine/step"
 func Kinds() []step.Kind {
 	return []step.Kind{
 		connectionKind(), chassisKind(), switchKind(), switchPortKind(),
+		routerKind(), routerPortKind(), natKind(), staticRouteKind(), dhcpOptionsKind(),
 		addressSetKind(),
 		probePortKind(), probeChassisKind(), probeRemoteKind(),
 	}

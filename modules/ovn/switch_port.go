@@ -23,6 +23,9 @@ type SwitchPortSpec struct {
 	Tag          step.Attr[int]               `json:"tag,omitzero" doc:"VLAN of a localnet or l2gateway port, 1 to 4095."`
 	TagRequest   step.Attr[int]               `json:"tag_request,omitzero" doc:"Of a container inside a VM: VLAN of its traffic, 1 to 4095; 0 lets ovn-northd choose."`
 	Enabled      step.Attr[bool]              `json:"enabled,omitzero" doc:"Whether packets pass. OVN's own default is true."`
+	DHCPv4       step.Attr[string]            `json:"dhcpv4_options,omitzero" doc:"Name of the ovn_dhcp_options that a guest is answered by."`
+	DHCPv6       step.Attr[string]            `json:"dhcpv6_options,omitzero" doc:"Name of the ovn_dhcp_options of an IPv6 network."`
+	HAGroup      step.Attr[string]            `json:"ha_chassis_group,omitzero" doc:"Of type external: name of the ovn_ha_chassis_group, one chassis of which answers for the port."`
 	ExternalIDs  map[string]step.Attr[string] `json:"external_ids,omitzero" doc:"Keys of external_ids. Keys that are left out stay as they are."`
 	Adopt        bool                         `json:"adopt,omitzero" default:"false" doc:"Whether a port that weft did not make may be managed, moved and removed."`
 	State        step.State                   `json:"state,omitzero" default:"present" doc:"Whether the port should be there."`
@@ -83,6 +86,11 @@ func portRows() *table {
 		unset:   map[string]any{"enabled": true},
 		always:  []string{"type"},
 		means:   map[string]func(string) string{"addresses": canonical, "port_security": canonical},
+		refs: map[string]relative{
+			"dhcpv4_options":   {table: "DHCP_Options", column: "dhcpv4_options", labelled: true},
+			"dhcpv6_options":   {table: "DHCP_Options", column: "dhcpv6_options", labelled: true},
+			"ha_chassis_group": {table: "HA_Chassis_Group", column: "ha_chassis_group"},
+		},
 		holders: []relative{{table: "Port_Group", column: "ports"}},
 		hidden:  []string{"up"},
 	}

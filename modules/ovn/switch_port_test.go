@@ -102,7 +102,7 @@ func portKeyDrift(column, key, value string) steptest.Hand {
 func portSubject() steptest.Subject {
 	removed := steptest.Hand{Name: "state", Fake: removePort, Host: steptest.Run(nbctl, "lsp-del", lawsPort)}
 	return steptest.Subject{
-		Kind: switchPortKind(), Machine: twoSwitches, Policy: []string{"adopt"},
+		Kind: switchPortKind(), Machine: twoSwitches, Policy: []string{"adopt", "dhcpv4_options", "dhcpv6_options", "ha_chassis_group"}, // TestPortHasDHCPOptions, TestRouterPortInAGroup
 		Found: []steptest.Hand{
 			{Name: "absent", Fake: func(*fake.Machine) {}, Host: steptest.Run("true")},
 			{Name: "different", Fake: addPort("weft-laws-b", handPort()), Host: handPortCommands()},

@@ -105,7 +105,11 @@ func (t *table) sameAs(want fields) []ovsdb.Condition {
 		case *int:
 			where = append(where, row.Is(t.columnOf(name), *f))
 		default:
-			where = append(where, row.Is(t.columnOf(name), want.text(name)))
+			text := want.text(name)
+			if text == "" {
+				return nil // a state to go back to, of which nothing was there
+			}
+			where = append(where, row.Is(t.columnOf(name), text))
 		}
 	}
 	return where
