@@ -1,5 +1,6 @@
-# Two chassis, the first of which is central as well, and a host outside, for
-# scenario S10. SSH goes over eth0, tunnels over eth1, and eth2 leads outside.
+# Three chassis, the first of which is central as well, and a host outside, for
+# scenario S10. SSH goes over eth0, tunnels over eth1, and eth2 of the first two leads
+# outside.
 
 site = "lab"
 
@@ -15,10 +16,9 @@ lab "router-gateway" {
 }
 
 group "lab" {
-  hosts = ["h0", "h1"]
+  hosts = ["h0", "h1", "h2"]
   vars = {
     uplink   = "eth1"
-    outlet   = "eth2"
     datapath = "netdev" # the lab's kernel has no openvswitch module
   }
 }
@@ -26,7 +26,7 @@ group "lab" {
 host "h0" {
   address = "10.127.12.2"
   roles   = ["central", "compute"]
-  vars    = { underlay = "177.1.1.1" }
+  vars    = { underlay = "177.1.1.1", outlet = "eth2" }
 
   nic "eth0" {
     network = "management"
@@ -43,7 +43,7 @@ host "h0" {
 host "h1" {
   address = "10.127.12.3"
   roles   = ["compute"]
-  vars    = { underlay = "177.1.1.2" }
+  vars    = { underlay = "177.1.1.2", outlet = "eth2" }
 
   nic "eth0" {
     network = "management"
@@ -57,13 +57,27 @@ host "h1" {
   }
 }
 
-host "outside" {
+host "h2" {
   address = "10.127.12.4"
-  roles   = ["outside"]
+  roles   = ["compute"]
+  vars    = { underlay = "177.1.1.3" }
 
   nic "eth0" {
     network = "management"
     address = "10.127.12.4/24"
+  }
+  nic "eth1" {
+    network = "underlay"
+  }
+}
+
+host "outside" {
+  address = "10.127.12.5"
+  roles   = ["outside"]
+
+  nic "eth0" {
+    network = "management"
+    address = "10.127.12.5/24"
   }
   nic "eth1" {
     network = "outside"

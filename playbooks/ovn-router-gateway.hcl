@@ -6,7 +6,8 @@
 # lr1 joins ls1 and ls2, where guests are, and ls3, which a localnet port joins to the
 # network outside. What goes between guests takes the shortest way: each chassis
 # routes by itself. What goes out leaves by one chassis, which var.gateways ranks; where
-# that dies the next takes over.
+# that dies the next takes over, if it still sees another: one that sees no other
+# chassis at all takes itself for the one that is cut off. So there are three.
 #
 # Guests get addresses by DHCP and DHCPv6, and their IPv6 route by advertisements of
 # the router: DHCPv6 gives none.
@@ -23,7 +24,7 @@ variable "guests" {
   description = "Where each guest lives, and what it is called on the network."
   type        = map(object({ host = string, switch = string, mac = string, address = string, address6 = string }))
   default = {
-    v0 = { host = "h0", switch = "ls1", mac = "02:ac:10:01:00:10", address = "172.16.1.10", address6 = "fd00:1::10" }
+    v0 = { host = "h2", switch = "ls1", mac = "02:ac:10:01:00:10", address = "172.16.1.10", address6 = "fd00:1::10" }
     v1 = { host = "h1", switch = "ls2", mac = "02:ac:10:02:00:11", address = "172.16.2.11", address6 = "fd00:2::11" }
   }
 }
@@ -69,62 +70,36 @@ play "underlay" {
 play "central" {
   hosts = role.central
 
-  step "package" "ovn-central" {
-    names = ["ovn-common", "ovn-central"]
-    data  = ["/var/lib/ovn", "/var/log/ovn"] # a rollback leaves no databases
-  }
-
-  step "service" "ovn-ovsdb-server-nb" { running = true }
-  step "service" "ovn-ovsdb-server-sb" { running = true }
-  step "service" "ovn-northd" { running = true }
-
-  step "ovn_connection" "southbound" {
-    database = "southbound"
-    target   = "ptcp:6642:${host.vars.underlay}"
+  use "central" "ovn" {
+    address = host.vars.underlay
   }
 }
 
 play "chassis" {
   hosts = role.compute
 
-  # The bridge that leads outside. ovn-controller joins it to br-int by patch ports of
-  # its own, as soon as a localnet port names the network.
+  # The bridge that leads outside, on gateways. ovn-controller joins it to br-int by
+  # patch ports of its own, as soon as a localnet port names the network.
   step "ovs_bridge" "br-out" {
+    when          = contains(keys(var.gateways), host.name)
     datapath_type = host.vars.datapath
     fail_mode     = "standalone"
     persist       = true
   }
 
   step "ovs_port" "outlet" {
-    name    = host.vars.outlet
+    when    = contains(keys(var.gateways), host.name)
+    name    = try(host.vars.outlet, "none")
     bridge  = "br-out"
     up      = true
     persist = true
   }
 
-  # Before ovn-host, which starts ovn-controller at once.
-  step "ovn_chassis" "self" {
-    remote               = [for h in role.central : "tcp:${h.vars.underlay}:6642"]
-    encap_type           = "geneve"
-    encap_ip             = host.vars.underlay
-    bridge_datapath_type = host.vars.datapath
-    bridge_mappings      = { outNet = try(var.gateways[host.name], 0) > 0 ? "br-out" : absent }
-  }
-
-  step "ovs_bridge" "br-int" {
-    datapath_type = host.vars.datapath
-    fail_mode     = "secure"
-  }
-
-  step "package" "ovn-host" {
-    names = ["ovn-common", "ovn-host"]
-    data  = ["/var/lib/ovn", "/var/log/ovn"]
-  }
-
-  step "service" "ovn-controller" { running = true }
-
-  step "probe_ovn_remote" "southbound" {
-    tags = ["probe"]
+  use "chassis" "ovn" {
+    centrals = [for h in role.central : h.vars.underlay]
+    address  = host.vars.underlay
+    datapath = host.vars.datapath
+    mappings = contains(keys(var.gateways), host.name) ? { outNet = "br-out" } : {}
   }
 }
 
@@ -204,7 +179,7 @@ play "gateway" {
     router          = "lr1"
     mac             = "02:ac:10:03:00:fe"
     networks        = ["${var.outside.router}/24"]
-    gateway_chassis = [for name, rank in var.gateways : { chassis_name = hosts[name].step.ovn_chassis.self.system_id, priority = rank }]
+    gateway_chassis = [for name, rank in var.gateways : { chassis_name = hosts[name].step.ovn_chassis["ovn/chassis"].system_id, priority = rank }]
   }
 
   step "ovn_switch_port" "ls3-lr1" {
@@ -253,7 +228,7 @@ play "bound" {
     for_each   = var.guests
     tags       = ["probe"]
     port       = each.key
-    chassis    = hosts[each.value.host].step.ovn_chassis.self.system_id
+    chassis    = hosts[each.value.host].step.ovn_chassis["ovn/chassis"].system_id
     generation = true
   }
 
@@ -297,7 +272,7 @@ play "path" {
   step "probe_capture" "outlet" {
     when  = host.name == local.first
     tags  = ["probe"]
-    link  = host.vars.outlet
+    link  = try(host.vars.outlet, "none")
     match = { source = [for g in var.guests : g.address if g.host != local.first][0], destination = var.outside.beyond, protocol = "icmp" }
   }
 

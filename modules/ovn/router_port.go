@@ -44,7 +44,11 @@ func routerPortKind() step.Kind {
 addresses ["router"]), or another router by its peer.
 
 With gateway_chassis, or a group, the port is a distributed gateway port: what leaves by it leaves by the chassis with
-the highest priority that lives, and one of the others takes over within about a second. probe_ovn_port of cr-NAME says which has it.
+the highest priority that lives, and one of the others takes over within seconds, if it sees any other chassis: one that sees none
+takes itself for the one that is cut off, so with two chassis in all nothing takes over. probe_ovn_port of cr-NAME says which has it.
+
+ovn-controller 23.03 has no flows for a port that was removed and comes back while the switch's port for it stayed: where
+probe_ping says so, run ` + "`ovn-appctl -t ovn-controller recompute`" + ` on the chassis.
 
 For IPv6 a port of a router has to advertise itself, by address_mode in ipv6_ra_configs: DHCPv6 gives guests an
 address and no route.

@@ -47,3 +47,138 @@ steps "underlay" {
     persist = true
   }
 }
+
+# The two databases of OVN and ovn-northd, on a host that does all three.
+steps "central" {
+  param "address" {
+    type = string # that chassis connect to
+  }
+
+  step "package" "ovn-central" {
+    names = ["ovn-common", "ovn-central"]
+    data  = ["/var/lib/ovn", "/var/log/ovn"] # a rollback leaves no databases
+  }
+
+  step "service" "ovn-ovsdb-server-nb" { running = true }
+  step "service" "ovn-ovsdb-server-sb" { running = true }
+  step "service" "ovn-northd" { running = true }
+
+  step "ovn_connection" "southbound" {
+    database = "southbound"
+    target   = "ptcp:6642:${param.address}"
+  }
+}
+
+# A chassis: what ovn-controller is told, and it.
+steps "chassis" {
+  param "centrals" {
+    type = list(string) # their addresses
+  }
+  param "address" {
+    type = string # of its end of tunnels
+  }
+  param "datapath" {
+    type = string
+  }
+  param "mappings" {
+    type    = map(string) # bridges by the networks that they lead to
+    default = {}
+  }
+
+  # Before ovn-host, which starts ovn-controller at once: a br-int that was made
+  # with another datapath never works.
+  step "ovn_chassis" "chassis" {
+    remote               = [for a in param.centrals : "tcp:${a}:6642"]
+    encap_type           = "geneve"
+    encap_ip             = param.address
+    bridge_datapath_type = param.datapath
+    bridge_mappings      = param.mappings
+  }
+
+  step "ovs_bridge" "br-int" {
+    datapath_type = param.datapath
+    fail_mode     = "secure"
+  }
+
+  step "package" "ovn-host" {
+    names = ["ovn-common", "ovn-host"]
+    data  = ["/var/lib/ovn", "/var/log/ovn"]
+  }
+
+  step "service" "ovn-controller" { running = true }
+
+  step "probe_ovn_remote" "southbound" {
+    tags = ["probe"]
+  }
+}
+
+# The bridge that a compute has at the trunk of the network outside.
+steps "trunk" {
+  param "bridge" {
+    type    = string
+    default = "br-ext"
+  }
+  param "outlet" {
+    type = string
+  }
+  param "vlans" {
+    type = list(number)
+  }
+  param "datapath" {
+    type = string
+  }
+
+  step "ovs_bridge" "trunk" {
+    name          = param.bridge
+    datapath_type = param.datapath
+    fail_mode     = "standalone"
+    persist       = true
+  }
+
+  step "ovs_port" "trunk" {
+    name    = param.outlet
+    bridge  = param.bridge
+    trunks  = param.vlans
+    up      = true
+    persist = true
+  }
+}
+
+# What stands in the lab for the network outside: a switch, and an address that
+# answers in a VLAN.
+steps "outside" {
+  param "vlan" {
+    type = number
+  }
+  param "address" {
+    type = string # with its prefix length
+  }
+  param "datapath" {
+    type = string
+  }
+
+  step "package" "openvswitch-switch" {
+    data = ["/var/lib/openvswitch", "/var/log/openvswitch"]
+  }
+
+  step "ovs_bridge" "switch0" {
+    datapath_type = param.datapath
+    fail_mode     = "standalone"
+    persist       = true
+  }
+
+  step "ovs_port" "eth1" {
+    bridge  = "switch0"
+    up      = true
+    persist = true
+  }
+
+  step "ovs_port" "gateway" {
+    name      = "gw${param.vlan}"
+    bridge    = "switch0"
+    type      = "internal"
+    tag       = param.vlan
+    addresses = [param.address]
+    persist   = true
+  }
+}

@@ -11,10 +11,12 @@ import (
 func TestRouterGateway(t *testing.T) {
 	nb := func(command string) string { return "ovn-nbctl " + command }
 	s := scenario{
-		inventory: "inventories/router-gateway.hcl", hosts: []string{"h0", "h1", "outside"}, playbooks: []string{"playbooks/ovn-router-gateway.hcl"}, works: routerWorks,
+		inventory: "inventories/router-gateway.hcl", hosts: []string{"h0", "h1", "h2", "outside"}, playbooks: []string{"playbooks/ovn-router-gateway.hcl"}, works: routerWorks,
 		memory: []string{"fake_vm."},
 		drifts: []drift{
-			{"a router's port", "h0", nb("lrp-del lr1-ls2"), 0},
+			// With their switches' ports: ovn-controller 23.03 has no flows for a router's port
+			// that comes back to one that stayed.
+			{"a router's port", "h0", nb("lrp-del lr1-ls2 -- lsp-del ls2-lr1"), 2},
 			{"its address", "h0", nb("set Logical_Router_Port lr1-ls1 networks=172.16.1.253/24"), 0},
 			{"its Ethernet address", "h0", nb("set Logical_Router_Port lr1-ls1 mac='\"02:00:00:00:00:01\"'"), 0},
 			{"advertisements", "h0", nb("remove Logical_Router_Port lr1-ls1 ipv6_ra_configs address_mode"), 0},
@@ -30,8 +32,7 @@ func TestRouterGateway(t *testing.T) {
 			{"the mapping", "h1", "ovs-vsctl set open . external_ids:ovn-bridge-mappings=outNet:br-elsewhere", 0},
 			{"the outlet", "h1", "ovs-vsctl del-port eth2", 0},
 			{"the port outside", "h0", nb("set Logical_Switch_Port outside options:network_name=other"), 0},
-			// A router goes with its ports and routes, and its peers' ports stay.
-			{"the router", "h0", nb("lr-del lr1"), 5},
+			{"the router", "h0", nb("lr-del lr1 -- lsp-del ls1-lr1 -- lsp-del ls2-lr1 -- lsp-del ls3-lr1"), 8},
 		},
 	}
 	s.run(t)
@@ -40,12 +41,12 @@ func TestRouterGateway(t *testing.T) {
 func routerWorks(t *testing.T, s scenario) {
 	t.Helper()
 	// The gateway is cut off while a guest elsewhere talks to the world outside.
-	s.on(t, "h0", "systemd-run -q --unit=flow ip netns exec v0 sh -c 'ping -i 0.1 -c 300 198.51.100.1 > /run/flow'")
-	s.on(t, "h0", "sleep 3")
+	s.on(t, "h2", "systemd-run -q --unit=flow ip netns exec v0 sh -c 'ping -i 0.1 -c 300 198.51.100.1 > /run/flow'")
+	s.on(t, "h2", "sleep 3")
 	for _, network := range []string{"underlay", "outside"} {
 		must(t, "lab", "cut", "-i", s.inventory, "--network", network, "h1")
 	}
-	flow := s.on(t, "h0", "while systemctl -q is-active flow; do sleep 0.2; done; cat /run/flow")
+	flow := s.on(t, "h2", "while systemctl -q is-active flow; do sleep 0.2; done; cat /run/flow")
 	if where := s.on(t, "h0", "ovn-sbctl --bare --columns=hostname list Chassis $(ovn-sbctl --bare --columns=chassis find Port_Binding logical_port=cr-lr1-ls3)"); strings.TrimSpace(where) != "h0" {
 		t.Errorf("the way out is on %q", where)
 	}

@@ -1,0 +1,190 @@
+# A logical switch that one chassis joins to a VLAN of the network outside, by an
+# l2gateway port. Part of scenario S2.
+#
+#     weft apply playbooks/ovn-l2gateway.hcl -i inventories/outside-vlan.hcl
+#
+# Only the gateway's bridge is at the trunk; guests elsewhere come to it by tunnels. The
+# gateway has no stand-in: while it is down the VLAN is cut off. Never join one VLAN by
+# an l2gateway and a localnet port: that is a loop.
+
+include = ["lists/ovn.hcl"]
+
+variable "vlan" {
+  description = "The VLAN outside, and an address that answers there."
+  type        = object({ id = number, address = string, network = string })
+  default     = { id = 301, address = "192.168.31.254", network = "physnet301" }
+}
+
+variable "trunks" {
+  description = "The VLANs at the trunk."
+  type        = list(number)
+  default     = [300, 301]
+}
+
+variable "gateway" {
+  description = "The compute that leads outside."
+  type        = string
+  default     = "n1"
+}
+
+variable "guests" {
+  description = "Where each guest lives, and what it is called on the network."
+  type        = map(object({ host = string, mac = string, address = string }))
+  default = {
+    vm1 = { host = "n1", mac = "02:ac:1f:00:00:01", address = "192.168.31.1" }
+    vm2 = { host = "n2", mac = "02:ac:1f:00:00:02", address = "192.168.31.2" }
+  }
+}
+
+variable "mtu" {
+  description = "Of the guests: that of the underlay less 58 bytes of geneve."
+  type        = number
+  default     = 1442
+}
+
+locals {
+  mine   = { for h in role.compute : h.name => { for name, g in var.guests : name => g if g.host == h.name } }
+  others = { for name, g in var.guests : name => [for n, o in var.guests : o if n != name] }
+}
+
+play "underlay" {
+  hosts = concat(role.central, role.compute)
+
+  use "underlay" "self" {
+    uplink   = host.vars.uplink
+    address  = "${host.vars.underlay}/24"
+    datapath = host.vars.datapath
+  }
+}
+
+play "central" {
+  hosts = role.central
+
+  use "central" "ovn" {
+    address = host.vars.underlay
+  }
+}
+
+play "trunk" {
+  hosts = hosts[var.gateway]
+
+  use "trunk" "ext" {
+    outlet   = host.vars.outlet
+    vlans    = var.trunks
+    datapath = host.vars.datapath
+  }
+}
+
+play "chassis" {
+  hosts = role.compute
+
+  use "chassis" "ovn" {
+    centrals = [for h in role.central : h.vars.underlay]
+    address  = host.vars.underlay
+    datapath = host.vars.datapath
+    mappings = host.name == var.gateway ? { (var.vlan.network) = "br-ext" } : {}
+  }
+}
+
+play "logical" {
+  hosts = role.central[0]
+
+  step "ovn_switch" "ls301" {}
+
+  step "ovn_switch_port" "guest" {
+    for_each      = var.guests
+    name          = each.key
+    switch        = "ls301"
+    addresses     = ["${each.value.mac} ${each.value.address}"]
+    port_security = ["${each.value.mac} ${each.value.address}"]
+  }
+
+  step "ovn_switch_port" "l2gwport" {
+    switch    = "ls301"
+    type      = "l2gateway"
+    tag       = var.vlan.id
+    addresses = ["unknown"]
+    options = {
+      network_name      = var.vlan.network
+      l2gateway-chassis = hosts[var.gateway].step.ovn_chassis["ovn/chassis"].system_id
+    }
+  }
+}
+
+play "guests" {
+  hosts = role.compute
+
+  step "fake_vm" "guest" {
+    for_each  = local.mine[host.name]
+    name      = each.key
+    iface_id  = each.key
+    mac       = each.value.mac
+    addresses = ["${each.value.address}/24"]
+    mtu       = var.mtu
+  }
+}
+
+play "outside" {
+  hosts = role.outside
+
+  use "outside" "vlan" {
+    vlan     = var.vlan.id
+    address  = "${var.vlan.address}/24"
+    datapath = host.vars.datapath
+  }
+}
+
+play "bound" {
+  hosts = role.central[0]
+
+  step "probe_ovn_port" "guest" {
+    for_each   = var.guests
+    tags       = ["probe"]
+    port       = each.key
+    chassis    = hosts[each.value.host].step.ovn_chassis["ovn/chassis"].system_id
+    generation = true
+  }
+
+  step "probe_ovn_port" "l2gwport" {
+    tags    = ["probe"]
+    chassis = hosts[var.gateway].step.ovn_chassis["ovn/chassis"].system_id
+  }
+}
+
+play "packets" {
+  hosts = role.compute
+
+  step "probe_ping" "outside" {
+    for_each  = local.mine[host.name]
+    tags      = ["probe"]
+    namespace = each.key
+    target    = var.vlan.address
+  }
+
+  step "probe_ping" "guest" {
+    for_each  = local.mine[host.name]
+    tags      = ["probe"]
+    namespace = each.key
+    target    = local.others[each.key][0].address
+  }
+}
+
+# What guests elsewhere send out leaves by the gateway's trunk, with the VLAN's tag.
+play "path" {
+  hosts = role.compute
+
+  step "probe_capture" "trunk" {
+    when  = host.name == var.gateway
+    tags  = ["probe"]
+    link  = host.vars.outlet
+    match = { vlan = var.vlan.id, source = [for g in var.guests : g.address if g.host != var.gateway][0], destination = var.vlan.address }
+  }
+
+  step "probe_ping" "by-the-gateway" {
+    for_each  = host.name == var.gateway ? {} : local.mine[host.name]
+    tags      = ["probe"]
+    namespace = each.key
+    target    = var.vlan.address
+    count     = 20
+  }
+}
