@@ -22,7 +22,7 @@ func TestRouterGateway(t *testing.T) {
 			{"advertisements", "h0", nb("remove Logical_Router_Port lr1-ls1 ipv6_ra_configs address_mode"), 0},
 			{"a gateway less", "h0", nb("lrp-del-gateway-chassis lr1-ls3 $(ovs-vsctl get open . external_ids:system-id | tr -d '\"')"), 0},
 			{"a gateway more", "h0", nb("lrp-set-gateway-chassis lr1-ls3 elsewhere 30"), 0},
-			{"ranks", "h0", nb("set Gateway_Chassis lr1-ls3-$(ovs-vsctl get open . external_ids:system-id | tr -d '\"') priority=99"), 0},
+			{"ranks", "h0", nb("set Gateway_Chassis $(ovn-nbctl --bare --columns=_uuid find Gateway_Chassis priority=10) priority=99"), 0},
 			{"the way out", "h0", nb("lr-route-del lr1 0.0.0.0/0"), 0},
 			{"another way out", "h0", nb("set Logical_Router_Static_Route $(ovn-nbctl --bare --columns=_uuid find Logical_Router_Static_Route ip_prefix=0.0.0.0/0) nexthop=172.16.3.9"), 0},
 			{"an option of DHCP", "h0", nb("set DHCP_Options $(ovn-nbctl --bare --columns=_uuid find DHCP_Options cidr=172.16.1.0/24) options:lease_time=9"), 0},
