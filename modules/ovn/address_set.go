@@ -47,7 +47,8 @@ An ACL that names a set which is not there matches nothing at all: remove the AC
 
 // Validate finds what ovn-controller would leave out.
 func (s *AddressSetSpec) Validate() []step.Problem {
-	problems := slices.Concat(validSymbol("name", s.Name), validKeys("external_ids", s.ExternalIDs))
+	problems := slices.Concat(validSymbol("name", s.Name), validKeys("external_ids", s.ExternalIDs),
+		validOnce("addresses", s.Addresses, canonicalMember))
 	sorts := map[string]string{}
 	for _, element := range s.Addresses {
 		sort, problem := sortOf(element)

@@ -36,6 +36,24 @@ func validKeys(path string, k keys) []step.Problem {
 	return problems
 }
 
+// validOnce refuses elements of a set that are there twice. Mean is the one spelling
+// of all that mean the same; nil where there is but one.
+func validOnce(path string, set []string, mean func(string) string) []step.Problem {
+	var problems []step.Problem
+	seen := map[string]string{}
+	for _, element := range set {
+		one := element
+		if mean != nil {
+			one = mean(element)
+		}
+		if first, twice := seen[one]; twice {
+			problems = append(problems, step.Problem{Path: path, Message: fmt.Sprintf("%q is there twice", element), Hint: fmt.Sprintf("leave one out; the other is %q", first)})
+		}
+		seen[one] = element
+	}
+	return problems
+}
+
 var ethernet = regexp.MustCompile(`^([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}$`)
 
 const ethernetHint = `write it as "02:ac:10:ff:00:11"`
