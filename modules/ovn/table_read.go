@@ -63,7 +63,10 @@ func (t *table) find(ctx context.Context, v host.View, o owner, want fields) (ov
 			ops = append(ops, row.Select(p.table, append(p.columns(), p.column), p.called(name)))
 		}
 	}
-	natural := t.sameAs(want)
+	var natural []ovsdb.Condition
+	if len(asked) > 0 { // else the state is one that was found: that there is none
+		natural = t.sameAs(want)
+	}
 	if natural != nil {
 		ops = append(ops, row.Select(t.name, nil, natural...))
 	}
