@@ -111,6 +111,22 @@ func TestHAChassisGroupInUseStays(t *testing.T) {
 	}
 }
 
+// UUIDs of a real database come in any order.
+func TestPartsHaveOneOrder(t *testing.T) {
+	of := func(chassis ...string) []HAChassis {
+		var below []tree
+		for _, name := range chassis {
+			below = append(below, tree{Table: "HA_Chassis", Column: "ha_chassis", Row: row.Record{"chassis_name": name, "priority": 1}})
+		}
+		var have HAChassisGroupSpec
+		takeParts(fieldsOf(&have), "ha_chassis", below)
+		return have.HAChassis
+	}
+	if a, b := of("c1", "c2", "c3"), of("c3", "c1", "c2"); !slices.Equal(a, b) {
+		t.Errorf("%v and %v", a, b)
+	}
+}
+
 func TestHAChassisGroupAdvice(t *testing.T) {
 	for _, c := range []struct {
 		want              []HAChassis
