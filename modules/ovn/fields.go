@@ -97,7 +97,12 @@ func (a fields) setKey(name, key, value string) {
 
 func (a fields) state() step.State     { return a.field("state").Interface().(step.State) }
 func (a fields) setState(s step.State) { a.field("state").Set(reflect.ValueOf(s)) }
-func (a fields) adopt() bool           { return a.field("adopt").Bool() }
+
+// adopt is false of a kind that finds no row but its own.
+func (a fields) adopt() bool {
+	f := a.spec.FieldByName("Adopt")
+	return f.IsValid() && f.Bool()
+}
 
 // found is what was read of the row; nil in what a playbook wants.
 func (a fields) found() *rowFound {

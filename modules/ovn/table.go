@@ -127,8 +127,8 @@ type holder struct {
 	Name   string `json:"name"`
 }
 
-// rows makes a resource of a table. S is a spec with the fields ExternalIDs, Adopt,
-// State and Found.
+// rows makes a resource of a table. S is a spec with the fields ExternalIDs, State and
+// Found, and Adopt where rows of others may be found.
 type rows[S any] struct {
 	*table
 	owner owner
