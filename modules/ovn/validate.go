@@ -22,13 +22,15 @@ func validName(path, name string) []step.Problem {
 	return nil
 }
 
-// validKeys keeps playbooks off the key that says whose a row is.
+// validKeys keeps playbooks off the keys that say whose a row is, and what it is called.
 func validKeys(path string, k keys) []step.Problem {
 	var problems []step.Problem
 	for key := range k {
 		switch key {
 		case ownerKey:
 			problems = append(problems, step.Problem{Path: path + "." + key, Message: "is set by weft itself", Hint: "leave it out; adopt = true takes a row over"})
+		case nameKey:
+			problems = append(problems, step.Problem{Path: path + "." + key, Message: "is set by weft itself", Hint: "leave it out; it is the step's name"})
 		case "":
 			problems = append(problems, step.Problem{Path: path, Message: "has a key that is empty"})
 		}
