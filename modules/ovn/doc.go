@@ -27,7 +27,7 @@ import "weft/engine/step"
 func Kinds() []step.Kind {
 	return []step.Kind{
 		connectionKind(), chassisKind(), switchKind(), switchPortKind(),
-		addressSetKind(), portGroupKind(), aclKind(), haChassisGroupKind(), dnsKind(),
+		addressSetKind(), portGroupKind(), aclKind(), haChassisGroupKind(), dnsKind(), loadBalancerKind(),
 		probePortKind(), probeChassisKind(), probeRemoteKind(),
 	}
 }
