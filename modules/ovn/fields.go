@@ -98,7 +98,8 @@ func (a fields) setKey(name, key, value string) {
 func (a fields) state() step.State     { return a.field("state").Interface().(step.State) }
 func (a fields) setState(s step.State) { a.field("state").Set(reflect.ValueOf(s)) }
 
-// adopt is false of a kind that finds no row but its own.
+// adopt says whether a row of another may be had. Specs of rows that only their
+// maker can tell from others do not ask.
 func (a fields) adopt() bool {
 	f := a.spec.FieldByName("Adopt")
 	return f.IsValid() && f.Bool()

@@ -195,9 +195,3 @@ func TestProbeKindsMakeProbers(t *testing.T) {
 		}
 	}
 }
-
-func TestKindsAreATable(t *testing.T) {
-	if n := len(step.NewTable(Kinds())); n != 7 {
-		t.Errorf("%d kinds", n)
-	}
-}

@@ -128,7 +128,7 @@ type holder struct {
 }
 
 // rows makes a resource of a table. S is a spec with the fields ExternalIDs, State and
-// Found, and Adopt where rows of others may be found.
+// Found, and Adopt where a row has a name or the like.
 type rows[S any] struct {
 	*table
 	owner owner

@@ -63,10 +63,7 @@ func (t *table) find(ctx context.Context, v host.View, o owner, want fields) (ov
 			ops = append(ops, row.Select(p.table, append(p.columns(), p.column), p.called(name)))
 		}
 	}
-	var natural []ovsdb.Condition
-	if len(asked) > 0 { // else the state is one that was found: that there is none
-		natural = t.sameAs(want)
-	}
+	natural := t.sameAs(want)
 	if natural != nil {
 		ops = append(ops, row.Select(t.name, nil, natural...))
 	}
@@ -108,7 +105,11 @@ func (t *table) sameAs(want fields) []ovsdb.Condition {
 		case *int:
 			where = append(where, row.Is(t.columnOf(name), *f))
 		default:
-			where = append(where, row.Is(t.columnOf(name), want.text(name)))
+			text := want.text(name)
+			if text == "" {
+				return nil // a state to go back to, of which nothing was there
+			}
+			where = append(where, row.Is(t.columnOf(name), text))
 		}
 	}
 	return where
