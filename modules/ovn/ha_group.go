@@ -36,8 +36,9 @@ func haChassisGroupKind() step.Kind {
 		Name:    "ovn_ha_chassis_group",
 		Summary: "Chassis of which one serves a gateway, and the next takes over, in the northbound database.",
 		Doc: `A router port or an external switch port that refers to the group is served by the chassis of the
-highest priority that is alive. The chassis watch one another by BFD through their tunnels: with fewer
-than two there is nobody to take over.
+highest priority that is alive. The chassis watch one another by BFD through their tunnels. One that sees no
+other chassis at all takes itself for the one that is cut off: with two chassis in all, of whatever
+group, nothing takes over.
 
 The group carries the step's owner in external_ids (weft-owner); one of the same name that belongs to
 OpenStack Neutron, ovn-kubernetes, another step or nobody is refused unless adopt = true. A chassis

@@ -15,7 +15,7 @@ import (
 // LoadBalancerSpec is the attributes of an ovn_load_balancer.
 type LoadBalancerSpec struct {
 	Name            string                       `json:"name,omitzero" weft:"label" doc:"Name of the load balancer."`
-	VIPs            map[string]step.Attr[string] `json:"vips,omitzero" doc:"Endpoints by virtual addresses: \"10.0.0.10:80\" = \"172.16.1.11:8080, 172.16.2.11:8080\", or all of them without ports; \"[fd00::10]:80\" of IPv6. Virtual addresses that are left out stay as they are; absent removes one."`
+	VIPs            map[string]step.Attr[string] `json:"vips,omitzero" doc:"Endpoints by virtual addresses: \"10.0.0.10:80\" = \"172.16.1.11:8080,172.16.2.11:8080\", or all of them without ports; \"[fd00::10]:80\" of IPv6. Virtual addresses that are left out stay as they are; absent removes one."`
 	Protocol        step.Attr[string]            `json:"protocol,omitzero" weft:"enum=tcp|udp|sctp" doc:"Protocol of the ports; OVN's own default is tcp."`
 	SelectionFields []string                     `json:"selection_fields,omitzero" weft:"set" doc:"Header fields that choose the endpoint: eth_src, eth_dst, ip_src, ip_dst, tp_src, tp_dst. Empty: a hash of the datapath's own, which is faster."`
 	HealthCheck     []HealthCheck                `json:"health_check,omitzero" weft:"set" doc:"All health checks; endpoints that fail get no new connections. Each endpoint needs its ip_port_mappings."`
@@ -49,14 +49,14 @@ OpenStack Neutron, ovn-kubernetes, another step or nobody is refused unless adop
 balancers are not unique in OVN: where two have the name, the step fails and touches neither.
 
 ovn-northd passes over a virtual address that it does not understand or whose endpoints it cannot
-use, of another address family or without a port. The step refuses them.
+use, of another address family, without a port or with a space in between. The step refuses them.
 
 A removal records the load balancer with its health checks, switches and routers, and rollback makes
 all of it again. Load balancer groups (Load_Balancer_Group) it does not know, and does not bring back.`,
 		Spec:   LoadBalancerSpec{},
 		Target: step.SharedNorthbound,
 		Example: `step "ovn_load_balancer" "web" {
-  vips             = { "10.0.0.10:80" = "172.16.1.11:8080, 172.16.2.11:8080" }
+  vips             = { "10.0.0.10:80" = "172.16.1.11:8080,172.16.2.11:8080" }
   switches         = ["ls1", "ls2"]
   ip_port_mappings = { "172.16.1.11" = "ls1-vm1:172.16.1.2", "172.16.2.11" = "ls2-vm1:172.16.2.2" }
   health_check     = [{ vip = "10.0.0.10:80", options = { interval = "5" } }]

@@ -110,7 +110,7 @@ func vipProblems(vip string, endpoints step.Attr[string]) []step.Problem {
 		e, err := addressAndPort(text)
 		switch {
 		case err != nil:
-			return []step.Problem{{Path: path, Message: fmt.Sprintf("%q is no endpoint", text), Hint: `write "172.16.1.11:8080, 172.16.2.11:8080"`}}
+			return []step.Problem{{Path: path, Message: fmt.Sprintf("%q is no endpoint", text), Hint: `write "172.16.1.11:8080,172.16.2.11:8080", without spaces`}}
 		case e.Addr().Is4() != at.Addr().Is4():
 			return []step.Problem{{Path: path, Message: fmt.Sprintf("endpoint %q is of another address family", text)}}
 		case (e.Port() == 0) != (at.Port() == 0):
@@ -157,14 +157,13 @@ func addressPortText(e netip.AddrPort) string {
 	return e.String()
 }
 
-// endpointsOf are the elements of a value of vips.
-func endpointsOf(value string) (list []string) {
-	for text := range strings.SplitSeq(value, ",") {
-		if text = strings.TrimSpace(text); text != "" {
-			list = append(list, text)
-		}
+// endpointsOf are the elements of a value of vips. Spaces between them are no part of
+// the notation: where there is one, ovn-northd passes over the whole virtual address.
+func endpointsOf(value string) []string {
+	if value == "" {
+		return nil
 	}
-	return list
+	return strings.Split(value, ",")
 }
 
 // canonicalEndpoints is the one spelling of a value of vips. The order of endpoints
