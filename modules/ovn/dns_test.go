@@ -80,7 +80,7 @@ func dnsSubject() steptest.Subject {
 				Name: "switches", Host: h.run("add", "Logical_Switch", "weft-laws-a", "dns_records", "@row"),
 				Fake: h.moved("", onB, onA).Fake,
 			}}},
-			{Name: "absent", Spec: DNSSpec{State: step.Absent}, Drift: []steptest.Hand{{Name: "state", Fake: h.heldBy(byHand, onB), Host: byHandCommands}}},
+			{Name: "absent", Spec: DNSSpec{State: step.Absent, Records: keys{"vm1.weft.test": step.Is("10.9.0.2 10.9.0.1")}}, Drift: []steptest.Hand{{Name: "state", Fake: h.heldBy(byHand, onB), Host: byHandCommands}}},
 		},
 		Touches: steptest.Touches{Queries: slices.Concat(h.shown("records", "external_ids"),
 			steptest.Run("sh", "-c", `row=$(ovn-nbctl --bare --columns=_uuid find DNS "$1"); test -z "$row" || ovn-nbctl --bare --columns=name find Logical_Switch "dns_records{>=}$row" | sort`, "sh", lawsFind(h)))},
