@@ -30,10 +30,9 @@ func addressSetKind() step.Kind {
 external_ids (weft-owner); one of the same name that belongs to OpenStack Neutron, ovn-kubernetes,
 another step or nobody is refused unless adopt = true.
 
-ovn-controller leaves out what it does not understand, an address with bits beyond its prefix among
-it, and an ACL then matches less than it says. The step refuses such addresses.
-
-An ACL that names a set which is not there matches nothing at all: remove the ACLs first.`,
+ovn-controller passes over an ACL that names a set of mixed sorts, or one that is not there, and what
+the ACL should drop gets through: remove the ACLs first. An address with bits beyond its prefix is all
+of its network to it. The step refuses mixed sets and such addresses.`,
 		Spec:   AddressSetSpec{},
 		Target: step.SharedNorthbound,
 		Example: `step "ovn_address_set" "trusted" {
@@ -45,9 +44,10 @@ An ACL that names a set which is not there matches nothing at all: remove the AC
 	}
 }
 
-// Validate finds what ovn-controller would leave out.
+// Validate finds what ovn-controller would understand otherwise, or not at all.
 func (s *AddressSetSpec) Validate() []step.Problem {
-	problems := slices.Concat(validSymbol("name", s.Name), validKeys("external_ids", s.ExternalIDs))
+	problems := slices.Concat(validSymbol("name", s.Name), validKeys("external_ids", s.ExternalIDs),
+		validOnce("addresses", s.Addresses, canonicalMember))
 	sorts := map[string]string{}
 	for _, element := range s.Addresses {
 		sort, problem := sortOf(element)

@@ -38,10 +38,11 @@ type ChassisSpec struct {
 
 // identity is what was read beyond the attributes.
 type identity struct {
-	Texts    map[string]string `json:"texts"`              // external_ids as they are spelled
-	Own      string            `json:"own"`                // the name the host goes by, or would
-	Running  bool              `json:"running"`            // whether ovn-controller runs
-	Override string            `json:"override,omitempty"` // system-id-override of ovn-controller, where set
+	Texts       map[string]string `json:"texts"`                  // external_ids as they are spelled
+	Own         string            `json:"own"`                    // the name the host goes by, or would
+	Running     bool              `json:"running"`                // whether ovn-controller runs
+	Override    string            `json:"override,omitempty"`     // system-id-override of ovn-controller, where set
+	LeadNowhere []string          `json:"lead_nowhere,omitempty"` // physical networks whose bridge is not there
 }
 
 // ChassisOutputs is what other steps may ask of an ovn_chassis.
@@ -190,6 +191,9 @@ func (chassis) Advise(f *step.Finding, have, want ChassisSpec) {
 		id = have.Found.Override
 	}
 	f.Outputs, _ = json.Marshal(ChassisOutputs{SystemID: id}) // a struct of one string
+	for _, network := range have.Found.LeadNowhere {
+		f.Warnings = append(f.Warnings, fmt.Sprintf("bridge %s is not there: localnet and l2gateway ports of %s lead nowhere", want.BridgeMappings[network].Or(""), network))
+	}
 	running := have.Found.Running
 	if now, named := have.SystemID.Get(); named && now != want.target(have) && running {
 		f.Cost.Disruption = fmt.Sprintf("restarts ovn-controller: chassis %s leaves the southbound database and its ports lose their connection until %s is there", now, want.target(have))

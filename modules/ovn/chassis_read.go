@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -67,6 +69,9 @@ func (chassis) Read(ctx context.Context, v host.View, want ChassisSpec) (Chassis
 			return have, err
 		}
 	}
+	if have.Found.LeadNowhere, err = leadNowhere(ctx, v.OVSDB, want.BridgeMappings); err != nil {
+		return have, err
+	}
 	unit, err := v.Units.Unit(ctx, controllerUnit)
 	have.Found.Running = unit.ActiveState == "active"
 	if renamed(have, want) || !have.Moving.Absent() {
@@ -85,6 +90,27 @@ func openVSwitch(ctx context.Context, db host.OVSDBReader) (ovsdb.Row, map[strin
 		return nil, nil, fmt.Errorf("the table Open_vSwitch has no row: ovs-vsctl init was never run: %w", step.ErrNotYet)
 	}
 	return found[0][0], row.Map(found[0][0], "external_ids"), nil
+}
+
+// leadNowhere are the physical networks that are to lead to a bridge which is not there:
+// ovn-controller passes over such a mapping.
+func leadNowhere(ctx context.Context, db host.OVSDBReader, mappings keys) ([]string, error) {
+	wanted := values(mappings)
+	if len(wanted) == 0 {
+		return nil, nil
+	}
+	found, err := selectRows(ctx, db, host.OpenVSwitch, row.Select("Bridge", []string{"name"}))
+	if err != nil {
+		return nil, err
+	}
+	bridges := names(found[0], "name")
+	var out []string
+	for _, network := range slices.Sorted(maps.Keys(wanted)) {
+		if !slices.Contains(bridges, wanted[network]) {
+			out = append(out, network)
+		}
+	}
+	return out, nil
 }
 
 // attributes answers what want manages, in want's spelling where it means the

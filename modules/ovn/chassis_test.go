@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ovn-org/libovsdb/ovsdb"
+
 	"weft/engine/host"
 	"weft/engine/host/fake"
 	"weft/engine/host/row"
@@ -244,6 +246,25 @@ func TestChassisOverrideIsNamed(t *testing.T) {
 	f, err := made(t, chassisKind(), ChassisSpec{SystemID: step.Is(newID)}).Check(t.Context(), m.Host().View())
 	if err != nil || len(f.Warnings) != 1 || systemIDOf(t, f) != "override" {
 		t.Errorf("%v, %s, %v", f.Warnings, f.Outputs, err)
+	}
+}
+
+func TestChassisWarnsOfMappingsToNoBridge(t *testing.T) {
+	m := compute()
+	spec := ChassisSpec{BridgeMappings: keys{"physnet301": step.Is("br-ext"), "physnet9": step.None[string]()}}
+	s := made(t, chassisKind(), spec)
+	f, err := s.Check(t.Context(), m.Host().View())
+	if err != nil || len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "bridge br-ext is not there: localnet and l2gateway ports of physnet301") {
+		t.Errorf("a mapping to no bridge: %v, %v", f.Warnings, err)
+	}
+	var tx row.Tx
+	tx.Insert("Interface", "interface", ovsdb.Row{"name": "br-ext", "type": "internal"})
+	tx.Insert("Port", "port", ovsdb.Row{"name": "br-ext", "interfaces": row.UUIDs("interface")})
+	tx.Insert("Bridge", "bridge", ovsdb.Row{"name": "br-ext", "ports": row.UUIDs("port")})
+	tx.Mutate("Open_vSwitch", row.ID(m.Rows(host.OpenVSwitch, "Open_vSwitch")[0]), row.AddRefs("bridges", "bridge"))
+	m.Transact(host.OpenVSwitch, tx.Operations()...)
+	if f, err = s.Check(t.Context(), m.Host().View()); err != nil || len(f.Warnings) != 0 {
+		t.Errorf("the bridge is there: %v, %v", f.Warnings, err)
 	}
 }
 

@@ -2,18 +2,24 @@
 // databases, the identity of a chassis, logical switches and their ports, and
 // the probes that say whether all of it is in force.
 //
-//	ovn_connection     a listener (or peer) of a northbound or southbound database
-//	ovn_chassis        what ovn-controller is told in Open_vSwitch.external_ids
-//	ovn_switch         a Logical_Switch
-//	ovn_switch_port    a Logical_Switch_Port
-//	ovn_router         a Logical_Router
-//	ovn_router_port    a Logical_Router_Port, with its gateway chassis
-//	ovn_nat            a NAT rule of a router
-//	ovn_static_route   a Logical_Router_Static_Route
-//	ovn_dhcp_options   what guests are answered by DHCP
-//	probe_ovn_port     where a logical port is bound, and whether it is up
-//	probe_ovn_chassis  whether a chassis is registered and keeps up
-//	probe_ovn_remote   whether a chassis is connected to the southbound database
+//	ovn_connection        a listener (or peer) of a northbound or southbound database
+//	ovn_chassis           what ovn-controller is told in Open_vSwitch.external_ids
+//	ovn_switch            a Logical_Switch
+//	ovn_switch_port       a Logical_Switch_Port
+//	ovn_router            a Logical_Router
+//	ovn_router_port       a Logical_Router_Port, with its gateway chassis
+//	ovn_nat               a NAT rule of a router
+//	ovn_static_route      a Logical_Router_Static_Route
+//	ovn_dhcp_options      what guests are answered by DHCP
+//	ovn_address_set       a named set of addresses, for matches
+//	ovn_port_group        a named group of ports, for matches and ACLs
+//	ovn_acl               a rule of a switch or a port group
+//	ovn_load_balancer     virtual addresses, and their endpoints
+//	ovn_dns               records that guests are answered with
+//	ovn_ha_chassis_group  the chassis that take over from one another
+//	probe_ovn_port        where a logical port is bound, and whether it is up
+//	probe_ovn_chassis     whether a chassis is registered and keeps up
+//	probe_ovn_remote      whether a chassis is connected to the southbound database
 //
 // Everything is a JSON-RPC transaction over a local socket, one a step. The
 // northbound database belongs to many, so each row that weft makes carries its
@@ -33,7 +39,7 @@ func Kinds() []step.Kind {
 	return []step.Kind{
 		connectionKind(), chassisKind(), switchKind(), switchPortKind(),
 		routerKind(), routerPortKind(), natKind(), staticRouteKind(), dhcpOptionsKind(),
-		addressSetKind(),
+		addressSetKind(), portGroupKind(), aclKind(), haChassisGroupKind(), dnsKind(), loadBalancerKind(),
 		probePortKind(), probeChassisKind(), probeRemoteKind(),
 	}
 }

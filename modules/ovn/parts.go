@@ -1,9 +1,12 @@
 package ovn
 
 import (
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
 
@@ -30,15 +33,15 @@ func partRows(a fields, attribute string) []ovsdb.Row {
 	return out
 }
 
-// takeParts answers an attribute whose elements are rows.
+// takeParts answers an attribute whose elements are rows, in an order that does not
+// depend on their UUIDs: two reads of the same rows are the same.
 func takeParts(have fields, attribute string, below []tree) {
-	list := have.field(attribute)
-	list.Set(reflect.MakeSlice(list.Type(), 0, len(below)))
+	var found []reflect.Value
 	for _, b := range below {
 		if b.Column != attribute {
 			continue
 		}
-		one := fields{reflect.New(list.Type().Elem()).Elem()}
+		one := fields{reflect.New(have.field(attribute).Type().Elem()).Elem()}
 		for _, name := range one.names() {
 			switch f := one.pointer(name).(type) {
 			case *string:
@@ -51,8 +54,11 @@ func takeParts(have fields, attribute string, below []tree) {
 				panic("ovn: no column is of the type of " + name)
 			}
 		}
-		list.Set(reflect.Append(list, one.spec))
+		found = append(found, one.spec)
 	}
+	slices.SortFunc(found, func(a, b reflect.Value) int { return cmp.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	list := have.field(attribute)
+	list.Set(reflect.Append(reflect.MakeSlice(list.Type(), 0, len(found)), found...))
 }
 
 // is says whether a row is what an element wants.

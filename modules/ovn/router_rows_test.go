@@ -35,9 +35,9 @@ func natSubject() steptest.Subject {
 					PortRange: step.Is("1024-2048"), Options: keys{"stateless": step.None[string](), "add_route": step.Is("true")}, ExternalIDs: keys{"by": step.Is("weft")},
 				},
 				Drift: []steptest.Hand{
-					h.moved("nat", routerB), h.drift("type", "snat", "snat"), h.drift("external_ip", "192.0.2.11", `"192.0.2.11"`), h.drift("logical_ip", "10.0.0.11", `"10.0.0.11"`),
+					h.moved("router", of(routerA, "nat"), of(routerB, "nat")), h.drift("type", "snat", "snat"), h.drift("external_ip", "192.0.2.11", `"192.0.2.11"`), h.drift("logical_ip", "10.0.0.11", `"10.0.0.11"`),
 					h.drift("external_mac", row.Empty(), "[]"), h.drift("logical_port", row.Optional("vm2"), "vm2"), h.drift("external_port_range", "", `""`),
-					h.key("options", "stateless", "true"), h.key("options", "add_route", ""), h.key("external_ids", "by", ""), h.taken("nat"),
+					h.key("options", "stateless", "true"), h.key("options", "add_route", ""), h.key("external_ids", "by", ""), h.moved("state", of(routerA, "nat")),
 				},
 				Spellings: []steptest.Hand{h.drift("external_mac", row.Optional("02:AC:10:FF:00:10"), `"02:AC:10:FF:00:10"`)},
 			},
@@ -152,9 +152,9 @@ func staticRouteSubject() steptest.Subject {
 					Options: keys{"ecmp_symmetric_reply": step.Is("true"), "origin": step.None[string]()}, ExternalIDs: keys{"by": step.Is("weft")},
 				},
 				Drift: []steptest.Hand{
-					h.moved("static_routes", routerB), h.drift("ip_prefix", "10.0.0.0/8", `"10.0.0.0/8"`), h.drift("nexthop", "192.0.2.2", `"192.0.2.2"`), h.drift("policy", row.Optional("src-ip"), "src-ip"),
+					h.moved("router", of(routerA, "static_routes"), of(routerB, "static_routes")), h.drift("ip_prefix", "10.0.0.0/8", `"10.0.0.0/8"`), h.drift("nexthop", "192.0.2.2", `"192.0.2.2"`), h.drift("policy", row.Optional("src-ip"), "src-ip"),
 					h.drift("output_port", row.Optional("x"), "x"), h.drift("route_table", "red", "red"), h.key("options", "ecmp_symmetric_reply", ""), h.key("options", "origin", "x"), h.key("external_ids", "by", ""),
-					h.taken("static_routes"),
+					h.moved("state", of(routerA, "static_routes")),
 				},
 				Spellings: []steptest.Hand{h.drift("policy", row.Empty(), "[]")},
 			},

@@ -35,57 +35,18 @@ func noRouters() []host.Command {
 	return slices.Concat(steptest.Run(nbctl, "--if-exists", "lr-del", routerA), steptest.Run(nbctl, "--if-exists", "lr-del", routerB))
 }
 
+// of is a router as it owns rows.
+func of(router, column string) parent { return parent{"Logical_Router", router, column} }
+
 // on makes a row that a router owns.
 func on(router, column, table string, r ovsdb.Row) func(*fake.Machine) {
-	return func(m *fake.Machine) {
-		var tx row.Tx
-		tx.Insert(table, "made", r)
-		tx.Add(ovsdb.Operation{Op: ovsdb.OperationMutate, Table: "Logical_Router", Where: []ovsdb.Condition{row.Is("name", router)}, Mutations: []ovsdb.Mutation{row.AddRefs(column, "made")}})
-		m.Transact(host.Northbound, tx.Operations()...)
-	}
+	return handed{table: table}.addTo(of(router, column), r)
 }
 
 // onByHand is on by ovn-nbctl.
 func onByHand(router, column, table string, words ...string) []host.Command {
 	argv := append([]string{nbctl, "--", "--id=@made", "create", table}, words...)
 	return steptest.Run(append(argv, "--", "add", "Logical_Router", router, column, "@made")...)
-}
-
-// taken takes a row off its routers, which ends it.
-func (h handed) taken(column string) steptest.Hand {
-	return steptest.Hand{
-		Name: "state", Host: slices.Concat(
-			steptest.Run("sh", "-ec", nbctlRow+"\n"+`ovn-nbctl -- --if-exists remove Logical_Router "$3" "$4" "$row" -- --if-exists remove Logical_Router "$5" "$4" "$row"`, "sh", h.table, second(h.which()), routerA, column, routerB)),
-		Fake: func(m *fake.Machine) { h.each(m, column, "", false) },
-	}
-}
-
-// moved has another router own the row.
-func (h handed) moved(column, to string) steptest.Hand {
-	return steptest.Hand{
-		Name: "router", Host: steptest.Run("sh", "-ec", nbctlRow+"\n"+`ovn-nbctl -- remove Logical_Router "$3" "$4" "$row" -- add Logical_Router "$5" "$4" "$row"`, "sh", h.table, second(h.which()), routerA, column, to),
-		Fake: func(m *fake.Machine) { h.each(m, column, to, true) },
-	}
-}
-
-func second(_ ovsdb.Condition, text string) string { return text }
-
-// each takes the row off all routers, and has one of them own it where keep says so.
-func (h handed) each(m *fake.Machine, column, to string, keep bool) {
-	var tx row.Tx
-	where, _ := h.which()
-	found := m.Transact(host.Northbound, row.Select(h.table, nil, where))[0].Rows
-	if len(found) != 1 {
-		panic("a hand did not find the row of the laws")
-	}
-	for _, r := range m.Rows(host.Northbound, "Logical_Router") {
-		mutation := row.RemoveRefs(column, row.ID(found[0]))
-		if keep && row.String(r, "name") == to {
-			mutation = row.AddRefs(column, row.ID(found[0]))
-		}
-		tx.Mutate("Logical_Router", row.ID(r), mutation)
-	}
-	m.Transact(host.Northbound, tx.Operations()...)
 }
 
 func routerSubject() steptest.Subject {
@@ -185,10 +146,10 @@ func routerPortSubject() steptest.Subject {
 					Advertisements: keys{"address_mode": step.Is("dhcpv6_stateful")}, ExternalIDs: keys{"by": step.Is("weft")},
 				},
 				Drift: []steptest.Hand{
-					h.moved("ports", routerB), h.drift("mac", "02:00:00:00:00:09", `"02:00:00:00:00:09"`), h.drift("networks", row.Set("172.16.1.253/24"), `"172.16.1.253/24"`),
+					h.moved("router", of(routerA, "ports"), of(routerB, "ports")), h.drift("mac", "02:00:00:00:00:09", `"02:00:00:00:00:09"`), h.drift("networks", row.Set("172.16.1.253/24"), `"172.16.1.253/24"`),
 					h.drift("enabled", row.Optional(false), "false"), h.drift("peer", row.Optional("x"), "x"), noGateways, other,
 					h.key("options", "gateway_mtu", "9"), h.key("options", "redirect-type", ""), h.key("ipv6_ra_configs", "address_mode", "slaac"), h.key("external_ids", "by", "hand"),
-					h.taken("ports"),
+					h.moved("state", of(routerA, "ports")),
 				},
 				Spellings: []steptest.Hand{
 					h.drift("mac", "02:AC:10:FF:00:FE", `"02:AC:10:FF:00:FE"`), h.drift("networks", row.Set("172.16.1.254/24", "FD00:0::fe/64"), `"172.16.1.254/24","FD00:0::fe/64"`), h.drift("enabled", row.Empty(), "[]"),

@@ -132,3 +132,45 @@ func (h handed) clean() []host.Command {
 	_, find := h.which()
 	return steptest.Run("sh", "-c", `for row in $(ovn-nbctl --bare --columns=_uuid find "$1" "$2"); do ovn-nbctl destroy "$1" "$row"; done`, "sh", h.table, find)
 }
+
+// A parent is a row that owns others by a column.
+type parent struct{ table, name, column string }
+
+// addTo makes a row that a parent owns.
+func (h handed) addTo(p parent, r ovsdb.Row) func(*fake.Machine) {
+	return func(m *fake.Machine) {
+		var tx row.Tx
+		tx.Insert(h.table, "made", r)
+		for _, on := range m.Rows(host.Northbound, p.table) {
+			if row.String(on, "name") == p.name {
+				tx.Mutate(p.table, row.ID(on), row.AddRefs(p.column, "made"))
+			}
+		}
+		m.Transact(host.Northbound, tx.Operations()...)
+	}
+}
+
+// moved takes the row from a parent and gives it to others, of which there may be none.
+func (h handed) moved(name string, from parent, to ...parent) steptest.Hand {
+	where, _ := h.which()
+	words := []string{"remove", from.table, from.name, from.column, "@row"}
+	for _, p := range to {
+		words = append(words, "--", "add", p.table, p.name, p.column, "@row")
+	}
+	return steptest.Hand{Name: name, Host: h.run(words...), Fake: func(m *fake.Machine) {
+		found := m.Transact(host.Northbound, row.Select(h.table, nil, where))[0].Rows
+		var tx row.Tx
+		change := func(p parent, by func(string, ...string) ovsdb.Mutation) {
+			for _, on := range m.Rows(host.Northbound, p.table) {
+				if row.String(on, "name") == p.name {
+					tx.Mutate(p.table, row.ID(on), by(p.column, row.ID(found[0])))
+				}
+			}
+		}
+		change(from, row.RemoveRefs)
+		for _, p := range to {
+			change(p, row.AddRefs)
+		}
+		m.Transact(host.Northbound, tx.Operations()...)
+	}}
+}

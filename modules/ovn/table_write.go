@@ -274,14 +274,15 @@ func (w *writing) changeHolders(ctx context.Context) error {
 	return nil
 }
 
-// one is the only row of a name.
+// one is the only row of a name. A check has seen it, or it was there when a change
+// was made: where it is not, another hand was at it.
 func (r relative) one(ctx context.Context, v host.View, name string) (ovsdb.Row, error) {
 	found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select(r.table, r.columns(), r.called(name)))
 	if err != nil {
 		return nil, err
 	}
 	if len(found[0]) != 1 {
-		return nil, fmt.Errorf("there are %d rows of %s named %q; exactly one is needed", len(found[0]), r.table, name)
+		return nil, fmt.Errorf("there are %d rows of %s named %q; exactly one is needed: %w", len(found[0]), r.table, name, step.ErrConflict)
 	}
 	return found[0][0], nil
 }

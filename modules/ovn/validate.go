@@ -22,16 +22,36 @@ func validName(path, name string) []step.Problem {
 	return nil
 }
 
-// validKeys keeps playbooks off the key that says whose a row is.
+// validKeys keeps playbooks off the keys that say whose a row is, and what it is called.
 func validKeys(path string, k keys) []step.Problem {
 	var problems []step.Problem
 	for key := range k {
 		switch key {
 		case ownerKey:
 			problems = append(problems, step.Problem{Path: path + "." + key, Message: "is set by weft itself", Hint: "leave it out; adopt = true takes a row over"})
+		case nameKey:
+			problems = append(problems, step.Problem{Path: path + "." + key, Message: "is set by weft itself", Hint: "leave it out; it is the step's name"})
 		case "":
 			problems = append(problems, step.Problem{Path: path, Message: "has a key that is empty"})
 		}
+	}
+	return problems
+}
+
+// validOnce refuses elements of a set that are there twice. Mean is the one spelling
+// of all that mean the same; nil where there is but one.
+func validOnce(path string, set []string, mean func(string) string) []step.Problem {
+	var problems []step.Problem
+	seen := map[string]string{}
+	for _, element := range set {
+		one := element
+		if mean != nil {
+			one = mean(element)
+		}
+		if first, twice := seen[one]; twice {
+			problems = append(problems, step.Problem{Path: path, Message: fmt.Sprintf("%q is there twice", element), Hint: fmt.Sprintf("leave one out; the other is %q", first)})
+		}
+		seen[one] = element
 	}
 	return problems
 }

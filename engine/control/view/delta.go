@@ -56,9 +56,13 @@ func lines(v json.RawMessage) []string {
 	return strings.Split(strings.TrimRight(s, "\n"), "\n")
 }
 
+// plain undoes what encoding/json does to text for the sake of HTML: matches of ACLs
+// are full of it.
+var plain = strings.NewReplacer(`\\`, `\\`, `\u0026`, "&", `\u003c`, "<", `\u003e`, ">")
+
 // value is a JSON value in a line: HCL's spelling of it, shortened.
 func value(v json.RawMessage) string {
-	s := wire.Neutralise(string(v))
+	s := wire.Neutralise(plain.Replace(string(v)))
 	if r := []rune(s); len(r) > longest {
 		s = string(r[:longest]) + fmt.Sprintf("… (%d characters)", len(r))
 	}

@@ -251,3 +251,17 @@ func TestLiveRegionIsErasedAfterAResize(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestValuesAreWrittenPlainly(t *testing.T) {
+	for text, want := range map[string]string{
+		`a && b <c>`: `"a && b <c>"`, `\u0026`: `"\\u0026"`, `\&`: `"\\&"`,
+	} {
+		b, err := json.Marshal(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := value(b); got != want {
+			t.Errorf("%s is shown as %s", text, got)
+		}
+	}
+}
