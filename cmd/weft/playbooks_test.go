@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -16,9 +17,19 @@ func TestPlaybooksAreValid(t *testing.T) {
 		t.Fatalf("%v: %v", playbooks, err)
 	}
 	for _, p := range playbooks {
-		var out, errs bytes.Buffer
-		if code := weft([]string{"validate", p, "-i", "../../inventories/lab.hcl"}, strings.NewReader(""), &out, &errs, os.LookupEnv); code != 0 {
-			t.Errorf("%s: exit %d\n%s", p, code, errs.String())
+		text, err := os.ReadFile(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		inventories := regexp.MustCompile(`inventories/[a-z-]+\.hcl`).FindAllString(string(text), -1)
+		if inventories == nil {
+			inventories = []string{"inventories/lab.hcl"}
+		}
+		for _, inventory := range inventories { // that its comment speaks of
+			var out, errs bytes.Buffer
+			if code := weft([]string{"validate", p, "-i", "../../" + inventory}, strings.NewReader(""), &out, &errs, os.LookupEnv); code != 0 {
+				t.Errorf("%s with %s: exit %d\n%s", p, inventory, code, errs.String())
+			}
 		}
 	}
 	var out, errs bytes.Buffer
