@@ -168,8 +168,16 @@ func (c *change) write(ctx context.Context) error {
 	if err := c.cover(ctx); err != nil {
 		return err
 	}
-	if err := c.putOnRecord(c.needs()); err != nil {
+	needs, came := c.needs(), c.rebootCame()
+	if err := c.putOnRecord(needs); err != nil {
 		return err
+	}
+	for _, n := range needs {
+		if isReboot(n) && came {
+			if err := c.s.own.SettledOf(c.record, n); err != nil {
+				return err
+			}
+		}
 	}
 	c.s.report(c.x, wire.UnitEvent{State: wire.Applying})
 	h := c.s.hostFor("apply", c.x.Kind, func(e host.Effect) error { return c.s.own.Effect(c.record, e) })
@@ -213,13 +221,25 @@ func (c *change) needs() []step.Need {
 		}
 	}
 	for _, h := range c.half {
-		for _, n := range h.record.OpenNeeds() {
-			if !isReboot(n) || !c.s.bootedSince(h.record) {
-				add(n)
+		for _, n := range h.record.Needs {
+			if n.Open || isReboot(n.Need) {
+				add(n.Need)
 			}
 		}
 	}
 	return all
+}
+
+// rebootCame says whether the machine has booted for the half-made changes that
+// this one takes over, and needs to for nothing else: then it is to boot anew only
+// where the change is taken back.
+func (c *change) rebootCame() bool {
+	if slices.ContainsFunc(c.found.Needs, isReboot) {
+		return false
+	}
+	return !slices.ContainsFunc(c.half, func(h half) bool {
+		return slices.ContainsFunc(h.record.OpenNeeds(), isReboot) && !c.s.bootedSince(h.record)
+	})
 }
 
 // putOnRecord writes the change down, with what was found before any dead run

@@ -315,6 +315,27 @@ func TestANewRunTakesUpATriedChange(t *testing.T) {
 	s.holdsArgument("old", "old")
 }
 
+// It died once the machine had booted: what the next run takes up wants no boot any
+// more, but another to be taken back.
+func TestWhatIsTakenUpAfterABootIsBootedBack(t *testing.T) {
+	s := bootable(t)
+	c := s.open()
+	c.hello("r1")
+	c.apply(argument("new"))
+	s.ordered(c, c.endPlay(), "argument.hv")
+	s.boot("boot-2")
+	c = s.open()
+	c.hello("r2")
+	want(t, c.apply(argument("new")), "argument.hv applying, argument.hv changed")
+	want(t, c.endPlay(), "")
+	c.bye()
+	c = s.open()
+	c.hello("r3")
+	s.ordered(c, c.do(rollback("r1", "r2")), "argument.hv")
+	s.boot("boot-3")
+	s.holdsArgument("old", "old")
+}
+
 func TestNoRebootUnderAGuard(t *testing.T) {
 	s := guardedSite(t)
 	b := bootable(t)
