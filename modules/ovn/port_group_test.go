@@ -2,6 +2,7 @@ package ovn
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +127,22 @@ func TestPortGroupWaitsForItsPorts(t *testing.T) {
 	_, err := made(t, portGroupKind(), PortGroupSpec{Name: "web", Ports: []string{"weft-laws-p1", "vm9"}}).Check(t.Context(), m.Host().View())
 	if !errors.Is(err, step.ErrNotYet) || !strings.Contains(err.Error(), `"vm9"`) {
 		t.Errorf("a group of a port that is not there: %v", err)
+	}
+}
+
+// Of many ports the whole table is read at once.
+func TestPortGroupOfManyPorts(t *testing.T) {
+	m := groupCentral()
+	spec := PortGroupSpec{Name: "web"}
+	for i := range few + 1 {
+		name := fmt.Sprintf("vm%d", i)
+		addPort("weft-laws-a", ovsdb.Row{"name": name})(m)
+		spec.Ports = append(spec.Ports, name)
+	}
+	converge(t, made(t, portGroupKind(), spec), m)
+	spec.Ports[3] = "vm99"
+	if _, err := made(t, portGroupKind(), spec).Check(t.Context(), m.Host().View()); !errors.Is(err, step.ErrNotYet) || !strings.Contains(err.Error(), `"vm99"`) {
+		t.Errorf("one of many ports is not there: %v", err)
 	}
 }
 

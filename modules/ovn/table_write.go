@@ -282,23 +282,16 @@ func (r relative) one(ctx context.Context, v host.View, name string) (string, er
 // when a change was made: where one is not, another hand was at it. The error says so,
 // and the others are answered.
 func (r relative) ids(ctx context.Context, v host.View, names []string) (ids []string, _ error) {
-	if len(names) == 0 {
-		return nil, nil
-	}
-	ops := make([]ovsdb.Operation, len(names))
-	for i, name := range names {
-		ops[i] = row.Select(r.table, []string{"_uuid"}, r.called(name))
-	}
-	found, err := selectRows(ctx, v.OVSDB, host.Northbound, ops...)
+	found, err := r.byName(ctx, v, names)
 	if err != nil {
 		return nil, err
 	}
-	for i, rows := range found {
-		if len(rows) != 1 {
-			err = fmt.Errorf("there are %d rows of %s named %q; exactly one is needed: %w", len(rows), r.table, names[i], step.ErrConflict)
+	for _, name := range names {
+		if n := len(found[name]); n != 1 {
+			err = fmt.Errorf("there are %d rows of %s named %q; exactly one is needed: %w", n, r.table, name, step.ErrConflict)
 			continue
 		}
-		ids = append(ids, row.ID(rows[0]))
+		ids = append(ids, found[name][0])
 	}
 	return ids, err
 }
