@@ -1,10 +1,12 @@
 package ovn
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
 
+	"weft/engine/host"
 	"weft/engine/step"
 )
 
@@ -107,7 +109,7 @@ func aclRows() *table {
 		columns:  map[string]string{"log_name": "name"},
 		unset:    map[string]any{"severity": "info"},
 		always:   []string{"log", "label"},
-		mentions: func(a fields) []need { return mentioned(a.text("match")) },
+		mentions: func(ctx context.Context, v host.View, a fields) error { return mentioned(ctx, v, a.text("match")) },
 	}
 }
 

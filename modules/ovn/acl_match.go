@@ -1,10 +1,12 @@
 package ovn
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strings"
 
+	"weft/engine/host"
 	"weft/engine/step"
 )
 
@@ -18,25 +20,30 @@ var (
 // unquoted is a match without the strings in it, which are names of ports.
 func unquoted(match string) string { return quoted.ReplaceAllString(match, `""`) }
 
-// mentioned are the address sets and port groups that a match names. ovn-northd
-// makes two address sets of each port group.
-func mentioned(match string) []need {
-	var needs []need
+// mentioned says which address set or port group is missing that a match names.
+// ovn-northd makes two address sets of each port group.
+func mentioned(ctx context.Context, v host.View, match string) error {
+	sets, groups := relative{table: "Address_Set"}, relative{table: portGroupTable}
 	for _, m := range mention.FindAllString(unquoted(match), -1) {
-		name := m[1:]
-		if m[0] == '@' {
-			needs = append(needs, relative{table: portGroupTable}.named(name))
-			continue
-		}
-		n := relative{table: "Address_Set"}.named(name)
-		for _, suffix := range []string{"_ip4", "_ip6"} {
-			if group, ok := strings.CutSuffix(name, suffix); ok {
-				n.any = append(n.any, relative{table: portGroupTable}.named(group).any...)
+		name, of := m[1:], groups
+		found, err := map[string][]string(nil), error(nil)
+		if m[0] == '$' {
+			of = sets
+			if group := strings.TrimSuffix(strings.TrimSuffix(name, "_ip4"), "_ip6"); group != name {
+				found, err = groups.byName(ctx, v, []string{group})
 			}
 		}
-		needs = append(needs, n)
+		if err == nil && len(found) == 0 {
+			found, err = of.byName(ctx, v, []string{name})
+		}
+		if err != nil {
+			return err
+		}
+		if len(found) == 0 {
+			return of.missing(name)
+		}
 	}
-	return needs
+	return nil
 }
 
 // matchProblems finds the mistakes for which ovn-controller would pass over a rule,

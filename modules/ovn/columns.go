@@ -101,11 +101,23 @@ func (t *table) like(name, value string, spellings ...string) string {
 	return value
 }
 
-// spelledLike is like for each element of a list.
+// spelledLike is like for each element of a list, which may have thousands.
 func (t *table) spelledLike(name string, list []string, spellings ...[]string) []string {
-	out := make([]string, 0, len(list))
-	for _, element := range list {
-		out = append(out, t.like(name, element, slices.Concat(spellings...)...))
+	mean, ok := t.means[name]
+	if !ok {
+		return append([]string{}, list...)
+	}
+	known := map[string]string{}
+	for _, s := range slices.Concat(spellings...) {
+		if _, earlier := known[mean(s)]; !earlier {
+			known[mean(s)] = s
+		}
+	}
+	out := make([]string, len(list))
+	for i, element := range list {
+		if out[i], ok = known[mean(element)]; !ok {
+			out[i] = element
+		}
 	}
 	return out
 }

@@ -102,7 +102,7 @@ func dnsRows() *table {
 
 // canonicalAnswer is the one spelling of the answer of a record.
 func canonicalAnswer(answer string) string {
-	return strings.ToLower(strings.Join(canonicalList(answer), " "))
+	return strings.Join(canonicalList(strings.ToLower(answer)), " ")
 }
 
 type dns struct{ rows[DNSSpec] }

@@ -2,6 +2,8 @@ package ovn
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,11 +18,13 @@ import (
 
 func lawsGroup() handed { return handed{"ovn_port_group", portGroupTable, "weft.laws"} }
 
-// lawsPorts are ports that groups are made of, on switches of the laws.
+// lawsPorts are ports that groups are made of, on switches that no other subject has.
 func lawsPorts(m *fake.Machine) {
-	addPort("weft-laws-a", ovsdb.Row{"name": "weft-laws-p1"})(m)
-	addPort("weft-laws-a", ovsdb.Row{"name": "weft-laws-p2"})(m)
-	addPort("weft-laws-b", ovsdb.Row{"name": "weft-laws-p3"})(m)
+	addSwitch("weft-laws-c", nil, nil)(m)
+	addSwitch("weft-laws-d", nil, nil)(m)
+	addPort("weft-laws-c", ovsdb.Row{"name": "weft-laws-p1"})(m)
+	addPort("weft-laws-c", ovsdb.Row{"name": "weft-laws-p2"})(m)
+	addPort("weft-laws-d", ovsdb.Row{"name": "weft-laws-p3"})(m)
 }
 
 func groupCentral() *fake.Machine {
@@ -31,10 +35,10 @@ func groupCentral() *fake.Machine {
 
 // lawsPortsCommands make a real host like groupCentral.
 func lawsPortsCommands() []host.Command {
-	return steptest.Run(nbctl,
-		"--may-exist", "ls-add", "weft-laws-a", "--", "--may-exist", "ls-add", "weft-laws-b", "--",
-		"--may-exist", "lsp-add", "weft-laws-a", "weft-laws-p1", "--", "--may-exist", "lsp-add", "weft-laws-a", "weft-laws-p2", "--",
-		"--may-exist", "lsp-add", "weft-laws-b", "weft-laws-p3")
+	return slices.Concat(lawsSwitches(), steptest.Run(nbctl,
+		"--may-exist", "ls-add", "weft-laws-c", "--", "--may-exist", "ls-add", "weft-laws-d", "--",
+		"--may-exist", "lsp-add", "weft-laws-c", "weft-laws-p1", "--", "--may-exist", "lsp-add", "weft-laws-c", "weft-laws-p2", "--",
+		"--may-exist", "lsp-add", "weft-laws-d", "weft-laws-p3"))
 }
 
 // portIDs are the ports of the laws by name.
@@ -77,6 +81,10 @@ func portGroupSubject() steptest.Subject {
 		}
 	}
 	byHand := steptest.Run(nbctl, "pg-add", h.name, "weft-laws-p1", "weft-laws-p3", "--", "set", h.table, h.name, ownedText(h.kind, "note", "kept"))
+	withACLs := slices.Concat(byHand, steptest.Run(nbctl,
+		"--id=@a", "create", "ACL", "direction=to-lport", "priority=1000", "match=ip", "action=drop", `external_ids:weft-owner="weft-laws/ovn_acl.a"`, "--",
+		"--id=@b", "create", "ACL", "direction=to-lport", "priority=1001", "match=arp", "action=allow", "name=arp", `external_ids:weft-owner="weft-laws/ovn_acl.b"`, "--",
+		"add", h.table, h.name, "acls", "@a", "@b"))
 	return steptest.Subject{
 		Kind: portGroupKind(), Machine: groupCentral, Borrows: "a name that a match can say has no hyphen", Policy: []string{"adopt"},
 		Found: []steptest.Hand{
@@ -85,7 +93,7 @@ func portGroupSubject() steptest.Subject {
 			{Name: "with ACLs", Fake: handGroup(
 				ovsdb.Row{"priority": 1000, "direction": "to-lport", "match": "ip", "action": "drop", "external_ids": row.Strmap(map[string]string{ownerKey: steptest.Prefix + "/ovn_acl.a"})},
 				ovsdb.Row{"priority": 1001, "direction": "to-lport", "match": "arp", "action": "allow", "name": row.Optional("arp"), "external_ids": row.Strmap(map[string]string{ownerKey: steptest.Prefix + "/ovn_acl.b"})},
-			)},
+			), Host: withACLs},
 		},
 		Cases: []steptest.Case{
 			{
@@ -107,7 +115,7 @@ func portGroupSubject() steptest.Subject {
 				Drift: []steptest.Hand{{Name: "state", Fake: handGroup(), Host: byHand}},
 			},
 		},
-		Touches: steptest.Touches{Queries: h.shown("name", "ports", "external_ids")},
+		Touches: steptest.Touches{Queries: slices.Concat(h.shown("name", "ports", "external_ids"), steptest.Run(nbctl, "acl-list", h.name))},
 		Clean:   append(h.clean(), lawsPortsCommands()...),
 	}
 }
@@ -119,6 +127,22 @@ func TestPortGroupWaitsForItsPorts(t *testing.T) {
 	_, err := made(t, portGroupKind(), PortGroupSpec{Name: "web", Ports: []string{"weft-laws-p1", "vm9"}}).Check(t.Context(), m.Host().View())
 	if !errors.Is(err, step.ErrNotYet) || !strings.Contains(err.Error(), `"vm9"`) {
 		t.Errorf("a group of a port that is not there: %v", err)
+	}
+}
+
+// Of many ports the whole table is read at once.
+func TestPortGroupOfManyPorts(t *testing.T) {
+	m := groupCentral()
+	spec := PortGroupSpec{Name: "web"}
+	for i := range few + 1 {
+		name := fmt.Sprintf("vm%d", i)
+		addPort("weft-laws-a", ovsdb.Row{"name": name})(m)
+		spec.Ports = append(spec.Ports, name)
+	}
+	converge(t, made(t, portGroupKind(), spec), m)
+	spec.Ports[3] = "vm99"
+	if _, err := made(t, portGroupKind(), spec).Check(t.Context(), m.Host().View()); !errors.Is(err, step.ErrNotYet) || !strings.Contains(err.Error(), `"vm99"`) {
+		t.Errorf("one of many ports is not there: %v", err)
 	}
 }
 

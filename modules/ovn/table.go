@@ -44,9 +44,9 @@ type table struct {
 	// goes, so that undo can put it back.
 	refs    map[string]relative
 	holders []relative
-	// mentions are the rows that the text of an attribute speaks of, which have to be
-	// there as well; nil for none.
-	mentions func(fields) []need
+	// mentions says which row is missing that the text of an attribute speaks of; nil
+	// where none does.
+	mentions func(context.Context, host.View, fields) error
 	// parts are attributes that are rows themselves, which live with the row.
 	parts map[string]part
 	// inUse is the column whose rows of others keep the row from being removed.

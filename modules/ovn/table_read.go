@@ -272,54 +272,65 @@ func grow(ctx context.Context, v host.View, at *tree, columns map[string]string)
 	return nil
 }
 
-// A need is a row that has to be there.
-type need struct {
-	what string            // `address set "web"`
-	any  []ovsdb.Operation // selects; one of them finds it
-}
+// few is how many rows are asked for by their names: the server looks at all rows of a
+// table for each.
+const few = 16
 
-// named is the need of a row by its name.
-func (r relative) named(name string) need {
-	what := fmt.Sprintf("%s %q", strings.ToLower(strings.ReplaceAll(r.table, "_", " ")), name)
-	return need{what, []ovsdb.Operation{row.Select(r.table, []string{"_uuid"}, r.called(name))}}
+// byName are the UUIDs of rows by their names, of those that are asked for and maybe of
+// others.
+func (r relative) byName(ctx context.Context, v host.View, names []string) (map[string][]string, error) {
+	var ops []ovsdb.Operation
+	if len(names) > few {
+		ops = append(ops, row.Select(r.table, r.columns()))
+	} else {
+		for _, name := range names {
+			ops = append(ops, row.Select(r.table, r.columns(), r.called(name)))
+		}
+	}
+	if len(ops) == 0 {
+		return nil, nil
+	}
+	found, err := selectRows(ctx, v.OVSDB, host.Northbound, ops...)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string][]string{}
+	for _, one := range slices.Concat(found...) {
+		out[r.nameOf(one)] = append(out[r.nameOf(one)], row.ID(one))
+	}
+	return out, nil
 }
 
 // needs says which row is missing that a step above may bring.
 func (t *table) needs(ctx context.Context, v host.View, want fields) error {
-	var needs []need
-	ask := func(r relative, attribute string) {
-		for _, name := range want.list(attribute) {
-			needs = append(needs, r.named(name))
-		}
+	named := maps.Clone(t.refs)
+	if named == nil {
+		named = map[string]relative{}
 	}
 	for _, r := range slices.Concat(t.parents, t.holders) {
 		if r.attribute != "" {
-			ask(r, r.attribute)
+			named[r.attribute] = r
 		}
 	}
-	for _, attribute := range slices.Sorted(maps.Keys(t.refs)) {
-		ask(t.refs[attribute], attribute)
+	for _, attribute := range slices.Sorted(maps.Keys(named)) {
+		r, names := named[attribute], want.list(attribute)
+		found, err := r.byName(ctx, v, names)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if len(found[name]) == 0 {
+				return r.missing(name)
+			}
+		}
 	}
-	if t.mentions != nil {
-		needs = append(needs, t.mentions(want)...)
-	}
-	var ops []ovsdb.Operation
-	for _, n := range needs {
-		ops = append(ops, n.any...)
-	}
-	if len(ops) == 0 {
+	if t.mentions == nil {
 		return nil
 	}
-	results, err := selectRows(ctx, v.OVSDB, host.Northbound, ops...)
-	if err != nil {
-		return err
-	}
-	for _, n := range needs {
-		found := results[:len(n.any)]
-		results = results[len(n.any):]
-		if !slices.ContainsFunc(found, func(rows []ovsdb.Row) bool { return len(rows) > 0 }) {
-			return fmt.Errorf("there is no %s: %w", n.what, step.ErrNotYet)
-		}
-	}
-	return nil
+	return t.mentions(ctx, v, want)
+}
+
+// missing says that there is no row of a name.
+func (r relative) missing(name string) error {
+	return fmt.Errorf("there is no %s %q: %w", strings.ToLower(strings.ReplaceAll(r.table, "_", " ")), name, step.ErrNotYet)
 }

@@ -2,6 +2,7 @@ package ovn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -111,7 +112,7 @@ func (w *writing) insert(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			w.tx.Mutate(p.table, row.ID(on), row.AddRefs(p.column, me))
+			w.tx.Mutate(p.table, on, row.AddRefs(p.column, me))
 		}
 	}
 	return w.hold(ctx, me)
@@ -146,15 +147,9 @@ func (w *writing) refer(ctx context.Context, r ovsdb.Row) error {
 		if f := w.want.found(); f != nil && !managed {
 			names = f.Names[attribute]
 		}
-		ids := []string{}
-		for _, name := range names {
-			to, err := ref.one(ctx, w.view, name)
-			if err != nil && managed {
-				return err
-			}
-			if err == nil {
-				ids = append(ids, row.ID(to))
-			}
+		ids, err := ref.ids(ctx, w.view, names)
+		if err != nil && (managed || !errors.Is(err, step.ErrConflict)) {
+			return err
 		}
 		if managed || len(names) > 0 {
 			r[ref.column] = row.UUIDs(ids...)
@@ -184,7 +179,7 @@ func (w *writing) hold(ctx context.Context, me string) error {
 				return err
 			}
 			if err == nil {
-				w.tx.Mutate(h.table, row.ID(on), row.AddRefs(h.column, me))
+				w.tx.Mutate(h.table, on, row.AddRefs(h.column, me))
 			}
 		}
 	}
@@ -243,7 +238,7 @@ func (w *writing) move(ctx context.Context) error {
 		}
 		id := row.ID(ovsdb.Row(f.Tree.Row))
 		w.tx.Mutate(f.Parent.Table, row.ID(ovsdb.Row(f.Parent.Row)), row.RemoveRefs(f.Parent.Column, id))
-		w.tx.Mutate(p.table, row.ID(to), row.AddRefs(p.column, id))
+		w.tx.Mutate(p.table, to, row.AddRefs(p.column, id))
 	}
 	return nil
 }
@@ -268,21 +263,35 @@ func (w *writing) changeHolders(ctx context.Context) error {
 			if slices.Contains(now, name) {
 				mutation = row.RemoveRefs(h.column, id)
 			}
-			w.tx.Mutate(h.table, row.ID(on), mutation)
+			w.tx.Mutate(h.table, on, mutation)
 		}
 	}
 	return nil
 }
 
-// one is the only row of a name. A check has seen it, or it was there when a change
-// was made: where it is not, another hand was at it.
-func (r relative) one(ctx context.Context, v host.View, name string) (ovsdb.Row, error) {
-	found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select(r.table, r.columns(), r.called(name)))
+// one is the UUID of the only row of a name.
+func (r relative) one(ctx context.Context, v host.View, name string) (string, error) {
+	ids, err := r.ids(ctx, v, []string{name})
+	if err != nil {
+		return "", err
+	}
+	return ids[0], nil
+}
+
+// ids are the UUIDs of the only rows of names. A check has seen them, or they were there
+// when a change was made: where one is not, another hand was at it. The error says so,
+// and the others are answered.
+func (r relative) ids(ctx context.Context, v host.View, names []string) (ids []string, _ error) {
+	found, err := r.byName(ctx, v, names)
 	if err != nil {
 		return nil, err
 	}
-	if len(found[0]) != 1 {
-		return nil, fmt.Errorf("there are %d rows of %s named %q; exactly one is needed: %w", len(found[0]), r.table, name, step.ErrConflict)
+	for _, name := range names {
+		if n := len(found[name]); n != 1 {
+			err = fmt.Errorf("there are %d rows of %s named %q; exactly one is needed: %w", n, r.table, name, step.ErrConflict)
+			continue
+		}
+		ids = append(ids, found[name][0])
 	}
-	return found[0][0], nil
+	return ids, err
 }
