@@ -19,10 +19,10 @@ const (
 type Virtual struct {
 	Name string
 	UUID string // "c7a5fdbd-cdaf-9455-926a-d65c16db1809"
-	// Defined is the XML that the next start goes by; with the passwords in
-	// it, which libvirt leaves out elsewhere. Empty of what is transient.
-	Defined string
-	// Live is the XML of what is at work now; empty where nothing is.
+	// Defined is the XML that the next start goes by, empty of what is
+	// transient, and Live that of what is at work now, empty where nothing is. Both
+	// have the passwords in them that libvirt leaves out for others.
+	Defined   string
 	Live      string
 	Active    bool // a domain that is paused is active
 	Autostart bool

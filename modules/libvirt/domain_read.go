@@ -95,17 +95,39 @@ func restarts(have, want domainState) bool {
 // pending are the parts that a domain which runs has in force with other values
 // than are wanted.
 func pending(have, want domainState) []string {
-	var paths []string
 	if !want.State.There() || have.Found == nil {
 		return nil
 	}
+	var paths []string
+	wanted := inForce(want)
 	for _, path := range slices.Sorted(maps.Keys(have.Found.Live)) {
-		wanted, managed := want.Parts[path]
-		if managed && !showsOther(path) && have.Found.Live[path] != wanted {
+		if w, managed := wanted[path]; managed && !showsOther(path) && have.Found.Live[path] != w {
 			paths = append(paths, path)
 		}
 	}
 	return paths
+}
+
+// inForce are the parts that a domain which runs should have: those of its
+// definition, but of a state to go back to where it ran by an older one.
+func inForce(want domainState) parts {
+	f := want.Found
+	if f == nil || f.Live == nil {
+		return want.Parts
+	}
+	defined, err := xmltree.Parse(f.Defined)
+	skeleton, err2 := xmltree.Parse(want.Skeleton)
+	if err != nil || err2 != nil {
+		return want.Parts // nothing that was recorded is no XML
+	}
+	out := maps.Clone(want.Parts)
+	for path, then := range found(skeleton, defined) {
+		// What another hand has changed since is theirs.
+		if live, known := f.Live[path]; known && then == want.Parts[path] && !showsOther(path) {
+			out[path] = live
+		}
+	}
+	return out
 }
 
 // showsOther says whether libvirt shows another value of a part while a domain
@@ -113,7 +135,7 @@ func pending(have, want domainState) []string {
 // network's card as the bridge's that it is, the memory that a balloon left.
 func showsOther(path string) bool {
 	return strings.HasPrefix(path, "cpu@") || strings.HasPrefix(path, "cpu.") || strings.HasPrefix(path, "metadata.") ||
-		path == "currentMemory" || path == "title" || path == "description" || strings.HasSuffix(path, "@passwd") ||
+		path == "currentMemory" || path == "title" || path == "description" ||
 		strings.HasPrefix(path, "devices.interface[") && strings.HasSuffix(path, "]@type")
 }
 

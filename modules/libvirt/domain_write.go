@@ -3,6 +3,7 @@ package libvirt
 import (
 	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"weft/engine/host"
@@ -14,9 +15,26 @@ func (domains) Write(ctx context.Context, h host.Host, have, want domainState) e
 	if !want.State.There() {
 		return removeDomain(ctx, h, have, want)
 	}
-	text, err := defineAs(have, want)
+	text, err := defineAs(have, want, want.Parts)
 	if err != nil {
 		return err
+	}
+	running, managed := want.Running.Get()
+	active := have.Found.Active
+	// Before the definition changes: stopped in between, a domain is off rather
+	// than running by a definition that is no more.
+	restart := restarts(have, want) && len(pending(have, want)) > 0
+	if active && (managed && !running || restart) {
+		if err := shutDown(ctx, h, want.Name, want.How); err != nil {
+			return err
+		}
+		active = false
+	}
+	if older := inForce(want); restart && !maps.Equal(older, want.Parts) {
+		if err := startBy(ctx, h, have, want, older); err != nil {
+			return err
+		}
+		have.Found.Defined, active = "", true
 	}
 	if text != have.Found.Defined {
 		if err := h.Libvirt.Define(ctx, host.VirtualDomain, want.Name, text); err != nil {
@@ -28,19 +46,22 @@ func (domains) Write(ctx context.Context, h host.Host, have, want domainState) e
 			return err
 		}
 	}
-	running, managed := want.Running.Get()
-	active := have.Found.Active
-	restart := restarts(have, want) && len(pending(have, want)) > 0
-	if active && (managed && !running || restart) {
-		if err := shutDown(ctx, h, want.Name, want.How); err != nil {
-			return err
-		}
-		active = false
-	}
 	if running && !active {
 		return h.Libvirt.Order(ctx, host.VirtualStart, host.VirtualDomain, want.Name)
 	}
 	return nil
+}
+
+// startBy starts a domain by an older definition than it is to have.
+func startBy(ctx context.Context, h host.Host, have, want domainState, older parts) error {
+	text, err := defineAs(have, want, older)
+	if err != nil {
+		return err
+	}
+	if err := h.Libvirt.Define(ctx, host.VirtualDomain, want.Name, text); err != nil {
+		return err
+	}
+	return h.Libvirt.Order(ctx, host.VirtualStart, host.VirtualDomain, want.Name)
 }
 
 func autostart(on bool) host.VirtualVerb {
@@ -94,7 +115,7 @@ func shutDown(ctx context.Context, h host.Host, name string, w how) error {
 // defineAs is the definition to have: of a state to go back to the one that was
 // found, else the one that is there, or a new one; each with the parts that are
 // wanted.
-func defineAs(have, want domainState) (string, error) {
+func defineAs(have, want domainState, p parts) (string, error) {
 	current := &xmltree.Node{Name: "domain"}
 	var err error
 	if have.Found.Defined != "" {
@@ -115,8 +136,8 @@ func defineAs(have, want domainState) (string, error) {
 		}
 		keepDevices(base, current, skeleton)
 	}
-	if len(want.Parts) > 0 {
-		impose(base, skeleton, want.Parts)
+	if len(p) > 0 {
+		impose(base, skeleton, p)
 	}
 	if equal(base, have.Found.Defined) {
 		return have.Found.Defined, nil

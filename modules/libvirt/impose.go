@@ -28,7 +28,7 @@ func imposeAt(base, want *xmltree.Node, at string, p parts) (there bool) {
 			replace(base, old, v, set)
 			continue
 		}
-		n := old
+		n, wasBare := old, old != nil && bare(old)
 		if n == nil {
 			n = &xmltree.Node{Name: c.Name}
 		}
@@ -38,7 +38,7 @@ func imposeAt(base, want *xmltree.Node, at string, p parts) (there bool) {
 			there = true
 		case some:
 			there = true
-		case old != nil && (key(c) != "" || bare(old)):
+		case old != nil && (key(c) != "" || bare(c) || !wasBare && bare(old)):
 			base.Remove(old)
 		}
 	}

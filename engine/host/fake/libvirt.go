@@ -75,20 +75,21 @@ func (m *Machine) Define(object host.VirtualObject, name, xml string) {
 	must(m.define(object, name, xml))
 }
 
-// EditVirtual changes what is defined of a domain or network, and what runs
-// where it runs, as another hand does. What the editor makes of it is taken as it
-// is.
+// EditVirtual changes what is defined of a domain or network as another hand
+// does, who restarts it where it runs.
 func (m *Machine) EditVirtual(object host.VirtualObject, name string, edit func(n *xmltree.Node)) {
 	m.libvirt.mu.Lock()
-	defer m.libvirt.mu.Unlock()
 	v := m.libvirt.objects[object][name]
-	if v == nil {
+	if v == nil || v.defined == nil {
 		panic("fake: there is no " + string(object) + " " + name)
 	}
-	for _, n := range []*xmltree.Node{v.defined, v.live} {
-		if n != nil {
-			edit(n)
-		}
+	n, runs := v.defined.Clone(), v.live != nil
+	m.libvirt.mu.Unlock()
+	edit(n)
+	m.Define(object, name, n.String())
+	if runs {
+		m.Virsh(host.VirtualDestroy, object, name)
+		m.Virsh(host.VirtualStart, object, name)
 	}
 }
 
@@ -116,11 +117,7 @@ func (m *Machine) VirtualState(object host.VirtualObject, name string) (host.Vir
 		out.Defined = v.defined.String()
 	}
 	if v.live != nil {
-		shown := v.live.Clone()
-		for _, g := range shown.At("devices").All("graphics") {
-			g.Drop("passwd")
-		}
-		out.Live = shown.String()
+		out.Live = v.live.String()
 	}
 	return out, true
 }

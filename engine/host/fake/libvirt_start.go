@@ -146,7 +146,7 @@ func (m *Machine) freeTap() string {
 
 // join puts a new tap into a bridge of the kernel or of Open vSwitch.
 func (m *Machine) join(uuid string, nic *xmltree.Node, bridge, tap string, vlan, port *xmltree.Node) error {
-	link := host.Link{Name: tap, Kind: "tap", Up: true}
+	link := host.Link{Name: tap, Kind: "tap", Up: true, MAC: "fe" + nic.At("mac").Get("address")[2:]}
 	if n, err := strconv.Atoi(nic.At("mtu").Get("size")); err == nil {
 		link.MTU = n
 	}

@@ -217,7 +217,7 @@ func (c *libvirtConn) virtual(object host.VirtualObject, name string) (host.Virt
 		}
 	}
 	if v.Active {
-		v.Live, err = c.askText(p.xml, new(xdr).raw(id).number(0))
+		v.Live, err = c.askText(p.xml, new(xdr).raw(id).number(p.live))
 	}
 	return v, err
 }

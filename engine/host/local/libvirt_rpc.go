@@ -97,7 +97,7 @@ func libvirtOrders() map[host.VirtualObject]map[host.VirtualVerb]libvirtOrder {
 type libvirtQuestion struct {
 	lookup, persistent, active, autostart, xml uint32
 	activeArgs                                 []byte
-	inactive                                   uint32 // flags of xml
+	inactive, live                             uint32 // flags of xml
 	isActive                                   func(state uint32) bool
 }
 
@@ -105,7 +105,7 @@ func libvirtQuestions() map[host.VirtualObject]libvirtQuestion {
 	return map[host.VirtualObject]libvirtQuestion{
 		host.VirtualDomain: {
 			lookup: procDomainLookup, persistent: procDomainPersistent, active: procDomainState, autostart: procDomainGetAutostart, xml: procDomainXML,
-			activeArgs: make([]byte, 4), inactive: domainInactive | domainSecure,
+			activeArgs: make([]byte, 4), inactive: domainInactive | domainSecure, live: domainSecure,
 			isActive: func(state uint32) bool {
 				return state != domainShutOff && state != domainCrashed && state != domainWithoutState
 			},
