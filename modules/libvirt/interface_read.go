@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"slices"
 	"strconv"
+	"strings"
 
 	"weft/engine/host"
 	"weft/engine/host/row"
@@ -61,6 +62,9 @@ func readLive(ctx context.Context, v host.View, d host.Virtual, want InterfaceSp
 	nic := nicOf(live, want.MAC)
 	if nic != nil {
 		at = interfaceOf(nic, want)
+		if nic.At("source").Get("network") != "" {
+			lendOwn(&at, *have, want)
+		}
 		have.Found.LiveXML, have.Found.Device = nic.String(), nic.At("target").Get("dev")
 		if id := nic.At("virtualport").At("parameters").Get("interfaceid"); id != "" {
 			have.Found.ID = id
@@ -73,6 +77,21 @@ func readLive(ctx context.Context, v host.View, d host.Virtual, want InterfaceSp
 	}
 	have.Found.Live = &at
 	return nil
+}
+
+// lendOwn answers for a card that runs on a network as it is defined: libvirt
+// shows what the network gave it as if it were its own.
+func lendOwn(at *InterfaceSpec, defined, want InterfaceSpec) {
+	at.Tag, at.Virtualport = defined.Tag, defined.Virtualport
+	if !defined.State.There() && want.Tag.Managed() {
+		at.Tag = step.None[int]()
+	}
+	if !defined.State.There() && want.Virtualport.Managed() {
+		at.Virtualport = step.None[string]()
+	}
+	if !want.InterfaceID.Managed() {
+		at.InterfaceID = step.Attr[string]{}
+	}
 }
 
 // readPort asks Open vSwitch what it goes by: it is what ovn-controller sees.
@@ -137,7 +156,11 @@ func interfaceOf(n *xmltree.Node, want InterfaceSpec) InterfaceSpec {
 	have.Tag = number(want.Tag, n.At("vlan").At("tag").Get("id"))
 	have.Model = text(want.Model, n.At("model").Get("type"))
 	have.MTU = number(want.MTU, n.At("mtu").Get("size"))
-	have.Target = text(want.Target, n.At("target").Get("dev"))
+	device := n.At("target").Get("dev")
+	if strings.HasPrefix(device, "vnet") { // one of libvirt's own, another after each start
+		device = ""
+	}
+	have.Target = text(want.Target, device)
 	return have
 }
 

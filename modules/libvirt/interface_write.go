@@ -63,11 +63,12 @@ func shape(nic *xmltree.Node, want InterfaceSpec) {
 	set(source, want.Network, "network")
 	set(source, want.Portgroup, "portgroup")
 	set(source, want.Bridge, "bridge")
-	switch _, on := want.Network.Get(); {
+	_, on := want.Network.Get()
+	switch _, over := want.Bridge.Get(); {
 	case on:
 		source.Drop("bridge")
 		nic.Set("type", "network")
-	case want.Bridge.Managed():
+	case over:
 		source.Drop("network")
 		source.Drop("portgroup")
 		nic.Set("type", "bridge")

@@ -1,6 +1,7 @@
 package libvirt
 
 import (
+	"context"
 	"testing"
 
 	"weft/engine/host"
@@ -25,13 +26,16 @@ const (
 	mac2 = "52:54:00:00:77:02"
 )
 
-// hypervisor is a machine with Open vSwitch, two bridges of it, and libvirtd.
+// hypervisor is a machine with libvirtd, two bridges of Open vSwitch and one of the
+// kernel.
 func hypervisor() *fake.Machine {
 	m := fake.New()
 	m.AddOpenVSwitch()
 	for _, bridge := range []string{"weft-laws0", "weft-laws1"} {
 		addBridge(m, bridge)
 	}
+	m.MakeLink(host.NewLink{Name: "weft-laws2", Kind: "bridge"})
+	m.SetLink("", "weft-laws2", host.LinkChange{MAC: "02:00:00:00:00:02"})
 	m.AddLibvirt()
 	return m
 }
@@ -57,6 +61,17 @@ func bridges(t *testing.T, h host.Host) {
 	for _, b := range []string{"weft-laws0", "weft-laws1"} {
 		run("ovs-vsctl", "--may-exist", "add-br", b, "--", "set", "bridge", b, "datapath_type=netdev")
 	}
+	run("ip", "link", "add", "weft-laws2", "type", "bridge")
+	t.Cleanup(func() {
+		for _, c := range []host.Command{
+			{Argv: []string{"ip", "link", "del", "weft-laws2"}},
+			{Argv: []string{"ovs-vsctl", "--if-exists", "del-br", "weft-laws0", "--", "--if-exists", "del-br", "weft-laws1"}},
+		} {
+			if _, err := h.Commands.Run(context.WithoutCancel(t.Context()), c); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }
 
 // tagged is the metadata that the step of the laws leaves.
