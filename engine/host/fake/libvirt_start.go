@@ -99,10 +99,10 @@ func (m *Machine) plug(uuid string, nic *xmltree.Node) error {
 	if name := source.Get("network"); nic.Get("type") == "network" {
 		network := m.libvirt.objects[host.VirtualNetwork][name]
 		if network == nil {
-			return fmt.Errorf("Network not found: no network with matching name '%s'", name)
+			return fmt.Errorf("network not found: no network with matching name '%s'", name)
 		}
 		if network.live == nil {
-			return fmt.Errorf("internal error: Network '%s' is not active.", name)
+			return fmt.Errorf("internal error: network '%s' is not active", name)
 		}
 		group := portgroupOf(network.live, source.Get("portgroup"))
 		if group == nil && source.Get("portgroup") != "" {
@@ -152,7 +152,7 @@ func (m *Machine) join(uuid string, nic *xmltree.Node, bridge, tap string, vlan,
 	}
 	if port.Get("type") != "openvswitch" {
 		if _, there := m.Link("", bridge); !there {
-			return fmt.Errorf("Cannot get interface MTU on '%s': No such device", bridge)
+			return fmt.Errorf("cannot get interface MTU on '%s': No such device", bridge)
 		}
 		link.Master = bridge
 		m.AddLink("", link)
