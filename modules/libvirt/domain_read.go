@@ -132,11 +132,13 @@ func inForce(want domainState) parts {
 
 // showsOther says whether libvirt shows another value of a part while a domain
 // runs, which is no difference: the processor that host-model stands for, a
-// network's card as the bridge's that it is, the memory that a balloon left.
+// network's card as the bridge's that it is, the memory that a balloon left, a
+// port that it chose.
 func showsOther(path string) bool {
 	return strings.HasPrefix(path, "cpu@") || strings.HasPrefix(path, "cpu.") || strings.HasPrefix(path, "metadata.") ||
 		path == "currentMemory" || path == "title" || path == "description" ||
-		strings.HasPrefix(path, "devices.interface[") && strings.HasSuffix(path, "]@type")
+		strings.HasPrefix(path, "devices.interface[") && strings.HasSuffix(path, "]@type") ||
+		strings.HasPrefix(path, "devices.graphics[") && (strings.HasSuffix(path, "]@port") || strings.HasSuffix(path, "]@tlsPort"))
 }
 
 // Advise says what waits for a restart, and what others will notice.

@@ -18,7 +18,7 @@ import (
 )
 
 // guest is a domain of a step of the same site, with a card of its own.
-var guest = strings.Replace(strings.Replace(tiny, `<memory unit="MiB">`, "<name>weft-laws</name>"+tagged("libvirt_domain")+`<memory unit="MiB">`, 1),
+var guest = strings.Replace(strings.Replace(tiny, `<memory unit="MiB">`, "<name>weft-laws</name><uuid>3b8e2a4e-3f0c-4b8a-9f55-0d5a7e0c1aff</uuid>"+tagged("libvirt_domain")+`<memory unit="MiB">`, 1),
 	`<graphics type="vnc" port="-1" autoport="yes" passwd="canary"/>`, "", 1)
 
 // otherCard is the card of the laws with other values.
@@ -37,21 +37,27 @@ const otherCard = `<interface type="bridge">
 const lawsNet = `<network><name>weft-laws</name><forward mode="bridge"/><bridge name="weft-laws0"/><virtualport type="openvswitch"/>
 <portgroup name="vlan300"><vlan><tag id="300"/></vlan></portgroup><portgroup name="vlan301"><vlan><tag id="301"/></vlan></portgroup></network>`
 
+// defineNetwork has another hand define a network and start it.
+func defineNetwork(called string) steptest.Hand {
+	text := strings.Replace(lawsNet, name, called, 1)
+	return steptest.Hand{
+		Fake: func(m *fake.Machine) {
+			m.Define(host.VirtualNetwork, called, text)
+			m.Virsh(host.VirtualStart, host.VirtualNetwork, called)
+		},
+		Host: []host.Command{
+			{Argv: []string{"virsh", "-q", "net-define", "/dev/stdin"}, Stdin: []byte(text)}, {Argv: []string{"virsh", "-q", "net-start", called}},
+		},
+	}
+}
+
 func withCard(domain, card string) string {
 	return strings.Replace(domain, `<memballoon`, card+`<memballoon`, 1)
 }
 
 func interfaceSubject() steptest.Subject {
 	const object = host.VirtualDomain
-	network := steptest.Hand{
-		Fake: func(m *fake.Machine) {
-			m.Define(host.VirtualNetwork, name, lawsNet)
-			m.Virsh(host.VirtualStart, host.VirtualNetwork, name)
-		},
-		Host: []host.Command{
-			{Argv: []string{"virsh", "-q", "net-define", "/dev/stdin"}, Stdin: []byte(lawsNet)}, {Argv: []string{"virsh", "-q", "net-start", name}},
-		},
-	}
+	network := hand("networks", defineNetwork(name), defineNetwork(name+"-2"))
 	bare, carded, start := define(object, guest), define(object, withCard(guest, otherCard)), order(host.VirtualStart, object)
 	plug := steptest.Hand{Fake: func(m *fake.Machine) { m.Device(host.DeviceAttach, name, otherCard) }}
 	unplug := steptest.Hand{Fake: func(m *fake.Machine) { m.Device(host.DeviceDetach, name, otherCard) }}
@@ -102,11 +108,7 @@ func interfaceSubject() steptest.Subject {
 				Spec: map[string]any{"domain": name, "mac": mac2, "network": name, "portgroup": "vlan300", "tag": nil},
 				Drift: []steptest.Hand{
 					hand("portgroup", card(func(n *xmltree.Node) { n.At("source").Set("portgroup", "vlan301") }, "s/vlan300/vlan301/")),
-					hand("network", card(func(n *xmltree.Node) {
-						n.Set("type", "bridge")
-						n.At("source").Attrs = []xmltree.Attr{{Name: "bridge", Value: "weft-laws1"}}
-						n.Child("virtualport").Set("type", "openvswitch")
-					}, "s/<source.*/<source bridge='weft-laws1'\\/><virtualport type='openvswitch'\\/>/")),
+					hand("network", card(func(n *xmltree.Node) { n.At("source").Set("network", "weft-laws-2") }, "s/network='weft-laws'/network='weft-laws-2'/")),
 				},
 			},
 			{
@@ -114,9 +116,10 @@ func interfaceSubject() steptest.Subject {
 				Drift: []steptest.Hand{hand("state", carded)},
 			},
 		},
-		Touches: steptest.Touches{Queries: slices.Concat(steptest.Run("virsh", "dumpxml", "--inactive", name), steptest.Run("virsh", "domstate", name))},
+		Touches: steptest.Touches{Queries: slices.Concat(shown("dumpxml", "--inactive", name), shown("domstate", name))},
 		Clean: slices.Concat(steptest.Run("virsh", "-q", "destroy", name), steptest.Run("virsh", "-q", "undefine", name),
-			steptest.Run("virsh", "-q", "net-destroy", name), steptest.Run("virsh", "-q", "net-undefine", name)),
+			steptest.Run("virsh", "-q", "net-destroy", name), steptest.Run("virsh", "-q", "net-undefine", name),
+			steptest.Run("virsh", "-q", "net-destroy", name+"-2"), steptest.Run("virsh", "-q", "net-undefine", name+"-2")),
 	}
 }
 

@@ -118,6 +118,12 @@ func edit(object host.VirtualObject, change func(n *xmltree.Node), sed string) s
 	}
 }
 
+// shown is what virsh(1) shows of a thing on a real host, without the UUID, which
+// is another each time it is made.
+func shown(words ...string) []host.Command {
+	return steptest.Run(append([]string{"sh", "-c", `virsh "$@" | grep -v 'uuid>\|^UUID\|^Id:\|^CPU time'`, "virsh"}, words...)...)
+}
+
 // hand joins what another hand does under a name.
 func hand(named string, parts ...steptest.Hand) steptest.Hand {
 	h := steptest.Hand{Name: named, Fake: func(m *fake.Machine) {

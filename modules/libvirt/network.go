@@ -105,6 +105,8 @@ func (s *NetworkSpec) Validate() []step.Problem {
 			problems = append(problems, step.Problem{Path: at, Message: "has both tag and trunks", Hint: "tag is for an access port; the VLAN of a trunk's untagged frames is native"})
 		case some && !slices.Contains(g.Trunks, native):
 			problems = append(problems, step.Problem{Path: at + ".native", Message: fmt.Sprintf("%d is none of trunks", native)})
+		case (access || len(g.Trunks) > 0) && s.Virtualport.Absent():
+			problems = append(problems, step.Problem{Path: at, Message: `needs virtualport = "openvswitch"`, Hint: "libvirt sets no VLANs on a bridge of the kernel"})
 		case g.NativeMode.Or("") != "" && !some:
 			problems = append(problems, step.Problem{Path: at + ".native_mode", Message: "needs native"})
 		}

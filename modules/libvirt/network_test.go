@@ -18,6 +18,7 @@ var otherNetwork = `<network>
   ` + tagged("libvirt_network") + `
   <forward mode='bridge'/>
   <bridge name='weft-laws1'/>
+  <virtualport type='openvswitch'/>
   <portgroup name='kept'><vlan><tag id='9'/></vlan><bandwidth><inbound average='1000'/></bandwidth></portgroup>
   <portgroup name='vlan300' default='yes'><vlan trunk='yes'><tag id='7' nativeMode='untagged'/><tag id='8'/></vlan></portgroup>
   <portgroup name='old'><vlan><tag id='5'/></vlan></portgroup>
@@ -53,9 +54,8 @@ func networkSubject() steptest.Subject {
 				Spec: NetworkSpec{Bridge: step.Is("weft-laws0"), Virtualport: step.Is("openvswitch"), Portgroups: groups(), Running: true, Autostart: step.Is(true)},
 				Drift: []steptest.Hand{
 					hand("bridge", edit(object, func(n *xmltree.Node) { n.At("bridge").Set("name", "weft-laws1") }, "s/weft-laws0/weft-laws1/")),
-					hand("virtualport", edit(object, func(n *xmltree.Node) { n.Remove(n.At("virtualport")) }, "/virtualport/d")),
 					hand("portgroups.vlan300", edit(object, tag, "s/id='300'\\/>/id='333'\\/>/")),
-					hand("portgroups.untag", edit(object, func(n *xmltree.Node) { n.Remove(group(n, "untag")) }, "/untag/d")),
+					hand("portgroups.untag", edit(object, func(n *xmltree.Node) { n.Remove(group(n, "untag")) }, "/name=.untag/,/<.portgroup/d")),
 					hand("portgroups.trunk", edit(object, func(n *xmltree.Node) { group(n, "trunk").At("vlan").At("tag").Drop("nativeMode") }, "s/ nativeMode='untagged'//")),
 					hand("running", order(host.VirtualDestroy, object)),
 					hand("autostart", order(host.VirtualNoAutostart, object)),
@@ -66,11 +66,18 @@ func networkSubject() steptest.Subject {
 				}, "s/<\\/network>/<portgroup name='theirs'\\/><\\/network>/"))},
 			},
 			{
-				Name: "of the kernel, at rest", Spec: map[string]any{
-					"bridge": "weft-laws1", "virtualport": nil, "running": false, "autostart": false,
+				Name: "at rest", Spec: map[string]any{
+					"bridge": "weft-laws1", "virtualport": "openvswitch", "running": false, "autostart": false,
 					"portgroups": map[string]any{"trunk": Portgroup{Tag: step.None[int](), Trunks: []int{5, 6}, Native: step.None[int]()}},
 				},
 				Drift: []steptest.Hand{hand("running", start)},
+			},
+			{
+				Name: "of the kernel", Spec: map[string]any{
+					"bridge": "weft-laws2", "virtualport": nil,
+					"portgroups": map[string]any{"untag": Portgroup{Default: step.Is(true)}, "kept": nil, "vlan300": nil, "old": nil, "trunk": nil},
+				},
+				Drift: []steptest.Hand{hand("virtualport", edit(object, func(n *xmltree.Node) { n.Child("virtualport").Set("type", "openvswitch") }, "s/<portgroup/<virtualport type='openvswitch'\\/><portgroup/"))},
 			},
 			{
 				Name: "absent", Spec: NetworkSpec{State: step.Absent},
@@ -78,7 +85,7 @@ func networkSubject() steptest.Subject {
 			},
 		},
 		Touches: steptest.Touches{Queries: slices.Concat(
-			steptest.Run("virsh", "net-dumpxml", "--inactive", name), steptest.Run("virsh", "net-dumpxml", name), steptest.Run("virsh", "net-info", name))},
+			shown("net-dumpxml", "--inactive", name), shown("net-dumpxml", name), shown("net-info", name))},
 		Clean: slices.Concat(steptest.Run("virsh", "-q", "net-destroy", name), steptest.Run("virsh", "-q", "net-undefine", name)),
 	}
 }
@@ -101,7 +108,11 @@ func TestNetworkValidate(t *testing.T) {
 			t.Errorf("%+v: %v, want %s", c.group, p, c.want)
 		}
 	}
-	s := NetworkSpec{Name: "a/b", Portgroups: map[string]step.Attr[Portgroup]{
+	s := NetworkSpec{Name: "n", Virtualport: step.None[string](), Portgroups: map[string]step.Attr[Portgroup]{"g": step.Is(Portgroup{Tag: step.Is(3)})}}
+	if p := s.Validate(); len(p) != 1 || p[0].Message != `needs virtualport = "openvswitch"` {
+		t.Errorf("VLANs of a bridge of the kernel: %v", p)
+	}
+	s = NetworkSpec{Name: "a/b", Portgroups: map[string]step.Attr[Portgroup]{
 		"a": step.Is(Portgroup{Default: step.Is(true)}), "b": step.Is(Portgroup{Default: step.Is(true)}), "c": step.None[Portgroup](),
 	}}
 	if p := s.Validate(); len(p) != 2 {

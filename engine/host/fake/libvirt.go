@@ -242,20 +242,21 @@ func (m *Machine) order(verb host.VirtualVerb, object host.VirtualObject, name s
 	return fmt.Errorf("unknown order %q", verb)
 }
 
-// rebootLibvirt is what a boot does to libvirt's domains and networks.
+// rebootLibvirt is what a boot does to libvirt's domains and networks: what ran
+// comes back by its definition, and what starts by itself with it.
 func (m *Machine) rebootLibvirt() {
 	m.libvirt.mu.Lock()
 	defer m.libvirt.mu.Unlock()
 	for _, object := range []host.VirtualObject{host.VirtualNetwork, host.VirtualDomain} {
 		all := m.libvirt.objects[object]
 		for _, name := range slices.Sorted(maps.Keys(all)) {
-			v := all[name]
-			if v.live != nil {
+			v, ran := all[name], all[name].live != nil
+			if ran {
 				m.stopVirtual(v)
 			}
 			if v.defined == nil {
 				delete(all, name)
-			} else if v.autostart {
+			} else if v.autostart || ran {
 				must(m.startVirtual(object, v))
 			}
 		}

@@ -16,7 +16,7 @@ func normalise(object host.VirtualObject, n *xmltree.Node) error {
 		n.Child("uuid").Text = uuidOf(string(object) + n.At("name").Text)
 	}
 	if object == host.VirtualNetwork {
-		return nil
+		return allowVLANs(n, n.All("portgroup"), "network "+n.At("name").Text)
 	}
 	if n.Get("type") == "" {
 		return fmt.Errorf("XML error: missing domain type attribute")
@@ -64,6 +64,16 @@ func normalise(object host.VirtualObject, n *xmltree.Node) error {
 		normaliseNIC(devices, nic)
 	}
 	sortTail(n)
+	return nil
+}
+
+// allowVLANs refuses VLANs over a bridge of the kernel.
+func allowVLANs(over *xmltree.Node, of []*xmltree.Node, what string) error {
+	for _, n := range of {
+		if n.At("vlan") != nil && over.At("virtualport").Get("type") != "openvswitch" {
+			return fmt.Errorf("unsupported configuration: <vlan> element specified for %s, whose type doesn't support vlan configuration", what)
+		}
+	}
 	return nil
 }
 

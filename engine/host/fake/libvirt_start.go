@@ -23,6 +23,11 @@ func (m *Machine) startVirtual(object host.VirtualObject, v *virtual) error {
 				return err
 			}
 		}
+		for _, g := range live.At("devices").All("graphics") {
+			if g.Get("autoport") == "yes" {
+				g.Set("port", "5900")
+			}
+		}
 	}
 	v.live = live
 	return nil
