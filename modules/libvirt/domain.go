@@ -29,7 +29,7 @@ type domainOutputs struct {
 
 // domainState is a domain as the resource sees it: its definition by parts.
 type domainState struct {
-	Name      string          `json:"name"`
+	Name      string          `json:"name" weft:"label"`
 	Parts     parts           `json:"xml,omitzero"`
 	Running   step.Attr[bool] `json:"running,omitzero"`
 	Autostart step.Attr[bool] `json:"autostart,omitzero"`

@@ -106,7 +106,7 @@ func order(verb host.VirtualVerb, object host.VirtualObject) steptest.Hand {
 // edit has another hand change a definition, by a function and by sed(1); what
 // runs is restarted.
 func edit(object host.VirtualObject, change func(n *xmltree.Node), sed string) steptest.Hand {
-	script := `set -e; virsh dumpxml --inactive weft-laws | sed -e "$0" > /tmp/weft-laws.xml; virsh -q define /tmp/weft-laws.xml
+	script := `set -e; virsh dumpxml --inactive --security-info weft-laws | sed -e "$0" > /tmp/weft-laws.xml; virsh -q define /tmp/weft-laws.xml
 		if virsh -q list --name | grep -qx weft-laws; then virsh -q destroy weft-laws; virsh -q start weft-laws; fi; rm /tmp/weft-laws.xml`
 	if object == host.VirtualNetwork {
 		script = `set -e; virsh net-dumpxml --inactive weft-laws | sed -e "$0" > /tmp/weft-laws.xml; virsh -q net-define /tmp/weft-laws.xml

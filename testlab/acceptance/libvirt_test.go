@@ -1,0 +1,48 @@
+package acceptance
+
+import (
+	"strings"
+	"testing"
+)
+
+const libvirtGuests = "playbooks/libvirt-ovs-guests.hcl"
+
+// TestLibvirtGuests is virtual machines of libvirt on Open vSwitch: on an access
+// port, on a trunk, and with a card that is plugged in while they run.
+func TestLibvirtGuests(t *testing.T) {
+	s := scenario{
+		inventory: "inventories/libvirt-guests.hcl", hosts: []string{"hyper1"}, playbooks: []string{libvirtGuests}, works: guestsWork,
+		drifts: []drift{
+			{"another tag of the group", "hyper1", "virsh -q net-update ovsnw modify portgroup \"<portgroup name='vlan300'><vlan><tag id='333'/></vlan></portgroup>\" --live --config", 0},
+			{"a network that is down", "hyper1", "virsh -q net-destroy ovsnw", 0},
+			{"a network that does not start by itself", "hyper1", "virsh -q net-autostart --disable ovsnw", 0},
+			{"another memory", "hyper1", "virsh -q setmaxmem access 256M --config", 0},
+			{"a guest that does not start by itself", "hyper1", "virsh -q autostart --disable trunk", 0},
+			{"a card that is gone", "hyper1", "virsh -q detach-interface access network --mac 52:54:00:14:02:10 --live --config && for i in $(seq 30); do virsh dumpxml access | grep -q 14:02:10 || break; sleep 1; done", 0},
+			{"a card that is gone until the next start", "hyper1", "virsh -q detach-interface access network --mac 52:54:00:14:02:10 --live && for i in $(seq 30); do virsh dumpxml access | grep -q 14:02:10 || break; sleep 1; done", 0},
+			{"a gateway in another VLAN", "hyper1", "ovs-vsctl set port gw300 tag=11", 0},
+			{"a guest that was shut off", "hyper1", "virsh -q destroy trunk", 0},
+		},
+		before: func(t *testing.T, s scenario) { guestImage(t, s, "hyper1", "/srv/guest") },
+	}
+	s.run(t)
+}
+
+func guestsWork(t *testing.T, s scenario) {
+	t.Helper()
+	out := s.on(t, "hyper1", "for to in 172.31.0.10 172.31.1.20 172.31.2.20 172.31.2.10; do ping -c 3 -i 0.3 -W 2 $to; done; true")
+	if strings.Contains(out, "100% packet loss") {
+		t.Errorf("a guest does not answer:\n%s", out)
+	}
+	// Open vSwitch has what the groups say, by the cards' MACs.
+	for mac, want := range map[string]string{
+		"52\\:54\\:00\\:14\\:00\\:10": "300 [] []",
+		"52\\:54\\:00\\:14\\:00\\:20": "301 [301, 302] native-untagged",
+		"52\\:54\\:00\\:14\\:02\\:10": "302 [] []",
+	} {
+		port := s.on(t, "hyper1", "set -- $(ovs-vsctl --bare --columns=name find interface external_ids:attached-mac="+mac+"); ovs-vsctl get port $1 tag trunks vlan_mode")
+		if got := strings.Join(strings.Fields(strings.ReplaceAll(port, "\n", " ")), " "); got != want {
+			t.Errorf("the port of %s has %s, want %s", mac, got, want)
+		}
+	}
+}
