@@ -74,12 +74,10 @@ func (s *libvirtServer) serve(conn net.Conn) {
 		s.seen[proc] = string(body)
 		answer := s.answer[proc]
 		s.mu.Unlock()
-		status, payload := uint32(statusOK), []byte(nil)
-		if answer != nil {
-			status, payload = answer()
-		} else {
-			status, payload = usual(proc, body)
+		if answer == nil {
+			answer = func() (uint32, []byte) { return usual(proc, body) }
 		}
+		status, payload := answer()
 		if status == hangUp {
 			return
 		}
