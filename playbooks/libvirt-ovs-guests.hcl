@@ -9,8 +9,7 @@
 # addresses are on their kernel's command line, by MAC, where the image of the lab
 # looks for them; an image of your own has them from DHCP, or from cloud-init.
 #
-# Guests race Open vSwitch at boot: libvirtd would start them before the bridge is
-# there, and would not try again. So it is told to wait.
+include = ["lists/libvirt.hcl"]
 
 variable "image" {
   description = "Directory on the host that has vmlinuz and initrd."
@@ -60,26 +59,7 @@ play "packages" {
     data = ["/var/lib/openvswitch", "/var/log/openvswitch"] # a rollback leaves no database
   }
 
-  # Before libvirtd comes, so that its first start obeys it, too.
-  step "directory" "libvirtd-after" {
-    path = "/etc/systemd/system/libvirtd.service.d"
-  }
-
-  step "file" "libvirtd-after" {
-    path    = "/etc/systemd/system/libvirtd.service.d/openvswitch.conf"
-    content = <<-EOT
-      # The bridges of guests are there once Open vSwitch is, and the network.
-      [Unit]
-      After=openvswitch-switch.service network-online.target
-      Wants=network-online.target
-    EOT
-  }
-
-  step "package" "libvirt" {
-    names      = ["libvirt-daemon-system", "libvirt-clients", "qemu-system-x86"]
-    recommends = false
-    data       = ["/etc/libvirt", "/etc/apparmor.d/local/abstractions", "/var/lib/libvirt", "/var/cache/libvirt", "/var/log/libvirt"]
-  }
+  use "libvirt" "self" {}
 }
 
 play "network" {
@@ -127,9 +107,7 @@ play "guests" {
       memory    = 128
       image     = var.image
       arguments = join(" ", [for card, address in each.value.addresses : "net=${card}=${address}"])
-      mac       = each.value.mac
-      network   = "ovsnw"
-      portgroup = each.value.portgroup
+      cards     = [{ mac = each.value.mac, network = "ovsnw", portgroup = each.value.portgroup }]
     })
     running   = true
     autostart = true

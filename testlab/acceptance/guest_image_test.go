@@ -13,30 +13,34 @@ import (
 	"testing"
 )
 
-// guestImage puts a guest into a directory of a host: a kernel of Debian for
-// clouds, and an initrd of busybox that boots within seconds on hardware.
-func guestImage(t *testing.T, s scenario, host, dir string) {
+// guestImage puts a guest into /srv/guest of the scenario's hosts: a kernel of
+// Debian for clouds, and an initrd of busybox that boots within seconds.
+func guestImage(t *testing.T, s scenario) {
 	t.Helper()
 	parts := t.TempDir()
-	kernel, initrd := makeGuest(t, parts)
-	archive := exec.Command("tar", "-C", parts, "-cf", filepath.Join(parts, "guest.tar"), filepath.Base(kernel), filepath.Base(initrd))
-	if out, err := archive.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	f, err := os.Open(filepath.Join(parts, "guest.tar"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	cmd := command(t.Context(), t, "lab", "ssh", "-i", s.inventory, host, "--", "mkdir -p "+dir+" && tar --no-same-owner -C "+dir+" -xf -")
-	cmd.Stdin = f
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("put the guest on %s: %v: %s", host, err, out)
+	makeGuest(t, parts)
+	for _, host := range s.hosts {
+		archive := exec.Command("tar", "-C", parts, "-cf", "-", "vmlinuz", "initrd")
+		unpack := command(t.Context(), t, "lab", "ssh", "-i", s.inventory, host, "--", "mkdir -p /srv/guest && tar --no-same-owner -C /srv/guest -xf -")
+		var err error
+		if unpack.Stdin, err = archive.StdoutPipe(); err != nil {
+			t.Fatal(err)
+		}
+		if err := archive.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := unpack.CombinedOutput(); err != nil {
+			t.Fatalf("put the guest on %s: %v: %s", host, err, out)
+		}
+		if err := archive.Wait(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
-// makeGuest fetches the packages and makes vmlinuz and initrd of them.
-func makeGuest(t *testing.T, dir string) (kernel, initrd string) {
+// makeGuest fetches the packages into a directory and makes vmlinuz and initrd of
+// them.
+func makeGuest(t *testing.T, dir string) {
 	t.Helper()
 	depends, err := exec.Command("apt-cache", "depends", "linux-image-cloud-amd64").Output()
 	if err != nil {
@@ -55,8 +59,7 @@ func makeGuest(t *testing.T, dir string) (kernel, initrd string) {
 	if err != nil || len(found) != 1 {
 		t.Fatalf("the package %s has the kernels %q (%v)", name, found, err)
 	}
-	kernel, initrd = filepath.Join(dir, "vmlinuz"), filepath.Join(dir, "initrd")
-	if err := os.Rename(found[0], kernel); err != nil {
+	if err := os.Rename(found[0], filepath.Join(dir, "vmlinuz")); err != nil {
 		t.Fatal(err)
 	}
 	var packed bytes.Buffer
@@ -67,10 +70,9 @@ func makeGuest(t *testing.T, dir string) (kernel, initrd string) {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(initrd, packed.Bytes(), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "initrd"), packed.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	return kernel, initrd
 }
 
 // initrdOf is the archive of busybox, the modules that a guest needs, and its

@@ -23,7 +23,7 @@ func TestLibvirtGuests(t *testing.T) {
 			{"a gateway in another VLAN", "hyper1", "ovs-vsctl set port gw300 tag=11", 0},
 			{"a guest that was shut off", "hyper1", "virsh -q destroy trunk", 0},
 		},
-		before: func(t *testing.T, s scenario) { guestImage(t, s, "hyper1", "/srv/guest") },
+		before: guestImage,
 	}
 	s.run(t)
 }
@@ -43,6 +43,36 @@ func guestsWork(t *testing.T, s scenario) {
 		port := s.on(t, "hyper1", "set -- $(ovs-vsctl --bare --columns=name find interface external_ids:attached-mac="+mac+"); ovs-vsctl get port $1 tag trunks vlan_mode")
 		if got := strings.Join(strings.Fields(strings.ReplaceAll(port, "\n", " ")), " "); got != want {
 			t.Errorf("the port of %s has %s, want %s", mac, got, want)
+		}
+	}
+}
+
+// TestLibvirtOnOVN is machines of two hypervisors on one logical switch: what Open
+// vSwitch calls their cards is read where they run, and used where OVN is.
+func TestLibvirtOnOVN(t *testing.T) {
+	const unplug = "virsh -q detach-interface g2 bridge --mac 52:54:00:16:00:22 --live && for i in $(seq 30); do virsh dumpxml g2 | grep -q 16:00:22 || break; sleep 1; done"
+	s := scenario{
+		inventory: "inventories/libvirt-ovn.hcl", hosts: []string{"hyper1", "hyper2"}, playbooks: []string{"playbooks/libvirt-ovn-attach.hcl"},
+		works: attachedWorks, before: guestImage, memory: []string{"fake_vm."},
+		drifts: []drift{
+			{"a card that is unplugged", "hyper2", unplug, 0},
+			{"a machine that was shut off", "hyper2", "virsh -q destroy g2", 0},
+			{"a logical port that is gone", "hyper1", "ovn-nbctl lsp-del $(ovn-nbctl --bare --columns=name find logical_switch_port 'addresses=\"52:54:00:16:00:22 172.16.22.22\"')", 0},
+		},
+	}
+	s.run(t)
+}
+
+func attachedWorks(t *testing.T, s scenario) {
+	t.Helper()
+	out := s.on(t, "hyper1", "for to in 172.16.22.11 172.16.22.22; do ip netns exec observer ping -c 3 -i 0.3 -W 2 $to; done; true")
+	if strings.Contains(out, "100% packet loss") {
+		t.Errorf("a machine does not answer:\n%s", out)
+	}
+	for host, mac := range map[string]string{"hyper1": "52\\:54\\:00\\:16\\:00\\:11", "hyper2": "52\\:54\\:00\\:16\\:00\\:22"} {
+		id := strings.TrimSpace(s.on(t, host, "ovs-vsctl --bare --columns=external_ids find interface external_ids:attached-mac="+mac+" | tr ' ' '\\n' | sed -n s/^iface-id=//p"))
+		if up := strings.TrimSpace(s.on(t, "hyper1", "ovn-nbctl lsp-get-up "+id)); id == "" || up != "up" {
+			t.Errorf("the logical port %q of the card %s is %s", id, mac, up)
 		}
 	}
 }
