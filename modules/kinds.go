@@ -3,6 +3,7 @@ package modules
 
 import (
 	"weft/engine/step"
+	"weft/modules/libvirt"
 	"weft/modules/machine"
 	"weft/modules/network"
 	"weft/modules/ovn"
@@ -18,5 +19,6 @@ func Kinds() step.Table {
 		machine.Kinds(),
 		ovs.Kinds(),
 		ovn.Kinds(),
+		libvirt.Kinds(),
 	)
 }

@@ -13,6 +13,7 @@
 //	Links     network namespaces, links, addresses and routes
 //	OVSDB     databases of Open vSwitch and OVN, as JSON-RPC transactions
 //	Packets   packets sent, answered and captured, for probes (it has no writing half)
+//	Libvirt   libvirtd's domains and networks
 //	Daemons   what the daemons of Open vSwitch say of themselves (no writing half)
 //	Disks     room on file systems (no writing half either)
 //
@@ -40,6 +41,7 @@ type View struct {
 	Units    UnitReader
 	Links    LinkReader
 	OVSDB    OVSDBReader
+	Libvirt  LibvirtReader
 	Packets  Packets
 	Daemons  Daemons
 	Disks    Disks
@@ -60,6 +62,7 @@ type Host struct {
 	Units    Units
 	Links    Links
 	OVSDB    OVSDB
+	Libvirt  Libvirt
 	Packets  Packets
 	Daemons  Daemons
 	Disks    Disks
@@ -71,6 +74,7 @@ type Host struct {
 func (h Host) View() View {
 	return View{
 		Files: h.Files, Kernel: h.Kernel, Commands: h.Commands, Units: h.Units,
-		Links: h.Links, OVSDB: h.OVSDB, Packets: h.Packets, Daemons: h.Daemons, Disks: h.Disks, Memo: h.Memo, Self: h.Self,
+		Links: h.Links, OVSDB: h.OVSDB, Libvirt: h.Libvirt, Packets: h.Packets, Daemons: h.Daemons, Disks: h.Disks,
+		Memo: h.Memo, Self: h.Self,
 	}
 }

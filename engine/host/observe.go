@@ -9,7 +9,7 @@ import (
 
 // An Effect is one call of a writing half, named before it happens.
 type Effect struct {
-	Door   string `json:"door"`   // "files", "kernel", "commands", "units", "links", "ovsdb"
+	Door   string `json:"door"`   // "files", "kernel", "commands", "units", "links", "ovsdb", "libvirt"
 	Verb   string `json:"verb"`   // "write", "remove", "run", "restart", "transact", …
 	Object string `json:"object"` // the path, unit, link, program or database
 }
@@ -40,6 +40,7 @@ func Surround(h Host, around func(ctx context.Context, e Effect, act func() erro
 	h.Units = observedUnits{h.Units, o}
 	h.Links = observedLinks{h.Links, o}
 	h.OVSDB = observedOVSDB{h.OVSDB, o}
+	h.Libvirt = observedLibvirt{h.Libvirt, o}
 	return h
 }
 
@@ -158,6 +159,23 @@ func (d observedOVSDB) Transact(ctx context.Context, db Database, ops ...ovsdb.O
 		return err
 	})
 	return r, err
+}
+
+type observedLibvirt struct {
+	Libvirt
+	o observer
+}
+
+func (l observedLibvirt) Define(ctx context.Context, object VirtualObject, name, xml string) error {
+	return l.o.around(ctx, "libvirt", "define-"+string(object), name, func() error { return l.Libvirt.Define(ctx, object, name, xml) })
+}
+
+func (l observedLibvirt) Order(ctx context.Context, verb VirtualVerb, object VirtualObject, name string) error {
+	return l.o.around(ctx, "libvirt", string(verb)+"-"+string(object), name, func() error { return l.Libvirt.Order(ctx, verb, object, name) })
+}
+
+func (l observedLibvirt) Device(ctx context.Context, verb DeviceVerb, domain, xml string) error {
+	return l.o.around(ctx, "libvirt", string(verb)+"-device", domain, func() error { return l.Libvirt.Device(ctx, verb, domain, xml) })
 }
 
 // A Memo remembers answers until it is told to forget. A nil Memo remembers

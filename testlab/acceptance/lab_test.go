@@ -141,6 +141,12 @@ func on(t testing.TB, host, command string) string {
 // sshConfig is a file with the lab's ssh_config.
 func sshConfig(t testing.TB) string {
 	t.Helper()
+	return sshConfigOf(t, inventory)
+}
+
+// sshConfigOf is sshConfig for another lab than the usual one.
+func sshConfigOf(t testing.TB, inventory string) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "ssh_config")
 	if err := os.WriteFile(path, []byte(must(t, "lab", "ssh-config", "-i", inventory)), 0o600); err != nil {
 		t.Fatal(err)

@@ -20,22 +20,44 @@ func TestLawsOnARealHost(t *testing.T) {
 	labUp(t, inventory)
 	converged(t, overlay, "-i", inventory)
 	for _, family := range []string{"system", "ovs", "ovn", "network"} {
-		t.Run(family, func(t *testing.T) {
-			binary := filepath.Join(t.TempDir(), family+".test")
-			build := exec.Command("go", "test", "-c", "-o", binary, "./modules/"+family)
-			build.Dir = root(t)
-			build.Env = append(os.Environ(), "CGO_ENABLED=0")
-			if out, err := build.CombinedOutput(); err != nil {
-				t.Fatalf("%v\n%s", err, out)
-			}
-			put(t, "ubuntu1", binary, "/root/"+family+".test")
-			out := on(t, "ubuntu1", fmt.Sprintf("cd /root && WEFT_LAWS_HOST=1 ./%s.test -test.run Laws -test.v%s -test.timeout 1h 2>&1; echo status $?", family, brief))
-			if !strings.Contains(out, "--- PASS") || !strings.HasSuffix(strings.TrimSpace(out), "status 0") {
-				t.Errorf("the laws of %s do not hold:\n%s", family, failures(out))
-			}
-			t.Logf("%d walks passed", strings.Count(out, "--- PASS"))
-		})
+		t.Run(family, func(t *testing.T) { lawsOf(t, family, sshConfig(t), "ubuntu1", brief) })
 	}
+}
+
+// TestLawsOfLibvirt runs the laws of libvirt's kinds beside a libvirtd and an Open
+// vSwitch that a hand installed.
+func TestLawsOfLibvirt(t *testing.T) {
+	brief := " -test.short"
+	if os.Getenv("WEFT_LAWS_WHOLE") != "" {
+		brief = ""
+	}
+	const inventory = "testlab/acceptance/testdata/libvirt-laws.hcl"
+	labUp(t, inventory)
+	must(t, "lab", "ssh", "-i", inventory, "laws1", "--",
+		"apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install openvswitch-switch libvirt-daemon-system libvirt-clients qemu-system-x86")
+	lawsOf(t, "libvirt", sshConfigOf(t, inventory), "laws1", brief)
+}
+
+// lawsOf runs the laws of a family on a host.
+func lawsOf(t *testing.T, family, config, host, brief string) {
+	binary := filepath.Join(t.TempDir(), family+".test")
+	build := exec.Command("go", "test", "-c", "-o", binary, "./modules/"+family)
+	build.Dir = root(t)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	put(t, config, host, binary, "/root/"+family+".test")
+	cmd := exec.Command("ssh", "-F", config, host, fmt.Sprintf("cd /root && WEFT_LAWS_HOST=1 ./%s.test -test.run Laws -test.v%s -test.timeout 1h 2>&1; echo status $?", family, brief))
+	b, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("run the laws of %s: %v", family, err)
+	}
+	out := string(b)
+	if !strings.Contains(out, "--- PASS") || !strings.HasSuffix(strings.TrimSpace(out), "status 0") {
+		t.Errorf("the laws of %s do not hold:\n%s", family, failures(out))
+	}
+	t.Logf("%d walks passed", strings.Count(out, "--- PASS"))
 }
 
 // failures leaves out the walks that passed.
@@ -50,14 +72,14 @@ func failures(out string) string {
 }
 
 // put copies a file to a host through ssh's standard input.
-func put(t *testing.T, host, from, to string) {
+func put(t *testing.T, config, host, from, to string) {
 	t.Helper()
 	f, err := os.Open(from)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	cmd := exec.Command("ssh", "-F", sshConfig(t), host, "cat > "+to+" && chmod 755 "+to)
+	cmd := exec.Command("ssh", "-F", config, host, "cat > "+to+" && chmod 755 "+to)
 	cmd.Stdin = f
 	var errs bytes.Buffer
 	cmd.Stderr = &errs

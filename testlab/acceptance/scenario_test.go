@@ -17,6 +17,8 @@ type scenario struct {
 	playbooks []string // in this order; the last is the one that is looked at
 	works     func(t *testing.T, s scenario)
 	drifts    []drift
+	// before brings a bare host what no playbook does.
+	before func(t *testing.T, s scenario)
 	// memory begins the addresses of steps whose objects no boot brings back.
 	memory []string
 }
@@ -30,6 +32,9 @@ type drift struct {
 func (s scenario) run(t *testing.T) {
 	t.Parallel() // much of it is waiting
 	labUp(t, s.inventory)
+	if s.before != nil {
+		s.before(t, s)
+	}
 	found := map[string]string{}
 	for _, h := range s.hosts {
 		found[h] = s.state(t, h)

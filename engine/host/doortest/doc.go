@@ -80,6 +80,9 @@ func Cancelled(t *testing.T, h host.Host) {
 		"add namespace": func() error { return h.Links.AddNamespace(ctx, "weft-test-c") },
 		"add veth":      func() error { return h.Links.AddVeth(ctx, "weft-test-c0", "weft-test-c1") },
 		"add link":      func() error { return h.Links.AddLink(ctx, host.NewLink{Name: "weft-test-c0", Kind: "bridge"}) },
+		"define":        func() error { return h.Libvirt.Define(ctx, host.VirtualNetwork, "weft-test-c", "<network/>") },
+		"order":         func() error { return h.Libvirt.Order(ctx, host.VirtualStart, host.VirtualNetwork, "weft-test-c") },
+		"device":        func() error { return h.Libvirt.Device(ctx, host.DeviceAttach, "weft-test-c", "<interface/>") },
 		"set link":      func() error { return h.Links.Set(ctx, "", "lo", host.LinkChange{MTU: 1500}) },
 	}
 	for name, effect := range effects {

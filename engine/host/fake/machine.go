@@ -28,6 +28,7 @@ type Machine struct {
 	recordings  []*recording
 
 	databases *databases
+	libvirt   *libvirtd
 	effects   effects
 }
 
@@ -56,7 +57,7 @@ func New() *Machine {
 			units:    map[string]UnitHook{},
 			kernel:   map[string]KernelHook{},
 		},
-		databases: newDatabases(),
+		databases: newDatabases(), libvirt: newLibvirtd(),
 	}
 	for _, dir := range []string{
 		"/etc/default", "/etc/network/interfaces.d", "/etc/sysctl.d", "/etc/systemd/system",
@@ -75,13 +76,14 @@ func New() *Machine {
 func (m *Machine) Host() host.Host {
 	return host.Host{
 		Files: files{m}, Kernel: kernel{m}, Commands: commands{m}, Units: units{m},
-		Links: links{m}, OVSDB: m.databases.door(m), Packets: packets{m}, Daemons: daemons{m}, Disks: disks{m},
+		Links: links{m}, OVSDB: m.databases.door(m), Libvirt: libvirtDoor{m}, Packets: packets{m}, Daemons: daemons{m}, Disks: disks{m},
 		Self: "/var/lib/weft/bin/fake/weft-runner",
 	}
 }
 
 // Clone returns a machine of the same state that changes on its own.
 func (m *Machine) Clone() *Machine {
+	virtuals := m.libvirt.clone()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	c := &Machine{
@@ -100,7 +102,7 @@ func (m *Machine) Clone() *Machine {
 			exchange: m.hooks.exchange,
 			ask:      m.hooks.ask,
 		},
-		databases: m.databases.clone(),
+		databases: m.databases.clone(), libvirt: virtuals,
 	}
 	for name, u := range m.units {
 		copied := *u

@@ -12,7 +12,8 @@ const bootID = "/proc/sys/kernel/random/boot_id"
 
 // Reboot is a power cut and what comes after it where all that was at work
 // comes back: the boot has a new id, the clock begins anew, and every unit that
-// was active is started from its files as they are now. Links, kernel values
+// was active is started from its files as they are now; so are libvirt's domains
+// and networks, and those that start by themselves. Links, kernel values
 // and databases stay, as if their files said what they are; the kernel's command
 // line is what the boot loader says, where there is one ([Machine.InstallGRUB]).
 func (m *Machine) Reboot(id string) {
@@ -39,6 +40,7 @@ func (m *Machine) Reboot(id string) {
 		state, sub := upState(d)
 		m.settle(d, state, sub)
 	}
+	m.rebootLibvirt()
 }
 
 // GoingDown says whether a reboot was ordered that has not come yet: a test

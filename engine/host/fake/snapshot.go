@@ -14,8 +14,8 @@ import (
 
 // Snapshot renders the whole state of the machine as text, the same text for
 // the same state: files, kernel values, units that are not at rest, links,
-// routes and databases. What changes by itself is not in it: indexes of links,
-// process ids, times, the id of the boot.
+// routes, databases, libvirt's domains and networks. What changes by itself is
+// not in it: indexes of links, process ids, times, the id of the boot.
 func (m *Machine) Snapshot() string {
 	var b strings.Builder
 	m.mu.Lock()
@@ -35,6 +35,7 @@ func (m *Machine) Snapshot() string {
 	m.net.render(&b)
 	m.mu.Unlock()
 	m.databases.render(&b)
+	m.libvirt.render(&b)
 	return b.String()
 }
 

@@ -21,6 +21,7 @@ func New() host.Host {
 		Units:    &units{commands: c},
 		Links:    links{},
 		OVSDB:    NewOVSDB(Sockets()),
+		Libvirt:  NewLibvirt(LibvirtSockets()),
 		Packets:  packets{},
 		Daemons:  Daemons{Dirs: []string{"/run/openvswitch", "/var/run/openvswitch"}},
 		Disks:    disks{},
