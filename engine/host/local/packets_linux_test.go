@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weft/engine/host"
+	"weft/engine/host/frame"
 )
 
 const (
@@ -284,7 +285,7 @@ func TestEchoReplyReadsWhatWasSent(t *testing.T) {
 	for _, target := range []netip.Addr{netip.MustParseAddr("198.18.255.1"), netip.MustParseAddr("2001:db8:ff::1")} {
 		m := echoRequest(target, 0x1234, 0x5678, 33)
 		if target.Is4() {
-			if checksum(m) != 0 {
+			if frame.Checksum(m) != 0 {
 				t.Errorf("checksum of %x", m)
 			}
 			m[0] = echoReply4
