@@ -13,6 +13,7 @@
 //	Links     network namespaces, links, addresses and routes
 //	OVSDB     databases of Open vSwitch and OVN, as JSON-RPC transactions
 //	Packets   packets sent, answered and captured, for probes (it has no writing half)
+//	Frames    frames sent and heard on a link as they are, for probes (no writing half)
 //	Daemons   what the daemons of Open vSwitch say of themselves (no writing half)
 //	Disks     room on file systems (no writing half either)
 //
@@ -41,6 +42,7 @@ type View struct {
 	Links    LinkReader
 	OVSDB    OVSDBReader
 	Packets  Packets
+	Frames   Frames
 	Daemons  Daemons
 	Disks    Disks
 
@@ -61,6 +63,7 @@ type Host struct {
 	Links    Links
 	OVSDB    OVSDB
 	Packets  Packets
+	Frames   Frames
 	Daemons  Daemons
 	Disks    Disks
 	Memo     *Memo
@@ -71,6 +74,6 @@ type Host struct {
 func (h Host) View() View {
 	return View{
 		Files: h.Files, Kernel: h.Kernel, Commands: h.Commands, Units: h.Units,
-		Links: h.Links, OVSDB: h.OVSDB, Packets: h.Packets, Daemons: h.Daemons, Disks: h.Disks, Memo: h.Memo, Self: h.Self,
+		Links: h.Links, OVSDB: h.OVSDB, Packets: h.Packets, Frames: h.Frames, Daemons: h.Daemons, Disks: h.Disks, Memo: h.Memo, Self: h.Self,
 	}
 }

@@ -22,6 +22,7 @@ func New() host.Host {
 		Links:    links{},
 		OVSDB:    NewOVSDB(Sockets()),
 		Packets:  packets{},
+		Frames:   frames{},
 		Daemons:  Daemons{Dirs: []string{"/run/openvswitch", "/var/run/openvswitch"}},
 		Disks:    disks{},
 		Memo:     &host.Memo{},

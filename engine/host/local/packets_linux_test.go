@@ -81,6 +81,8 @@ func TestFarEnd(t *testing.T) {
 	t.Run("PingEndsWithItsContext", testPingEndsWithItsContext)
 	t.Run("Exchange", testExchange)
 	t.Run("Capture", testCapture)
+	t.Run("Frames", testFrames)
+	t.Run("FramesFail", testFramesFail)
 	t.Run("Broadcast", testBroadcast)
 	t.Run("NothingLeaksOutOfANamespace", testNothingLeaksOutOfANamespace)
 }
