@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -21,7 +22,7 @@ type ProbeDHCPSpec struct {
 	MAC       step.Attr[string]    `json:"mac,omitzero" doc:"Ethernet address that asks; the link's own where it is left out. Under port security it must be the logical port's."`
 	Expect    step.Attr[LeaseSpec] `json:"expect,omitzero" doc:"What the offer must say; anything where it is left out."`
 	Request   bool                 `json:"request,omitzero" default:"false" doc:"Whether to take the lease that was offered, and to release it again. Not for a link whose own client has a lease."`
-	Listen    time.Duration        `json:"listen,omitzero" default:"1s" doc:"How long to go on listening once somebody answered: another server that says something else is a rogue."`
+	Listen    time.Duration        `json:"listen,omitzero" default:"1s" doc:"How long to go on listening once somebody answered: another server, or router, that says something else is a rogue. One that is never asked advertises itself now and then only: \"20s\" hears more of them."`
 	Timeout   time.Duration        `json:"timeout,omitzero" default:"30s" doc:"How long to ask until what is expected is offered."`
 }
 
@@ -163,14 +164,22 @@ type dhcp interface {
 	release(ctx context.Context, given lease) error
 }
 
-// Probe asks until what is expected is offered.
+// Probe asks until what is expected is offered, or a rogue is met: that one does not
+// go away, and may not be heard in every round.
 func (s ProbeDHCPSpec) Probe(ctx context.Context, v host.View) (step.Report, error) {
 	began, id := time.Now(), rand.Uint32()
 	var report step.Report
+	var rogue rogueError
 	err := step.Await(ctx, s.Timeout, func() (err error) {
 		report, err = s.round(ctx, v, began, id)
+		if errors.As(err, &rogue) {
+			return nil
+		}
 		return err
 	})
+	if rogue.ProbeError != nil {
+		err = rogue.ProbeError
+	}
 	return report, err
 }
 
@@ -199,7 +208,7 @@ func (s ProbeDHCPSpec) round(ctx context.Context, v host.View, began time.Time, 
 	}
 	got, end := offers[0], ""
 	if s.Request {
-		if got, end, err = c.lease(ctx, d, got); err == nil {
+		if got, end, err = c.borrow(ctx, d, got); err == nil {
 			err = c.holds(expect, got)
 		}
 	}
@@ -210,9 +219,9 @@ func (s ProbeDHCPSpec) round(ctx context.Context, v host.View, began time.Time, 
 	return step.Report{Summary: got.String() + end, Outputs: outputs}, err
 }
 
-// lease takes what was offered and releases it, also where its server did not say
+// borrow takes what was offered and releases it, also where its server did not say
 // that it gave it: it may have noted the lease.
-func (c *client) lease(ctx context.Context, d dhcp, offer lease) (lease, string, error) {
+func (c *client) borrow(ctx context.Context, d dhcp, offer lease) (lease, string, error) {
 	got, err := d.take(ctx, offer)
 	if c.has(offer.address) {
 		return got, "; taken, and not released, for the link has that address", err

@@ -180,10 +180,7 @@ func (d dhcp6) judge(l *answers) error {
 	for _, r := range l.routers {
 		first := l.routers[0]
 		if r.Managed != first.Managed || r.Other != first.Other || r.MTU != first.MTU && r.MTU != 0 && first.MTU != 0 {
-			return &step.ProbeError{
-				Wanted: "routers that say the same on " + d.place, Seen: first.String() + "; and " + r.String(),
-				Hint: "one of them may be a rogue: find its Ethernet address by `ovs-appctl fdb/show BRIDGE` or in the MAC table of the switch",
-			}
+			return d.rogue("routers that say the same", first, r)
 		}
 	}
 	return nil

@@ -115,13 +115,20 @@ func (c *client) agree(offers []lease) error {
 	}
 	for _, l := range offers[1:] {
 		if like(l) != like(offers[0]) {
-			return &step.ProbeError{
-				Wanted: "one answer on " + c.place, Seen: offers[0].String() + "; and " + l.String(),
-				Hint: "one of them is a rogue server: find its Ethernet address by `ovs-appctl fdb/show BRIDGE` or in the MAC table of the switch",
-			}
+			return c.rogue("one answer", offers[0], l)
 		}
 	}
 	return nil
+}
+
+// rogueError is a ProbeError of two who contradict each other.
+type rogueError struct{ *step.ProbeError }
+
+func (c *client) rogue(wanted string, one, other fmt.Stringer) error {
+	return rogueError{&step.ProbeError{
+		Wanted: wanted + " on " + c.place, Seen: one.String() + "; and " + other.String(),
+		Hint: "one of them is a rogue: find its Ethernet address by `ovs-appctl fdb/show BRIDGE`, `ovn-sbctl list FDB` or in the MAC table of the switch",
+	}}
 }
 
 // needsAddress says whether what is expected is told by DHCPv6 alone.

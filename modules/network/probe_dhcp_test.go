@@ -70,7 +70,7 @@ func TestProbeDHCP(t *testing.T) {
 		"two are wrong": {[]*server4{goodServer4()}, wrong(func(e *LeaseSpec) { e.MTU, e.Server = step.Is(1500), step.Is("172.16.1.253") }),
 			"wanted mtu 1500, server 172.16.1.253 on eth0 in namespace vm1, saw mtu 1442, server 172.16.1.254"},
 		"a rogue":       {[]*server4{goodServer4(), rogue}, LeaseSpec{}, "172.16.1.11/24 from 172.16.1.254 (02:00:00:00:01:fe), router 172.16.1.254, dns 9.9.9.9, mtu 1442, for 1h0m0s; and 192.168.1.77/24 from 192.168.1.1 (02:66:66:66:66:66)"},
-		"a rogue first": {[]*server4{rogue, goodServer4()}, whole4(), "rogue server"},
+		"a rogue first": {[]*server4{rogue, goodServer4()}, whole4(), "one of them is a rogue"},
 		"a pair":        {[]*server4{goodServer4(), pair}, LeaseSpec{}, "ok:172.16.1.11"},
 		"one of a pair": {[]*server4{goodServer4(), pair}, LeaseSpec{Server: step.Is("172.16.1.254")}, "saw server 172.16.1.253"},
 		"classless": {[]*server4{with(func(s *server4) {
@@ -271,6 +271,23 @@ func TestProbeDHCPAsksAgain(t *testing.T) {
 	judge(t, "late", r, err, "ok:172.16.1.11")
 	if len(late.heard) != 3 {
 		t.Errorf("it heard %v", late.heard)
+	}
+}
+
+// TestProbeDHCPRogueIsMetOnce: what contradicted is not asked again until it is
+// silent.
+func TestProbeDHCPRogueIsMetOnce(t *testing.T) {
+	good, rogue := goodServer4(), goodServer4()
+	rogue.mac, rogue.id, rogue.router = "02:66:66:66:66:66", "172.16.1.66", "172.16.1.66"
+	r, err := asks("ipv4", LeaseSpec{}).Probe(t.Context(), asker(good.answer, func(p frame.Packet) []frame.Packet {
+		if len(rogue.heard) > 0 {
+			return nil
+		}
+		return rogue.answer(p)
+	}).Host().View())
+	judge(t, "once", r, err, "router 172.16.1.66, dns 9.9.9.9")
+	if len(good.heard) != 1 {
+		t.Errorf("it was asked %d times", len(good.heard))
 	}
 }
 
