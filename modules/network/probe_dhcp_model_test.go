@@ -1,6 +1,7 @@
 package network
 
 import (
+	"bytes"
 	"net"
 	"net/netip"
 	"time"
@@ -117,6 +118,7 @@ func (s *server4) answer(p frame.Packet) []frame.Packet {
 type server6 struct {
 	mac, address, dns string
 	status            iana.StatusCode
+	whose             dhcpv6.DUID // client that it answers, in the place of who asked
 	mute              dhcpv6.MessageType
 
 	waiting *frame.Packet // until the client has said where it is
@@ -160,6 +162,9 @@ func (s *server6) answer(p frame.Packet) []frame.Packet {
 	if err != nil {
 		panic(err)
 	}
+	if s.whose != nil {
+		reply.UpdateOption(dhcpv6.OptClientID(s.whose))
+	}
 	ia := &dhcpv6.OptIANA{IaId: m.Options.OneIANA().IaId}
 	if s.status != 0 {
 		ia.Options.Add(&dhcpv6.OptStatusCode{StatusCode: s.status, StatusMessage: "full"})
@@ -177,7 +182,7 @@ func (s *server6) answer(p frame.Packet) []frame.Packet {
 	return []frame.Packet{{Source: own, Destination: ethernetOf("33:33:ff:01:00:11"), From: frame.LinkLocal(own), To: netip.MustParseAddr("ff02::1:ff01:11"), HopLimit: 255, Protocol: frame.ICMPv6, Payload: solicit}}
 }
 
-// advertiser is a router.
+// advertiser is a router. It says everything twice, and the second time another MTU.
 type advertiser struct {
 	mac    string
 	flags  byte // 0x80 managed, 0x40 other
@@ -198,5 +203,8 @@ func (r advertiser) answer(p frame.Packet) []frame.Packet {
 	message = append(message, netip.MustParseAddr(r.prefix).AsSlice()...)
 	all := netip.IPv6LinkLocalAllNodes()
 	said := frame.Packet{Source: own, Destination: frame.Multicast6(all), From: frame.LinkLocal(own), To: all, HopLimit: 255, Protocol: frame.ICMPv6, Payload: message}
-	return []frame.Packet{said, said}
+	again := said
+	again.Payload = bytes.Clone(message)
+	again.Payload[23]++
+	return []frame.Packet{said, again}
 }
