@@ -12,7 +12,7 @@ SOURCES   := $(shell find cmd engine modules -name '*.go' ! -name '*_test.go') g
 # What the lab needs of Debian or Ubuntu, and what the tests need beside it: an
 # sshd to start on ports of their own, and another tool to reach the lab with.
 LAB_PACKAGES  := mmdebstrap systemd-container apt-utils ethtool iproute2 openssh-client qemu-system-x86 qemu-utils e2fsprogs ovmf
-TEST_PACKAGES := openssh-server sudo ansible-core
+TEST_PACKAGES := openssh-server sudo ansible-core dnsmasq-base
 
 .PHONY: build test unit lab-test laws chaos lint bench demo setup setup-tests reference clean
 

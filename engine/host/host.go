@@ -14,6 +14,7 @@
 //	OVSDB     databases of Open vSwitch and OVN, as JSON-RPC transactions
 //	Packets   packets sent, answered and captured, for probes (it has no writing half)
 //	Libvirt   libvirtd's domains and networks
+//	Frames    frames sent and heard on a link as they are, for probes (no writing half)
 //	Daemons   what the daemons of Open vSwitch say of themselves (no writing half)
 //	Disks     room on file systems (no writing half either)
 //
@@ -43,6 +44,7 @@ type View struct {
 	OVSDB    OVSDBReader
 	Libvirt  LibvirtReader
 	Packets  Packets
+	Frames   Frames
 	Daemons  Daemons
 	Disks    Disks
 
@@ -64,6 +66,7 @@ type Host struct {
 	OVSDB    OVSDB
 	Libvirt  Libvirt
 	Packets  Packets
+	Frames   Frames
 	Daemons  Daemons
 	Disks    Disks
 	Memo     *Memo
@@ -74,7 +77,7 @@ type Host struct {
 func (h Host) View() View {
 	return View{
 		Files: h.Files, Kernel: h.Kernel, Commands: h.Commands, Units: h.Units,
-		Links: h.Links, OVSDB: h.OVSDB, Libvirt: h.Libvirt, Packets: h.Packets, Daemons: h.Daemons, Disks: h.Disks,
+		Links: h.Links, OVSDB: h.OVSDB, Libvirt: h.Libvirt, Packets: h.Packets, Frames: h.Frames, Daemons: h.Daemons, Disks: h.Disks,
 		Memo: h.Memo, Self: h.Self,
 	}
 }

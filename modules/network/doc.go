@@ -9,6 +9,7 @@
 //	probe_mesh     the same to every other end of a mesh
 //	probe_lacp     a bond has negotiated, with one partner
 //	probe_vlan     a flow has its tag on the trunk, and other VLANs hear nothing
+//	probe_dhcp     a guest is offered the right address, by the right server
 //	probe_capture  frames that match are seen on a link, or none
 //
 // A bond, a VLAN and a bridge share one resource, see madeDevices.
@@ -24,6 +25,6 @@ import "weft/engine/step"
 func Kinds() []step.Kind {
 	return []step.Kind{
 		fakeVMKind(), netAddressKind(), netBondKind(), netBridgeKind(), netLinkKind(), netVLANKind(),
-		probeCaptureKind(), probeLACPKind(), probeMeshKind(), probeMTUKind(), probePingKind(), probeTCPKind(), probeVLANKind(),
+		probeCaptureKind(), probeDHCPKind(), probeLACPKind(), probeMeshKind(), probeMTUKind(), probePingKind(), probeTCPKind(), probeVLANKind(),
 	}
 }

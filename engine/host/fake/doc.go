@@ -25,7 +25,7 @@
 // What the machine does by itself is registered: [Machine.Program] says what a
 // program does, [Machine.OnUnit] what happens when a unit starts or stops,
 // [Machine.OnKernel] what the kernel makes of a value, [Machine.OnPing] who
-// answers. These functions are given the machine they run on, so that they
+// answers, [Machine.OnFrame] with what frames. These functions are given the machine they run on, so that they
 // work on a [Machine.Clone] too, and keep their state on it (a package table
 // is a file), so that [Machine.Snapshot] sees it.
 //

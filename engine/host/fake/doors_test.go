@@ -3,7 +3,9 @@ package fake_test
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -71,5 +73,45 @@ func TestDaemonsAnswerWhileTheyRun(t *testing.T) {
 	}
 	if _, err := d.Ask(t.Context(), "ovs-vswitchd", "exit"); err == nil {
 		t.Error("a command that changes something is asked")
+	}
+}
+
+// TestFrames: what comes back is what the hook says, captures see both ways, and a
+// wait for more ends at once.
+func TestFrames(t *testing.T) {
+	m := fake.New()
+	arp := []byte{255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 1, 8, 6}
+	m.OnFrame(func(_ *fake.Machine, namespace, link string, b []byte) [][]byte {
+		if namespace != "" || link != "lo" {
+			t.Errorf("asked of %s in %q", link, namespace)
+		}
+		return [][]byte{b, b}
+	})
+	m = m.Clone()
+	h := m.Host()
+	if _, err := h.Frames.Attach(t.Context(), "", "eth7"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no such link: %v", err)
+	}
+	w, err := h.Frames.Attach(t.Context(), "", "lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen, err := h.Packets.Capture(t.Context(), []host.Tap{{Link: "lo", Direction: host.Out}, {Link: "lo", Direction: host.In}}, func(ctx context.Context) error {
+		return w.Send(ctx, arp)
+	})
+	if err != nil || seen[0].Frames != 1 || seen[1].Frames != 2 {
+		t.Errorf("seen %+v, %v", seen, err)
+	}
+	for range 2 {
+		if b, err := w.Receive(t.Context()); err != nil || string(b) != string(arp) {
+			t.Errorf("got % x, %v", b, err)
+		}
+	}
+	if b, err := w.Receive(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got % x, %v", b, err)
+	}
+	m.SetLink("", "lo", host.LinkChange{Up: new(bool)})
+	if err := w.Send(t.Context(), arp); !errors.Is(err, syscall.ENETDOWN) {
+		t.Errorf("down: %v", err)
 	}
 }

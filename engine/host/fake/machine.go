@@ -39,6 +39,7 @@ type hooks struct {
 	kernel   map[string]KernelHook
 	ping     func(m *Machine, p host.Ping) host.PingReport
 	exchange func(m *Machine, e host.Exchange) host.ExchangeReport
+	frame    func(m *Machine, namespace, link string, b []byte) [][]byte
 	ask      func(m *Machine, daemon, command string, args []string) (string, error)
 }
 
@@ -76,7 +77,7 @@ func New() *Machine {
 func (m *Machine) Host() host.Host {
 	return host.Host{
 		Files: files{m}, Kernel: kernel{m}, Commands: commands{m}, Units: units{m},
-		Links: links{m}, OVSDB: m.databases.door(m), Libvirt: libvirtDoor{m}, Packets: packets{m}, Daemons: daemons{m}, Disks: disks{m},
+		Links: links{m}, OVSDB: m.databases.door(m), Libvirt: libvirtDoor{m}, Packets: packets{m}, Frames: frames{m}, Daemons: daemons{m}, Disks: disks{m},
 		Self: "/var/lib/weft/bin/fake/weft-runner",
 	}
 }
@@ -100,6 +101,7 @@ func (m *Machine) Clone() *Machine {
 			kernel:   maps.Clone(m.hooks.kernel),
 			ping:     m.hooks.ping,
 			exchange: m.hooks.exchange,
+			frame:    m.hooks.frame,
 			ask:      m.hooks.ask,
 		},
 		databases: m.databases.clone(), libvirt: virtuals,

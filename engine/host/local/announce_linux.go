@@ -10,6 +10,8 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"weft/engine/host/frame"
 )
 
 // Each address is announced twice (ANNOUNCE_NUM of RFC 5227), since the first
@@ -47,8 +49,7 @@ func announce(h *netlink.Handle, namespace string, index int, addresses []netip.
 			<-time.After(announceInterval)
 		}
 		for _, a := range addresses {
-			frame := announcement(mac, a)
-			sendErr := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: index})
+			sendErr := unix.Sendto(fd, announcement(mac, a), 0, &unix.SockaddrLinklayer{Ifindex: index})
 			if sendErr != nil && !errors.Is(sendErr, unix.ENETDOWN) && !errors.Is(sendErr, unix.ENOBUFS) {
 				err = errors.Join(err, fmt.Errorf("announce %s: %w", a, sendErr))
 			}
@@ -62,45 +63,15 @@ func announce(h *netlink.Handle, namespace string, index int, addresses []netip.
 // override flag (RFC 4861, 4.4).
 func announcement(mac net.HardwareAddr, a netip.Addr) []byte {
 	if a = a.Unmap(); a.Is6() {
-		return advertisement(mac, a)
+		return frame.NeighbourAdvertisement(mac, a).Bytes()
 	}
 	ip := a.AsSlice()
-	frame := ethernet("ff:ff:ff:ff:ff:ff", mac, unix.ETH_P_ARP)
-	frame = binary.BigEndian.AppendUint16(frame, 1) // Ethernet
-	frame = binary.BigEndian.AppendUint16(frame, unix.ETH_P_IP)
-	frame = append(frame, 6, 4, 0, 1) // lengths, request
-	frame = append(append(frame, mac...), ip...)
-	frame = append(append(frame, make([]byte, 6)...), ip...)
-	return append(frame, make([]byte, max(0, 60-len(frame)))...) // Ethernet's least
-}
-
-func ethernet(to string, from net.HardwareAddr, protocol uint16) []byte {
-	mac, err := net.ParseMAC(to)
-	if err != nil {
-		panic("local: " + to + " is no Ethernet address")
-	}
-	return binary.BigEndian.AppendUint16(append(append([]byte{}, mac...), from...), protocol)
-}
-
-const neighbourAdvertisement = 136
-
-func advertisement(mac net.HardwareAddr, a netip.Addr) []byte {
-	all := netip.MustParseAddr("ff02::1").As16() // all nodes of the link
-	from := a.As16()
-	icmp := make([]byte, 8, 32)
-	icmp[0], icmp[4] = neighbourAdvertisement, 0x20 // override
-	icmp = append(append(icmp, from[:]...), 2, 1)   // target link-layer address
-	icmp = append(icmp, mac...)
-
-	pseudo := append(append([]byte{}, from[:]...), all[:]...)
-	pseudo = binary.BigEndian.AppendUint32(pseudo, uint32(len(icmp)))
-	pseudo = append(pseudo, 0, 0, 0, unix.IPPROTO_ICMPV6)
-	binary.BigEndian.PutUint16(icmp[2:], checksum(append(pseudo, icmp...)))
-
-	frame := ethernet("33:33:00:00:00:01", mac, unix.ETH_P_IPV6)
-	frame = append(frame, 0x60, 0, 0, 0)
-	frame = binary.BigEndian.AppendUint16(frame, uint16(len(icmp)))
-	frame = append(frame, unix.IPPROTO_ICMPV6, 255) // hop limit
-	frame = append(append(frame, from[:]...), all[:]...)
-	return append(frame, icmp...)
+	b := append([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, mac...)
+	b = binary.BigEndian.AppendUint16(b, frame.ARP)
+	b = binary.BigEndian.AppendUint16(b, 1) // Ethernet
+	b = binary.BigEndian.AppendUint16(b, frame.IPv4)
+	b = append(b, 6, 4, 0, 1) // lengths, request
+	b = append(append(b, mac...), ip...)
+	b = append(append(b, make([]byte, 6)...), ip...)
+	return append(b, make([]byte, max(0, 60-len(b)))...) // Ethernet's least
 }

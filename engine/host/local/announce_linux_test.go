@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/engine/host"
+	"weft/engine/host/frame"
 )
 
 // A neighbour sees the frames as the RFCs have them, and the kernel at the other
@@ -44,14 +45,14 @@ func TestAnnouncement(t *testing.T) {
 	if err := capture.SetReadDeadline(time.Now().Add(3 * time.Second)); err != nil {
 		t.Fatal(err)
 	}
-	frame := make([]byte, 2048)
+	heard := make([]byte, 2048)
 	for len(missing) > 0 {
-		n, err := capture.Read(frame)
+		n, err := capture.Read(heard)
 		if err != nil {
 			t.Fatalf("not seen by the neighbour: %v (%v)", missing, err)
 		}
 		for name, want := range missing {
-			if bytes.Equal(frame[:n], want) {
+			if bytes.Equal(heard[:n], want) {
 				delete(missing, name)
 			}
 		}
@@ -73,10 +74,10 @@ func TestAdvertisement(t *testing.T) {
 	f := announcement(hw, netip.MustParseAddr("2001:db8::5"))
 	icmp := f[14+40:]
 	pseudo := append(append([]byte{}, f[14+8:14+40]...), 0, 0, 0, byte(len(icmp)), 0, 0, 0, unix.IPPROTO_ICMPV6)
-	if sum := checksum(append(pseudo, icmp...)); sum != 0 {
+	if sum := frame.Checksum(append(pseudo, icmp...)); sum != 0 {
 		t.Errorf("the checksum leaves %#x", sum)
 	}
-	if f[14+7] != 255 || icmp[0] != neighbourAdvertisement || icmp[4]&0x20 == 0 {
+	if f[14+7] != 255 || icmp[0] != 136 || icmp[4]&0x20 == 0 {
 		t.Errorf("hop limit, type or flags: % x", f)
 	}
 }

@@ -38,7 +38,7 @@ func (packets) Capture(ctx context.Context, taps []host.Tap, during func(context
 		}
 	}()
 	for _, t := range taps {
-		s, err := openTap(t)
+		s, err := listen(t.Namespace, t.Link, capturedBytes)
 		if err != nil {
 			return nil, fmt.Errorf("capture on %s: %w", t.Link, err)
 		}
@@ -77,7 +77,7 @@ func (c *capture) read(i int, s *os.File) error {
 		return err
 	}
 	var failed error
-	buffer := newTapBuffer()
+	buffer := newTapBuffer(capturedBytes)
 	take := func(fd uintptr) (got bool) {
 		got, failed = c.take(i, int(fd), buffer)
 		return got || failed != nil
@@ -101,8 +101,8 @@ const leftBehind = 1 << 16
 
 type tapBuffer struct{ frame, control []byte }
 
-func newTapBuffer() tapBuffer {
-	return tapBuffer{make([]byte, capturedBytes), make([]byte, unix.CmsgSpace(auxdataBytes))}
+func newTapBuffer(keep int) tapBuffer {
+	return tapBuffer{make([]byte, keep), make([]byte, unix.CmsgSpace(auxdataBytes))}
 }
 
 // take reads one frame, and says whether there was one.
@@ -171,19 +171,19 @@ func (c *capture) losses(i int, s *os.File) error {
 	return err
 }
 
-// openTap opens a packet socket that hears all of one link, and nothing before
-// it is bound to it.
-func openTap(t host.Tap) (*os.File, error) {
+// listen opens a packet socket that hears all of one link, and nothing before it is
+// bound to it. It keeps so many bytes of a frame.
+func listen(namespace, name string, keep int) (*os.File, error) {
 	fd := -1
-	err := within(t.Namespace, func() error {
-		link, err := net.InterfaceByName(t.Link)
+	err := within(namespace, func() error {
+		link, err := net.InterfaceByName(name)
 		if err != nil {
 			return fmt.Errorf("there is no such link: %w", fs.ErrNotExist)
 		}
 		if fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0); err != nil {
 			return fmt.Errorf("open a packet socket: %w", err)
 		}
-		return errors.Join(tapOptions(fd, link.Index), unix.Bind(fd, &unix.SockaddrLinklayer{
+		return errors.Join(listenOptions(fd, link.Index, keep), unix.Bind(fd, &unix.SockaddrLinklayer{
 			Protocol: bigEndian(unix.ETH_P_ALL), Ifindex: link.Index,
 		}))
 	})
@@ -193,16 +193,16 @@ func openTap(t host.Tap) (*os.File, error) {
 		}
 		return nil, err
 	}
-	return os.NewFile(uintptr(fd), "capture"), nil
+	return os.NewFile(uintptr(fd), "link "+name), nil
 }
 
-func tapOptions(fd, index int) error {
+func listenOptions(fd, index, keep int) error {
 	// A classic BPF program of one instruction: keep so many bytes.
-	keep := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: capturedBytes}
+	filter := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: uint32(keep)}
 	return errors.Join(
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, captureBuffer),
 		unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_AUXDATA, 1),
-		unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &keep}),
+		unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &unix.SockFprog{Len: 1, Filter: &filter}),
 		unix.SetsockoptPacketMreq(fd, unix.SOL_PACKET, unix.PACKET_ADD_MEMBERSHIP, &unix.PacketMreq{
 			Ifindex: int32(index), Type: unix.PACKET_MR_PROMISC,
 		}),

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"weft/engine/host"
+	"weft/engine/host/frame"
 )
 
 // Types of ICMP (RFC 792) and ICMPv6 (RFC 4443) messages.
@@ -43,25 +44,9 @@ func echoRequest(target netip.Addr, id, seq uint16, size int) []byte {
 		m[echoHeader+i] = byte(i)
 	}
 	if target.Is4() {
-		binary.BigEndian.PutUint16(m[2:], checksum(m))
+		binary.BigEndian.PutUint16(m[2:], frame.Checksum(m))
 	}
 	return m
-}
-
-// checksum is that of RFC 1071.
-func checksum(m []byte) uint16 {
-	var sum uint32
-	for len(m) > 1 {
-		sum += uint32(binary.BigEndian.Uint16(m))
-		m = m[2:]
-	}
-	if len(m) == 1 {
-		sum += uint32(m[0]) << 8
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	return ^uint16(sum)
 }
 
 // echoReply reads what a raw socket received: with the IP header before it for

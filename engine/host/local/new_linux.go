@@ -23,6 +23,7 @@ func New() host.Host {
 		OVSDB:    NewOVSDB(Sockets()),
 		Libvirt:  NewLibvirt(LibvirtSockets()),
 		Packets:  packets{},
+		Frames:   frames{},
 		Daemons:  Daemons{Dirs: []string{"/run/openvswitch", "/var/run/openvswitch"}},
 		Disks:    disks{},
 		Memo:     &host.Memo{},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"weft/engine/host"
+	"weft/engine/host/frame"
 )
 
 const (
@@ -80,6 +81,8 @@ func TestFarEnd(t *testing.T) {
 	t.Run("PingEndsWithItsContext", testPingEndsWithItsContext)
 	t.Run("Exchange", testExchange)
 	t.Run("Capture", testCapture)
+	t.Run("Frames", testFrames)
+	t.Run("FramesFail", testFramesFail)
 	t.Run("Broadcast", testBroadcast)
 	t.Run("NothingLeaksOutOfANamespace", testNothingLeaksOutOfANamespace)
 }
@@ -284,7 +287,7 @@ func TestEchoReplyReadsWhatWasSent(t *testing.T) {
 	for _, target := range []netip.Addr{netip.MustParseAddr("198.18.255.1"), netip.MustParseAddr("2001:db8:ff::1")} {
 		m := echoRequest(target, 0x1234, 0x5678, 33)
 		if target.Is4() {
-			if checksum(m) != 0 {
+			if frame.Checksum(m) != 0 {
 				t.Errorf("checksum of %x", m)
 			}
 			m[0] = echoReply4
