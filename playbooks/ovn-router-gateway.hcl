@@ -241,6 +241,30 @@ play "bound" {
 play "packets" {
   hosts = role.compute
 
+  # What a guest is offered that asks, as it would at its boot.
+  step "probe_dhcp" "lease" {
+    for_each  = local.mine[host.name]
+    tags      = ["probe"]
+    namespace = each.key
+    link      = "eth0"
+    expect = {
+      address    = each.value.address
+      router     = var.switches[each.value.switch].router
+      server     = var.switches[each.value.switch].router
+      mtu        = var.mtu
+      lease_time = "1h"
+    }
+  }
+
+  step "probe_dhcp" "lease6" {
+    for_each  = local.mine[host.name]
+    tags      = ["probe"]
+    namespace = each.key
+    link      = "eth0"
+    family    = "ipv6"
+    expect    = { address = each.value.address6, managed = true }
+  }
+
   # From switch to switch, by the router.
   step "probe_ping" "across" {
     for_each  = local.mine[host.name]

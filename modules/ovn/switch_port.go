@@ -66,6 +66,9 @@ func (s *SwitchPortSpec) Validate() []step.Problem {
 		validAddresses("addresses", s.Addresses), validPortSecurity("port_security", s.PortSecurity),
 		validKeys("options", s.Options), validKeys("external_ids", s.ExternalIDs),
 		validRange("tag", s.Tag, 1, 4095), validRange("tag_request", s.TagRequest, 0, 4095))
+	if s.Name == "none" {
+		problems = append(problems, step.Problem{Path: "name", Message: `"none" is a word of OVN's own: such a port comes up, and what is sent to it is dropped`})
+	}
 	types := []string{"", "router", "localnet", "localport", "l2gateway", "vtep", "external", "virtual", "remote"}
 	if kind, ok := s.Type.Get(); ok && !slices.Contains(types, kind) {
 		problems = append(problems, step.Problem{Path: "type", Message: fmt.Sprintf("%q is no type of port", kind), Hint: "ovn-nb(5) has: \"\" for a VIF, router, localnet, localport, l2gateway, vtep, external, virtual, remote"})

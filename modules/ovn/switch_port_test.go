@@ -199,6 +199,7 @@ func TestPortSpecProblems(t *testing.T) {
 		"port_security":           func(s *SwitchPortSpec) { s.PortSecurity = []string{"unknown"} },
 		"port_security:ip":        func(s *SwitchPortSpec) { s.PortSecurity = []string{"02:ac:10:ff:00:11 172.16.255"} },
 		"name":                    func(s *SwitchPortSpec) { s.Name = "a b" },
+		"name:none":               func(s *SwitchPortSpec) { s.Name = "none" },
 		"switch":                  func(s *SwitchPortSpec) { s.Switch = "" },
 		"type":                    func(s *SwitchPortSpec) { s.Type = step.Is("vif") },
 		"options":                 func(s *SwitchPortSpec) { s.Type = step.Is("l2gateway") },
