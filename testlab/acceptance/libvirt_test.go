@@ -37,11 +37,11 @@ func guestsWork(t *testing.T, s scenario) {
 	}
 	// Open vSwitch has what the groups say, by the cards' MACs.
 	for mac, want := range map[string]string{
-		"52\\:54\\:00\\:14\\:00\\:10": "300 [] []",
-		"52\\:54\\:00\\:14\\:00\\:20": "301 [301, 302] native-untagged",
-		"52\\:54\\:00\\:14\\:02\\:10": "302 [] []",
+		"52:54:00:14:00:10": "300 [] []",
+		"52:54:00:14:00:20": "301 [301, 302] native-untagged",
+		"52:54:00:14:02:10": "302 [] []",
 	} {
-		port := s.on(t, "hyper1", "set -- $(ovs-vsctl --bare --columns=name find interface external_ids:attached-mac="+mac+"); ovs-vsctl get port $1 tag trunks vlan_mode")
+		port := s.on(t, "hyper1", "set -- $(ovs-vsctl --bare --columns=name find interface 'external_ids:attached-mac=\""+mac+"\"'); ovs-vsctl get port $1 tag trunks vlan_mode")
 		if got := strings.Join(strings.Fields(strings.ReplaceAll(port, "\n", " ")), " "); got != want {
 			t.Errorf("the port of %s has %s, want %s", mac, got, want)
 		}
@@ -52,7 +52,7 @@ func guestsWork(t *testing.T, s scenario) {
 // its guest has let go of it.
 func unplug(domain, kind, mac string) string {
 	card := fmt.Sprintf("<interface type='%s'><mac address='%s'/><source network='ovsnw' bridge='br-int'/></interface>", kind, mac)
-	return fmt.Sprintf(`gone() { for i in $(seq 60); do virsh dumpxml %[1]s | grep -q %[2]s || return 0; sleep 1; done; return 1; }
+	return fmt.Sprintf(`gone() { for i in $(seq 60); do virsh dumpxml %[1]s | grep -q "mac address='%[2]s'" || return 0; sleep 1; done; return 1; }
 		trap gone EXIT; echo "%[3]s" | virsh -q detach-device %[1]s /dev/stdin --live`, domain, mac, card)
 }
 
@@ -77,8 +77,8 @@ func attachedWorks(t *testing.T, s scenario) {
 	if strings.Contains(out, "100% packet loss") {
 		t.Errorf("a machine does not answer:\n%s", out)
 	}
-	for host, mac := range map[string]string{"hyper1": "52\\:54\\:00\\:16\\:00\\:11", "hyper2": "52\\:54\\:00\\:16\\:00\\:22"} {
-		id := strings.TrimSpace(s.on(t, host, "ovs-vsctl --bare --columns=external_ids find interface external_ids:attached-mac="+mac+" | tr ' ' '\\n' | sed -n s/^iface-id=//p"))
+	for host, mac := range map[string]string{"hyper1": "52:54:00:16:00:11", "hyper2": "52:54:00:16:00:22"} {
+		id := strings.TrimSpace(s.on(t, host, "ovs-vsctl --bare --columns=external_ids find interface 'external_ids:attached-mac=\""+mac+"\"' | tr ' ' '\\n' | sed -n s/^iface-id=//p"))
 		if up := strings.TrimSpace(s.on(t, "hyper1", "ovn-nbctl lsp-get-up "+id)); id == "" || up != "up" {
 			t.Errorf("the logical port %q of the card %s is %s", id, mac, up)
 		}
