@@ -46,7 +46,9 @@ type identity struct {
 
 // ChassisOutputs is what other steps may ask of an ovn_chassis.
 type ChassisOutputs struct {
-	SystemID string `json:"system_id" doc:"Name of the chassis in the southbound database."`
+	SystemID   string   `json:"system_id" doc:"Name of the chassis in the southbound database."`
+	EncapTypes []string `json:"encap_types" doc:"Tunnels that others may use to this host."`
+	EncapIPs   []string `json:"encap_ips" doc:"This host's ends of the tunnels."`
 }
 
 func chassisKind() step.Kind {
@@ -189,7 +191,11 @@ func (chassis) Advise(f *step.Finding, have, want ChassisSpec) {
 		f.Warnings = append(f.Warnings, fmt.Sprintf("%s says %q, and wins over this step: remove it, or the chassis keeps that name", overrideFile, have.Found.Override))
 		id = have.Found.Override
 	}
-	f.Outputs, _ = json.Marshal(ChassisOutputs{SystemID: id}) // a struct of one string
+	f.Outputs, _ = json.Marshal(ChassisOutputs{ // of strings
+		SystemID:   id,
+		EncapTypes: told(want.EncapType, have.Found.Texts["ovn-encap-type"]),
+		EncapIPs:   told(want.EncapIP, have.Found.Texts["ovn-encap-ip"]),
+	})
 	running := have.Found.Running
 	if now, named := have.SystemID.Get(); named && now != want.target(have) && running {
 		f.Cost.Disruption = fmt.Sprintf("restarts ovn-controller: chassis %s leaves the southbound database and its ports lose their connection until %s is there", now, want.target(have))
@@ -202,6 +208,14 @@ func (chassis) Advise(f *step.Finding, have, want ChassisSpec) {
 			f.Cost.Disruption = also(f.Cost.Disruption, "all tunnels of this host are made anew")
 		}
 	}
+}
+
+// told are the elements of a list with commas, as it will be.
+func told(want step.Attr[string], now string) []string {
+	if want.Managed() {
+		now = want.Or("")
+	}
+	return append([]string{}, elements(now)...)
 }
 
 func also(before, next string) string {

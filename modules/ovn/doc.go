@@ -11,6 +11,8 @@
 //	ovn_nat            a NAT rule of a router
 //	ovn_static_route   a Logical_Router_Static_Route
 //	ovn_dhcp_options   what guests are answered by DHCP
+//	ovn_stale_chassis  the chassis that reinstalled hosts left behind, removed
+//	ovn_stale_ports    the logical ports of guests that are no more, removed
 //	probe_ovn_port     where a logical port is bound, and whether it is up
 //	probe_ovn_chassis  whether a chassis is registered and keeps up
 //	probe_ovn_remote   whether a chassis is connected to the southbound database
@@ -34,6 +36,7 @@ func Kinds() []step.Kind {
 		connectionKind(), chassisKind(), switchKind(), switchPortKind(),
 		routerKind(), routerPortKind(), natKind(), staticRouteKind(), dhcpOptionsKind(),
 		addressSetKind(),
+		staleChassisKind(), stalePortsKind(),
 		probePortKind(), probeChassisKind(), probeRemoteKind(),
 	}
 }
