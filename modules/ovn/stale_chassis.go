@@ -63,7 +63,8 @@ Chassis, Encap and Chassis_Private go in one transaction; the ports that were bo
 rows again, unless the new chassis has registered by then, which is a conflict and stays.
 
 The step's host is a central: the database is changed over its local socket.`,
-		Spec: StaleChassisSpec{},
+		Spec:   StaleChassisSpec{},
+		Target: step.SharedSouthbound,
 		Example: `step "ovn_stale_chassis" "reinstalled" {
   chassis = {
     for h in role.compute : h.name => {
