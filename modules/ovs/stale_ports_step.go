@@ -138,7 +138,5 @@ func (stalePorts) Advise(f *step.Finding, have, want StalePortsSpec) {
 			f.Warnings = append(f.Warnings, fmt.Sprintf("port %s of bridge %s is dead, and was noted less than %s ago: a later pass removes it", name, want.Bridge, want.After))
 		}
 	}
-	for _, said := range have.Doubtful {
-		f.Warnings = append(f.Warnings, said)
-	}
+	f.Warnings = append(f.Warnings, have.Doubtful...)
 }
