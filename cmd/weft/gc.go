@@ -45,6 +45,9 @@ nothing to remove it changes nothing. --plan only shows what would go.`,
 			}
 			defer t.close()
 			t.run.Plan(cmd.Context())
+			if !t.run.Changes() && cmd.Context().Err() == nil {
+				t.screen.plan(t.program, t.run.Planned()) // what was seen and stays
+			}
 			return t.carryOut(cmd.Context(), false)
 		},
 	}

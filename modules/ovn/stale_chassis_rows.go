@@ -108,11 +108,14 @@ func encapOf(r row.Record) string {
 
 // describe is the chassis in a message.
 func (d deadChassis) describe() string {
-	out := fmt.Sprintf("%s (host %s", row.String(ovsdb.Row(d.Rows[0]), "name"), d.hostname())
-	for _, e := range d.Rows[1:] {
-		out += ", " + encapOf(e)
+	var said []string
+	if h := d.hostname(); h != "" {
+		said = append(said, "host "+h)
 	}
-	return out + ")"
+	for _, e := range d.Rows[1:] {
+		said = append(said, encapOf(e))
+	}
+	return fmt.Sprintf("%s (%s)", row.String(ovsdb.Row(d.Rows[0]), "name"), strings.Join(said, ", "))
 }
 
 // digest tells whether two chassis are the same, but for the UUIDs of their rows

@@ -71,8 +71,9 @@ func TestLawsStalePorts(t *testing.T) {
 			nbTables("Logical_Switch_Port", "name", "type", "addresses", "tag", "external_ids"),
 			steptest.Run(nbctl, "show", "weft-laws-a"), steptest.Run(nbctl, "show", "weft-laws-b"))},
 		Clean: slices.Concat(
-			steptest.Run(nbctl, "--if-exists", "ls-del", "weft-laws-a", "--", "--if-exists", "ls-del", "weft-laws-b", "--", "--if-exists", "destroy", "Port_Group", "weft_laws"),
-			steptest.Run(nbctl, "ls-add", "weft-laws-a", "--", "ls-add", "weft-laws-b")),
+			steptest.Run(nbctl, "--may-exist", "ls-add", "weft-laws-a", "--", "--may-exist", "ls-add", "weft-laws-b"),
+			steptest.Run(nbctl, "--if-exists", "lsp-del", "weft-laws-gone", "--", "--if-exists", "lsp-del", "weft-laws-lives", "--", "--if-exists", "lsp-del", "weft-laws-far"),
+			steptest.Run(nbctl, "--if-exists", "lsp-del", "weft-laws-three", "--", "--if-exists", "lsp-del", "weft-laws-hand", "--", "--if-exists", "destroy", "Port_Group", "weft_laws")),
 	})
 }
 
