@@ -89,7 +89,7 @@ func (s *StalePortsSpec) buried(ctx context.Context, v host.View, t tables, home
 		case there[row.String(i, "name")]:
 			return true
 		case row.Map(i, "external_ids")["iface-id"] == "":
-			s.Doubtful = append(s.Doubtful, fmt.Sprintf("port %s of bridge %s is dead (%s), and no guest's: it has no iface-id. It may be an uplink that is away; if not, remove it by `ovs-vsctl del-port %s`", name, s.Bridge, portError(i), name))
+			s.Doubtful = append(s.Doubtful, fmt.Sprintf("port %s of bridge %s is dead (%s), and no guest's: it has no iface-id. It may be an uplink that is away; if not, remove it by `ovs-vsctl del-port`", name, s.Bridge, portError(i)))
 			return true
 		}
 		return false
