@@ -105,6 +105,22 @@ play "chassis" {
   }
 }
 
+# A host that was installed anew has its old address and a new name. It cannot
+# register while its old chassis is there.
+play "identity" {
+  hosts = role.central[0]
+
+  step "ovn_stale_chassis" "reinstalled" {
+    chassis = {
+      for h in role.compute : h.name => {
+        system_id   = hosts[h.name].step.ovn_chassis.self.system_id
+        encap_types = hosts[h.name].step.ovn_chassis.self.encap_types
+        encap_ips   = hosts[h.name].step.ovn_chassis.self.encap_ips
+      } if hosts[h.name].step.ovn_chassis.self.known # one that is lost proves nothing
+    }
+  }
+}
+
 play "logical" {
   hosts = role.central[0]
 

@@ -28,7 +28,7 @@ func planCommand(s streams) *cobra.Command {
 		Short: "Show what an apply would change, and change nothing",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return plan(cmd.Context(), s, &f, args[0], out)
+			return plan(cmd.Context(), s, &f, args[0], s.inputs(cmd.Context()), out)
 		},
 	}
 	f.source(cmd.Flags())
@@ -40,8 +40,8 @@ func planCommand(s streams) *cobra.Command {
 	return cmd
 }
 
-func plan(ctx context.Context, s streams, f *flags, playbook, out string) error {
-	files := newRecorder(s.inputs(ctx))
+func plan(ctx context.Context, s streams, f *flags, playbook string, in inputs, out string) error {
+	files := newRecorder(in)
 	p, err := load(ctx, s, f, playbook, files.inputs())
 	if err != nil {
 		return err

@@ -35,7 +35,7 @@ another run, 7 a probe failed, 130 interrupted.`,
 		validateCommand(s), fmtCommand(s),
 		planCommand(s), applyCommand(s),
 		resumeCommand(s), commitCommand(s),
-		rollbackCommand(s), runsCommand(s),
+		rollbackCommand(s), runsCommand(s), gcCommand(s),
 		factsCommand(s), graphCommand(s), execCommand(s), preflightCommand(s),
 		modulesCommand(s), labCommand(s), versionCommand(s),
 	)

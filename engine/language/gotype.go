@@ -73,23 +73,30 @@ func valueType(t reflect.Type) cty.Type {
 	panic(fmt.Sprintf("language: outputs or facts with a field of type %s", t))
 }
 
+// outputsKnown is an output that every step with outputs has: whether the others
+// could be had. It is unknown until that is decided: true once all are known, false
+// once the host is lost to the run.
+const outputsKnown = "known"
+
 // value makes the object of outputs. Nil is all unknown, JSON null a step that
-// was left out: all null. A key that is not there is unknown.
-func (o *outputsShape) value(raw json.RawMessage) (cty.Value, error) {
+// was left out: all null. A key that is not there is unknown, and stays so where the
+// host is lost.
+func (o *outputsShape) value(raw json.RawMessage, lost bool) (cty.Value, error) {
 	var have map[string]json.RawMessage
 	if raw != nil {
 		if err := json.Unmarshal(raw, &have); err != nil {
 			return cty.DynamicVal, fmt.Errorf("outputs that are no object: %w", err)
 		}
 	}
-	attrs := make(map[string]cty.Value, len(o.names))
+	attrs := make(map[string]cty.Value, len(o.names)+1)
+	attrs[outputsKnown] = cty.True
 	for _, name := range o.names {
 		v, ok := have[name]
 		switch {
 		case raw != nil && have == nil:
 			attrs[name] = cty.NullVal(o.types[name])
 		case !ok:
-			attrs[name] = cty.UnknownVal(o.types[name])
+			attrs[name], attrs[outputsKnown] = cty.UnknownVal(o.types[name]), cty.UnknownVal(cty.Bool)
 		default:
 			decoded, err := ctyjson.Unmarshal(v, o.types[name])
 			if err != nil {
@@ -100,6 +107,9 @@ func (o *outputsShape) value(raw json.RawMessage) (cty.Value, error) {
 		if o.secrets[name] {
 			attrs[name] = attrs[name].Mark(sensitive)
 		}
+	}
+	if lost && !attrs[outputsKnown].IsKnown() {
+		attrs[outputsKnown] = cty.False
 	}
 	return cty.ObjectVal(attrs), nil
 }

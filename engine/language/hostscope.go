@@ -162,7 +162,7 @@ func (x *evaluation) reached(s *stepDef, addresses []string, left bool) {
 	case left && s.keyed():
 		x.own[s.address] = cty.EmptyObjectVal
 	case left:
-		x.own[s.address], _ = s.kind.outputs.value([]byte("null"))
+		x.own[s.address], _ = s.kind.outputs.value([]byte("null"), false)
 	case s.keyed():
 		x.own[s.address] = cty.DynamicVal
 	default:
@@ -184,7 +184,7 @@ func (x *evaluation) reachedKeys(s *stepDef, list []instance, addresses []string
 		if slices.Contains(addresses, address) {
 			attrs[in.key] = x.outputs(s.kind, x.h.Name, address, s.at)
 		} else {
-			attrs[in.key], _ = s.kind.outputs.value([]byte("null"))
+			attrs[in.key], _ = s.kind.outputs.value([]byte("null"), false)
 		}
 	}
 	x.own[s.address] = cty.ObjectVal(attrs)
@@ -236,9 +236,9 @@ func (x *evaluation) outputs(k *kind, host, address string, at hcl.Range) cty.Va
 
 func (p *Program) outputs(k *kind, host, address string, known Known) (cty.Value, error) {
 	if known.Outputs == nil || host == "" {
-		return k.outputs.value(nil)
+		return k.outputs.value(nil, false)
 	}
-	return k.outputs.value(known.Outputs(host, address))
+	return k.outputs.value(known.Outputs(host, address), known.Lost != nil && known.Lost(host))
 }
 
 // stepNode writes references to steps: their addresses.

@@ -156,6 +156,9 @@ type Known struct {
 	// known yet; nil where nothing is known yet; JSON null where the step was
 	// left out by its `when`, which makes all outputs null.
 	Outputs func(host, address string) json.RawMessage
+	// Lost says whether a host failed or was not reached, so that outputs of it
+	// which are not known yet never will be. Nil where no host is lost.
+	Lost func(host string) bool
 	// Memo, where given, keeps what the evaluations of several hosts have
 	// in common. Give the same one to all hosts of a play, and a new one
 	// once facts or outputs of any host are known better.

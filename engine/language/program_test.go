@@ -190,6 +190,42 @@ func TestOutputsAndFactsOfOthers(t *testing.T) {
 	}
 }
 
+func TestWhetherOutputsAreKnown(t *testing.T) {
+	p := load(t, map[string]string{"play.hcl": `
+play "chassis" {
+  hosts = role.compute
+  step "ovn_chassis" "self" {
+    remote   = ["tcp:192.0.2.1:6642"]
+    encap_ip = "192.0.2.2"
+  }
+}
+play "sum" {
+  hosts = role.central
+  step "file" "/sum" { content = join(",", [for h in role.compute : hosts[h.name].step.ovn_chassis.self.system_id if hosts[h.name].step.ovn_chassis.self.known]) }
+}
+`, "inv.hcl": overlay}, Inputs{})
+	said := map[string]string{"ubuntu2": `{"system_id":"two"}`}
+	known := Known{Outputs: func(h, _ string) json.RawMessage {
+		if said[h] == "" {
+			return nil
+		}
+		return json.RawMessage(said[h])
+	}}
+	units, ds := p.Units(p.Plays[1], "ubuntu1", known)
+	if len(ds) > 0 || !strings.Contains(spell(units), "unknown=content") {
+		t.Errorf("ubuntu3 may still say it: %s\n%s", spell(units), plainText(ds))
+	}
+	known.Lost = func(h string) bool { return h == "ubuntu3" }
+	units, ds = p.Units(p.Plays[1], "ubuntu1", known)
+	if len(ds) > 0 || !strings.Contains(spell(units), `"content":"two"`) {
+		t.Errorf("ubuntu3 is lost: %s\n%s", spell(units), plainText(ds))
+	}
+	said["ubuntu3"] = `{"system_id":"three"}` // before it was lost
+	if units, _ = p.Units(p.Plays[1], "ubuntu1", known); !strings.Contains(spell(units), `"content":"two,three"`) {
+		t.Errorf("ubuntu3 said it: %s", spell(units))
+	}
+}
+
 func TestOutputsOfStepsAbove(t *testing.T) {
 	p := load(t, inPlay(`
 		step "package" "p" { when = host.facts.family == "debian" }

@@ -248,7 +248,7 @@ func (l *loader) output(ref stepName, found *stepDef) bool {
 	case len(found.kind.outputs.names) == 0:
 		l.error(ref.at, fmt.Sprintf("kind %q has no outputs", found.kind.Name))
 		return false
-	case ref.output != "" && !slices.Contains(found.kind.outputs.names, ref.output):
+	case ref.output != "" && ref.output != outputsKnown && !slices.Contains(found.kind.outputs.names, ref.output):
 		l.error(ref.at, fmt.Sprintf("kind %q has no output %q", found.kind.Name, ref.output), meant(ref.output, found.kind.outputs.names))
 		return false
 	}

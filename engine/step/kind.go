@@ -30,6 +30,7 @@ type Target string
 const (
 	ThisHost         Target = ""
 	SharedNorthbound Target = "OVN northbound database"
+	SharedSouthbound Target = "OVN southbound database"
 )
 
 // Unit is a step as plain data: what the language makes and the runner does.

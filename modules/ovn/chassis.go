@@ -47,7 +47,9 @@ type identity struct {
 
 // ChassisOutputs is what other steps may ask of an ovn_chassis.
 type ChassisOutputs struct {
-	SystemID string `json:"system_id" doc:"Name of the chassis in the southbound database."`
+	SystemID   string   `json:"system_id" doc:"Name of the chassis in the southbound database."`
+	EncapTypes []string `json:"encap_types" doc:"Tunnels that others may use to this host."`
+	EncapIPs   []string `json:"encap_ips" doc:"This host's ends of the tunnels."`
 }
 
 func chassisKind() step.Kind {
@@ -190,7 +192,11 @@ func (chassis) Advise(f *step.Finding, have, want ChassisSpec) {
 		f.Warnings = append(f.Warnings, fmt.Sprintf("%s says %q, and wins over this step: remove it, or the chassis keeps that name", overrideFile, have.Found.Override))
 		id = have.Found.Override
 	}
-	f.Outputs, _ = json.Marshal(ChassisOutputs{SystemID: id}) // a struct of one string
+	f.Outputs, _ = json.Marshal(ChassisOutputs{ // of strings
+		SystemID:   id,
+		EncapTypes: told(want.EncapType, have.Found.Texts["ovn-encap-type"]),
+		EncapIPs:   told(want.EncapIP, have.Found.Texts["ovn-encap-ip"]),
+	})
 	for _, network := range have.Found.LeadNowhere {
 		f.Warnings = append(f.Warnings, fmt.Sprintf("bridge %s is not there: localnet and l2gateway ports of %s lead nowhere", want.BridgeMappings[network].Or(""), network))
 	}
@@ -206,6 +212,14 @@ func (chassis) Advise(f *step.Finding, have, want ChassisSpec) {
 			f.Cost.Disruption = also(f.Cost.Disruption, "all tunnels of this host are made anew")
 		}
 	}
+}
+
+// told are the elements of a list with commas, as it will be.
+func told(want step.Attr[string], now string) []string {
+	if want.Managed() {
+		now = want.Or("")
+	}
+	return append([]string{}, elements(now)...)
 }
 
 func also(before, next string) string {

@@ -17,6 +17,8 @@
 //	ovn_load_balancer     virtual addresses, and their endpoints
 //	ovn_dns               records that guests are answered with
 //	ovn_ha_chassis_group  the chassis that take over from one another
+//	ovn_stale_chassis     the chassis that reinstalled hosts left behind, removed
+//	ovn_stale_ports       the logical ports of guests that are no more, removed
 //	probe_ovn_port        where a logical port is bound, and whether it is up
 //	probe_ovn_chassis     whether a chassis is registered and keeps up
 //	probe_ovn_remote      whether a chassis is connected to the southbound database
@@ -40,6 +42,7 @@ func Kinds() []step.Kind {
 		connectionKind(), chassisKind(), switchKind(), switchPortKind(),
 		routerKind(), routerPortKind(), natKind(), staticRouteKind(), dhcpOptionsKind(),
 		addressSetKind(), portGroupKind(), aclKind(), haChassisGroupKind(), dnsKind(), loadBalancerKind(),
+		staleChassisKind(), stalePortsKind(),
 		probePortKind(), probeChassisKind(), probeRemoteKind(),
 	}
 }

@@ -1,7 +1,7 @@
 // Package ovs has the kinds of Open vSwitch: its configuration (ovs_config), its
 // bridges (ovs_bridge), and what is in a bridge: ports, bonds, pairs of patch
 // ports, tunnels, mirrors, and the queues of a port (ovs_qos). ovs_bridge_ports
-// says what else may be in one.
+// says what else may be in one, and ovs_stale_ports removes what guests left.
 //
 // All read the database in one transaction of selects, which a run
 // remembers until its next effect, and write in one transaction: guarded by
@@ -25,6 +25,6 @@ func Kinds() []step.Kind {
 	return []step.Kind{
 		configKind(), bridgeKind(), portKind(),
 		bondKind(), patchKind(),
-		tunnelKind(), mirrorKind(), qosKind(), bridgePortsKind(),
+		tunnelKind(), mirrorKind(), qosKind(), bridgePortsKind(), stalePortsKind(),
 	}
 }

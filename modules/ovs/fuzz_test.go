@@ -31,3 +31,17 @@ func FuzzLog(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDevices reads a table of devices: a container may name one as it likes, but
+// for slashes, colons and white space (dev_valid_name() of the kernel).
+func FuzzDevices(f *testing.F) {
+	f.Add("Inter-|   Receive\n face |bytes\n    lo: 1 1 0\nvnet3:7 7 0\n")
+	f.Add(":\n")
+	f.Fuzz(func(t *testing.T, table string) {
+		for _, name := range devicesIn(table) {
+			if strings.ContainsAny(name, ":\n") || strings.TrimSpace(name) != name || !strings.Contains(table, name+":") && !strings.Contains(table, name) {
+				t.Errorf("%q of %q", name, table)
+			}
+		}
+	})
+}

@@ -95,6 +95,10 @@ func TestOverlay(t *testing.T) {
 		unchanged(t)
 	})
 
+	t.Run("names that stay", namesThatStay)
+	t.Run("reinstalled", reinstalled)
+	t.Run("garbage", garbage)
+
 	t.Run("migrate and tear down", func(t *testing.T) {
 		converged(t, "playbooks/ovn-l2-overlay-migrate.hcl", "-i", inventory, "-e", "vm3_host=ubuntu2")
 		bound(t, "ls1-vm3", "ubuntu2")

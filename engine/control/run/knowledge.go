@@ -16,7 +16,8 @@ type knowledge struct {
 	mu      sync.RWMutex
 	facts   map[string]*host.Facts
 	outputs map[string]map[string]json.RawMessage
-	version int // grows with every new fact or output
+	lost    map[string]bool // hosts that will say nothing more
+	version int             // grows with every new fact or output, and with every host that is lost
 	// memos, by play, keep what the evaluations of several hosts have in
 	// common. They are of one version.
 	memos       map[string]*language.Memo
@@ -24,7 +25,7 @@ type knowledge struct {
 }
 
 func newKnowledge() *knowledge {
-	return &knowledge{facts: map[string]*host.Facts{}, outputs: map[string]map[string]json.RawMessage{}}
+	return &knowledge{facts: map[string]*host.Facts{}, outputs: map[string]map[string]json.RawMessage{}, lost: map[string]bool{}}
 }
 
 // view is what can be known now, for the evaluation of a play.
@@ -49,6 +50,11 @@ func (k *knowledge) view(play string) language.Known {
 			defer k.mu.RUnlock()
 			return k.outputs[host][address]
 		},
+		Lost: func(host string) bool {
+			k.mu.RLock()
+			defer k.mu.RUnlock()
+			return k.lost[host]
+		},
 	}
 }
 
@@ -63,6 +69,16 @@ func (k *knowledge) setFacts(host string, f *host.Facts) {
 	defer k.mu.Unlock()
 	k.facts[host] = f
 	k.version++
+}
+
+// lose notes that a host will say nothing more.
+func (k *knowledge) lose(host string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.lost[host] {
+		k.lost[host] = true
+		k.version++
+	}
 }
 
 // setOutputs adds a step's outputs. One that was known and is another now is an

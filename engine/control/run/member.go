@@ -82,6 +82,7 @@ func (m *member) fall(exit Exit) {
 	}
 	m.failed = true
 	m.exit = Worst(m.exit, exit)
+	m.run.known.lose(m.host.Name)
 }
 
 func (m *member) isOut() bool {

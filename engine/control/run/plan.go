@@ -19,12 +19,25 @@ func (r *Run) Plan(ctx context.Context) {
 	round := r.everyone()
 	for len(round) > 0 && ctx.Err() == nil {
 		r.forEach(round, func(m *member) { m.check(ctx, facts) })
+		for _, m := range round {
+			m.loseFailed()
+		}
 		round = slices.DeleteFunc(r.everyone(), func(m *member) bool {
 			return m.isOut() || !m.waits || m.seen == r.known.now()
 		})
 	}
 	for _, m := range r.members {
 		m.summarise()
+	}
+}
+
+// loseFailed has others know that a host whose check failed says no more than it did:
+// none of its plays begins.
+func (m *member) loseFailed() {
+	for _, c := range m.checked {
+		if c.answer.State == wire.Failed {
+			m.run.known.lose(m.host.Name)
+		}
 	}
 }
 

@@ -179,6 +179,48 @@ func TestLimitReadsOthersAndChangesNone(t *testing.T) {
 	}
 }
 
+// TestOutputsOfThoseThatCouldBeAsked: a host that is lost says nothing, and an
+// expression may go on without it.
+func TestOutputsOfThoseThatCouldBeAsked(t *testing.T) {
+	const playbook = `
+		play "asked" {
+			hosts        = role.other
+			max_failures = length(role.other)
+			continue     = true
+			step "note" "/x" { text = host.name == "c" ? %q : "x" }
+		}
+		play "sum" {
+			hosts = role.first
+			step "note" "/sum" { text = join(",", [for h in role.other : "${h.name}=${hosts[h.name].step.note["/x"].text}" if hosts[h.name].step.note["/x"].known]) }
+		}`
+	for name, tt := range map[string]struct {
+		text string
+		dead bool
+		want string
+	}{
+		"all answer":                {"x", false, "a:/sum=b=x,c=x"},
+		"one is not reached":        {"x", true, "a:/sum=c=x"},
+		"one fails as it is begun":  {"refused", false, "a:/sum=b=x"},
+		"one fails, one is no more": {"refused", true, "a:/sum="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t)
+			f.dead["b"] = tt.dead
+			p := f.program(fmt.Sprintf(playbook, tt.text))
+			r := New(p, f, wire.Change, f.options())
+			defer r.Close()
+			r.Plan(t.Context())
+			if planned := r.Planned()["a"]; len(planned) != 1 || planned[0].State == wire.Failed {
+				t.Errorf("planned %+v", planned)
+			}
+			r.Apply(t.Context())
+			if !slices.Contains(f.texts(), tt.want) {
+				t.Errorf("the hosts hold %q, not %q", f.texts(), tt.want)
+			}
+		})
+	}
+}
+
 func TestCutConnectionIsUnreachable(t *testing.T) {
 	f := newFleet(t)
 	f.machine("a")

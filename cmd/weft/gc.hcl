@@ -1,0 +1,45 @@
+# What `weft gc` does: the ports that dead guests left in a bridge, and the chassis
+# that reinstalled hosts left in the southbound database.
+#
+# A host that cannot be asked is left alone, and so is what only it could prove
+# dead.
+
+variable "bridge" {
+  description = "The integration bridge of the computes."
+  type        = string
+  default     = "br-int"
+}
+
+variable "after" {
+  description = "How long after a port was first seen dead it may be removed."
+  type        = string
+  default     = "1m"
+}
+
+play "ports" {
+  hosts        = role.compute
+  max_failures = length(role.compute)
+  continue     = true
+
+  # Who the host is: its name and its ends of tunnels.
+  step "ovn_chassis" "self" {}
+
+  step "ovs_stale_ports" "guests" {
+    bridge = var.bridge
+    after  = var.after
+  }
+}
+
+play "chassis" {
+  hosts = slice(role.central, 0, min(1, length(role.central))) # none is no mistake here
+
+  step "ovn_stale_chassis" "reinstalled" {
+    chassis = {
+      for h in role.compute : h.name => {
+        system_id   = hosts[h.name].step.ovn_chassis.self.system_id
+        encap_types = hosts[h.name].step.ovn_chassis.self.encap_types
+        encap_ips   = hosts[h.name].step.ovn_chassis.self.encap_ips
+      } if hosts[h.name].step.ovn_chassis.self.known
+    }
+  }
+}
