@@ -1,0 +1,124 @@
+package trace
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/ovn-org/libovsdb/ovsdb"
+
+	"weft/engine/host"
+	"weft/engine/host/row"
+	"weft/engine/wire"
+)
+
+// explain says on whose behalf a logical flow drops the packet, and what to do. The
+// names of the stages are those of ovn-northd(8).
+func (t *tracer) explain(ctx context.Context, s stage, h *Hop) {
+	name := strings.TrimPrefix(strings.TrimPrefix(s.name, "ls_"), "lr_")
+	switch {
+	case strings.Contains(s.name, "_acl"):
+		t.acl(ctx, s, h)
+	case strings.HasPrefix(name, "in_apply_port_sec"), strings.HasPrefix(name, "in_port_sec"), name == "in_check_port_sec" && t.from.port.disabled:
+		t.portSecurity(t.from, t.packet.mac, t.packet.from.String(), "source", h)
+	case strings.HasPrefix(name, "out_apply_port_sec"), strings.HasPrefix(name, "out_port_sec"), name == "out_check_port_sec":
+		t.portSecurity(t.to, t.to.mac, t.packet.to.String(), "destination", h)
+	case strings.HasPrefix(name, "in_l2_lkup"), strings.HasPrefix(name, "in_l2_unknown"):
+		h.Why = fmt.Sprintf("no port of %s has the Ethernet address %s", s.datapath, t.packet.nextMAC)
+		if t.to.port != nil && t.to.port.disabled {
+			h.Why = t.to.port.name + " is disabled"
+		}
+		h.Do = "look at the addresses of the guest's port, and at those that the guest has"
+	case strings.HasPrefix(name, "in_ip_routing"):
+		h.Where, h.Why = s.datapath+" routes", fmt.Sprintf("%s has no route to %s", s.datapath, t.packet.to)
+		h.Do = fmt.Sprintf("add an ovn_static_route to %s, or join a router's port to the network of %s", s.datapath, t.packet.to)
+	case strings.HasPrefix(name, "in_policy"):
+		h.Why, h.Do = "a routing policy of "+s.datapath+" says so", "ovn-nbctl lr-policy-list "+s.datapath
+	case strings.HasPrefix(name, "in_admission"):
+		h.Why = "no port of " + s.datapath + " takes frames for " + t.packet.nextMAC + " here: the chassis that has its gateway is elsewhere, or the port is disabled"
+		h.Do = "look at the gateway chassis of its ports: ovn-nbctl show " + s.datapath
+	case strings.HasPrefix(name, "in_ip_input"):
+		h.Why = "the router itself refuses it: an address that no router forwards, or its own at a port that does not answer for it"
+	}
+}
+
+// portSecurity compares the packet with the pairs that a port may use, see
+// port_security in ovn-nb(5).
+func (t *tracer) portSecurity(e end, mac, ip, side string, h *Hop) {
+	if e.port == nil {
+		return
+	}
+	if e.port.disabled {
+		h.Where, h.Why, h.Do = e.port.name, e.port.name+" is disabled", "enable the logical port"
+		return
+	}
+	h.Where = "port security of " + e.port.name
+	var macs, ips []string
+	for _, text := range e.port.security {
+		a, ok := readAddress(text)
+		if !ok {
+			continue
+		}
+		macs = append(macs, a.mac)
+		for _, own := range a.ips {
+			ips = append(ips, own.String())
+		}
+	}
+	switch {
+	case !slices.Contains(macs, mac):
+		h.What = fmt.Sprintf("%s MAC %s is not one of its own (%s)", side, mac, strings.Join(macs, ", "))
+		h.Do = fmt.Sprintf("give the guest the port's MAC, or the port the guest's: addresses and port_security of %s", e.port.name)
+	case len(ips) > 0 && !slices.Contains(ips, ip):
+		h.What = fmt.Sprintf("%s address %s is not one of its own (%s)", side, ip, strings.Join(ips, ", "))
+		h.Do = fmt.Sprintf("add the address to port_security of %s, if the guest may have it", e.port.name)
+	default:
+		h.Do = "look at port_security of " + e.port.name
+	}
+}
+
+// acl finds the ACL of a flow: the flow's stage-hint begins its id, see
+// external_ids of Logical_Flow in ovn-sb(5).
+func (t *tracer) acl(ctx context.Context, s stage, h *Hop) {
+	h.Why, h.Do = "an ACL says so", "ovn-nbctl acl-list "+s.datapath
+	flow := wire.Rows{Database: host.Southbound, Table: "Logical_Flow", Columns: []string{"external_ids"},
+		Where: map[string]any{"pipeline": s.pipeline, "table_id": s.table, "priority": s.priority}}
+	all := wire.Rows{Database: host.Northbound, Table: "ACL", Columns: []string{"name", "direction", "priority", "match", "action"}}
+	groups := wire.Rows{Database: host.Northbound, Table: "Port_Group", Columns: []string{"name", "acls"}}
+	said := t.asker.Ask(ctx, map[string][]wire.Ask{t.central: {{Rows: &flow}, {Rows: &all}, {Rows: &groups}}})[t.central]
+	if len(said) != 3 {
+		return
+	}
+	hint := ""
+	for _, r := range said[0].Rows {
+		if id := row.ID(ovsdb.Row(r)); s.uuid != "" && strings.HasPrefix(id, s.uuid) {
+			hint = row.Map(ovsdb.Row(r), "external_ids")["stage-hint"]
+		}
+	}
+	if hint == "" {
+		if s.priority <= 1 {
+			h.Why = "no ACL allows it, and what none allows is dropped"
+		}
+		return
+	}
+	for _, r := range said[1].Rows {
+		a := ovsdb.Row(r)
+		if !strings.HasPrefix(row.ID(a), hint) {
+			continue
+		}
+		owner := s.datapath
+		for _, g := range said[2].Rows {
+			if slices.Contains(row.Refs(ovsdb.Row(g), "acls"), row.ID(a)) {
+				owner = "port group " + row.String(ovsdb.Row(g), "name")
+			}
+		}
+		priority, _ := row.Int(a, "priority")
+		h.Where = "ACL of " + owner
+		h.What = fmt.Sprintf("%s %d %s: %s", row.String(a, "direction"), priority, row.String(a, "match"), row.String(a, "action"))
+		if name := row.String(a, "name"); name != "" {
+			h.What = name + ": " + h.What
+		}
+		h.Why = "it is what ovn-northd made " + s.name + " of"
+		h.Do = fmt.Sprintf("if the packet may pass, let an ACL of a priority above %d allow it, or take this one away", priority)
+	}
+}
