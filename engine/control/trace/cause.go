@@ -3,6 +3,7 @@ package trace
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -21,17 +22,14 @@ func (t *tracer) explain(ctx context.Context, s stage, h *Hop) {
 	case strings.Contains(s.name, "_acl"):
 		t.acl(ctx, s, h)
 	case strings.HasPrefix(name, "in_apply_port_sec"), strings.HasPrefix(name, "in_port_sec"), name == "in_check_port_sec" && t.from.port.disabled:
-		t.portSecurity(t.from, t.packet.mac, t.packet.from.String(), "source", h)
+		t.portSecurity(t.from, t.packet.mac, t.packet.from, "source", h)
 	case strings.HasPrefix(name, "out_apply_port_sec"), strings.HasPrefix(name, "out_port_sec"), name == "out_check_port_sec":
-		t.portSecurity(t.to, t.to.mac, t.packet.to.String(), "destination", h)
+		t.portSecurity(t.to, t.to.mac, t.packet.to, "destination", h)
 	case strings.HasPrefix(name, "in_l2_lkup"), strings.HasPrefix(name, "in_l2_unknown"):
 		h.Why = fmt.Sprintf("no port of %s has the Ethernet address %s", s.datapath, t.packet.nextMAC)
-		if t.to.port != nil && t.to.port.disabled {
-			h.Why = t.to.port.name + " is disabled"
-		}
 		h.Do = "look at the addresses of the guest's port, and at those that the guest has"
 	case strings.HasPrefix(name, "in_ip_routing"):
-		h.Where, h.Why = s.datapath+" routes", fmt.Sprintf("%s has no route to %s", s.datapath, t.packet.to)
+		h.Where, h.What = s.datapath, fmt.Sprintf("no route to %s", t.packet.to)
 		h.Do = fmt.Sprintf("add an ovn_static_route to %s, or join a router's port to the network of %s", s.datapath, t.packet.to)
 	case strings.HasPrefix(name, "in_policy"):
 		h.Why, h.Do = "a routing policy of "+s.datapath+" says so", "ovn-nbctl lr-policy-list "+s.datapath
@@ -45,31 +43,33 @@ func (t *tracer) explain(ctx context.Context, s stage, h *Hop) {
 
 // portSecurity compares the packet with the pairs that a port may use, see
 // port_security in ovn-nb(5).
-func (t *tracer) portSecurity(e end, mac, ip, side string, h *Hop) {
+func (t *tracer) portSecurity(e end, mac string, ip netip.Addr, side string, h *Hop) {
 	if e.port == nil {
 		return
 	}
 	if e.port.disabled {
-		h.Where, h.Why, h.Do = e.port.name, e.port.name+" is disabled", "enable the logical port"
+		h.Where, h.What, h.Do = "port "+e.port.name, "it is disabled", "enable the logical port: ovn-nbctl lsp-set-enabled "+e.port.name+" enabled"
 		return
 	}
 	h.Where = "port security of " + e.port.name
 	var macs, ips []string
+	own := false // the address is one of the port's, or in a network of it
 	for _, text := range e.port.security {
-		a, ok := readAddress(text)
-		if !ok {
-			continue
+		words := strings.Fields(text)
+		if a, ok := readAddress(text); ok {
+			macs, ips = append(macs, a.mac), append(ips, words[1:]...)
 		}
-		macs = append(macs, a.mac)
-		for _, own := range a.ips {
-			ips = append(ips, own.String())
-		}
+	}
+	for _, text := range ips {
+		one, err := netip.ParseAddr(text)
+		network, err2 := netip.ParsePrefix(text)
+		own = own || err == nil && one.Unmap() == ip || err2 == nil && network.Contains(ip)
 	}
 	switch {
 	case !slices.Contains(macs, mac):
 		h.What = fmt.Sprintf("%s MAC %s is not one of its own (%s)", side, mac, strings.Join(macs, ", "))
 		h.Do = fmt.Sprintf("give the guest the port's MAC, or the port the guest's: addresses and port_security of %s", e.port.name)
-	case len(ips) > 0 && !slices.Contains(ips, ip):
+	case len(ips) > 0 && !own:
 		h.What = fmt.Sprintf("%s address %s is not one of its own (%s)", side, ip, strings.Join(ips, ", "))
 		h.Do = fmt.Sprintf("add the address to port_security of %s, if the guest may have it", e.port.name)
 	default:
@@ -118,7 +118,7 @@ func (t *tracer) acl(ctx context.Context, s stage, h *Hop) {
 		if name := row.String(a, "name"); name != "" {
 			h.What = name + ": " + h.What
 		}
-		h.Why = "it is what ovn-northd made " + s.name + " of"
+		h.Why = ""
 		h.Do = fmt.Sprintf("if the packet may pass, let an ACL of a priority above %d allow it, or take this one away", priority)
 	}
 }

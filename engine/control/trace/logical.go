@@ -131,15 +131,12 @@ func (t *tracer) logicalDeath(ctx context.Context, at []stage) Hop {
 	s := blamed(at)
 	h := Hop{Where: where(s), What: "dropped by " + flowOf(s)}
 	switch {
+	case t.to.port != nil && t.to.port.disabled:
+		return Hop{Where: "port " + t.to.port.name, What: "it is disabled", Do: "enable the logical port: ovn-nbctl lsp-set-enabled " + t.to.port.name + " enabled"}
 	case t.logical.unresolved:
 		via := nextHopOf(at)
 		if via == "" {
 			via = t.packet.to.String()
-		}
-		for _, earlier := range t.logical.stages {
-			if v := nextHopOf([]stage{earlier}); v != "" && earlier.datapath == s.datapath {
-				via = v
-			}
 		}
 		h.Where = s.datapath
 		h.What = fmt.Sprintf("it does not know the Ethernet address of %s", via)
@@ -148,7 +145,7 @@ func (t *tracer) logicalDeath(ctx context.Context, at []stage) Hop {
 		return h
 	case t.logical.generated != "":
 		h.What = fmt.Sprintf("refused by %s, which answers with %s", flowOf(s), t.logical.generated)
-	case !s.drops():
+	case outputs(t.logical) != "":
 		h.What = fmt.Sprintf("it comes out at %s, and not at %s", outputs(t.logical), t.to.called())
 		h.Do = "look at the addresses of the ports of " + s.datapath + ": two may have the same"
 		return h
@@ -179,15 +176,13 @@ func flowOf(s stage) string {
 	return fmt.Sprintf("%s (priority %d, %s)", s.name, s.priority, s.match)
 }
 
+// outputs are the ports where the packet leaves OVN.
 func outputs(l logicalTrace) string {
 	var names []string
 	for _, o := range l.outputs {
 		if o.kind != "patch" {
 			names = append(names, o.port)
 		}
-	}
-	if len(names) == 0 {
-		return "no port"
 	}
 	return strings.Join(names, ", ")
 }

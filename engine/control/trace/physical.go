@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"weft/engine/wire"
 )
@@ -175,14 +176,10 @@ func (t *tracer) openFlow(ctx context.Context, stops []string) {
 		return
 	}
 	where := m.bridge + " on " + m.name
-	said := t.one(ctx, m.name, wire.Ask{Daemon: &wire.DaemonCall{
-		Daemon: "ovs-vswitchd", Command: "ofproto/trace", Args: []string{m.bridge, t.packet.openFlow(i.number)},
-	}})
-	if said.Error != "" {
-		t.unknown(where, "%s cannot say: %s", m.name, oneLine(said.Error))
+	if said := t.flows(ctx, m, i.number); said != "" {
+		t.unknown(where, "%s cannot say: %s", m.name, oneLine(said))
 		return
 	}
-	t.flow = readFlowTrace(said.Text)
 	hop := Hop{Where: where}
 	next := ""
 	if len(stops) > 1 {
@@ -210,6 +207,29 @@ func (t *tracer) openFlow(ctx context.Context, stops []string) {
 	default:
 		t.pass(where, "into the tunnel to %s", t.flow.whither())
 	}
+}
+
+// flows has Open vSwitch trace the packet, and returns what keeps it from that. A
+// tunnel's other end that is not known is asked for by that (ARP), and given a
+// moment to answer.
+func (t *tracer) flows(ctx context.Context, m *machine, inport int) string {
+	for try := range 5 {
+		said := t.one(ctx, m.name, wire.Ask{Daemon: &wire.DaemonCall{
+			Daemon: "ovs-vswitchd", Command: "ofproto/trace", Args: []string{m.bridge, t.packet.openFlow(inport)},
+		}})
+		if said.Error != "" {
+			return said.Error
+		}
+		if t.flow = readFlowTrace(said.Text); !t.flow.unresolved() || try == 4 {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err().Error()
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+	return ""
 }
 
 func (t flowTrace) leadsTo(encaps []string) bool {

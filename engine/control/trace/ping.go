@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,24 +12,25 @@ import (
 	"weft/engine/wire"
 )
 
-// pings is how many packets are sent: enough to tell them from others that pass
-// by the same ports, mostly.
-const pings = 5
+// pings is how many packets are sent: more than BFD sends meanwhile, and a guest of
+// its own.
+const pings = 10
 
-// counts are what ports of the integration bridge have counted, by their names.
-type counts map[string]struct{ rx, tx int }
+// counts are the packets that ports of the integration bridge took in and gave
+// out, by the ports' numbers.
+type counts map[int]struct{ rx, tx int }
 
-var portCounts = regexp.MustCompile(`(?s)port +"?([^\s":]+)"?: rx pkts=([0-9]+),.*?tx pkts=([0-9]+),`)
+var portCounts = regexp.MustCompile(`port +([0-9]{1,5}): rx pkts=([0-9]{1,18}),[^\n]*\n +tx pkts=([0-9]{1,18}),`)
 
 // readCounts reads what ovs-ofctl(8) dump-ports says.
 func readCounts(text string) counts {
 	c := counts{}
 	for _, m := range portCounts.FindAllStringSubmatch(text, -1) {
-		rx, err := strconv.Atoi(m[2])
-		tx, err2 := strconv.Atoi(m[3])
-		if err == nil && err2 == nil {
-			c[m[1]] = struct{ rx, tx int }{rx, tx}
+		var n [3]int
+		for i, digits := range m[1:] {
+			n[i], _ = strconv.Atoi(digits) // they fit
 		}
+		c[n[0]] = struct{ rx, tx int }{n[1], n[2]}
 	}
 	return c
 }
@@ -44,7 +46,7 @@ func (t *tracer) ping(ctx context.Context, stops []string) {
 	before := t.counted(ctx, stops)
 	said := t.one(ctx, source.name, wire.Ask{Ping: &host.Ping{
 		Namespace: t.from.iface.name, Target: t.packet.to, Source: t.packet.from,
-		Count: pings, Interval: 200 * time.Millisecond, Wait: 2 * time.Second,
+		Count: pings, Interval: 100 * time.Millisecond, Wait: 2 * time.Second,
 	}})
 	if said.Error != "" || said.Ping == nil {
 		t.unknown("ping", "none was sent: %s", oneLine(said.Error))
@@ -78,60 +80,59 @@ func (t *tracer) counted(ctx context.Context, stops []string) map[string]counts 
 
 // blame finds the first port on the way that did not count the packets.
 func (t *tracer) blame(stops []string, before, after map[string]counts, hop *Hop) {
-	type place struct{ where, what, do string }
-	grew := func(m *machine, port string) (rx, tx bool, known bool) {
-		b, ok := before[m.name][port]
-		a, ok2 := after[m.name][port]
-		return a.rx-b.rx >= pings, a.tx-b.tx >= pings, ok && ok2
+	found := func(where, what, do string) { hop.Where, hop.What, hop.Do = where, hop.What+"; "+what, do }
+	count := func(m *machine, i iface) growth {
+		b, known := before[m.name][i.number]
+		a, still := after[m.name][i.number]
+		return growth{in: a.rx-b.rx >= pings, out: a.tx-b.tx >= pings, known: known && still}
 	}
-	found := func(p place) { hop.Where, hop.What, hop.Do = p.where, hop.What+"; "+p.what, p.do }
 	first := t.on(stops[0])
-	if rx, _, known := grew(first, t.from.iface.name); known && !rx {
-		found(place{"port " + t.from.port.name + " on " + first.name, "the guest sent nothing by it",
-			"look at the guest: its address, its route, whether it finds its neighbour by ARP"})
+	if g := count(first, t.from.iface); g.known && !g.in {
+		found("port "+t.from.port.name+" on "+first.name, "the guest sent nothing by it",
+			"look at the guest: its address, its route, whether it finds its neighbour by ARP")
 		return
 	}
 	for i := 1; i < len(stops); i++ {
 		a, b := t.on(stops[i-1]), t.on(stops[i])
-		if b == nil {
+		if a == nil || b == nil {
 			return
 		}
 		out, back := t.tunnelTo(a, stops[i]), t.tunnelTo(b, stops[i-1])
-		_, sent, known := grew(a, out)
-		came, _, known2 := grew(b, back)
+		sent, came := count(a, out), count(b, back)
 		where := fmt.Sprintf("tunnel %s to %s", a.name, b.name)
 		switch {
-		case known && !sent:
-			found(place{where, a.name + " put nothing into " + out, "on " + a.name + ": is ovn-controller at work, and do its flows lead there?"})
+		case sent.known && !sent.out:
+			found(where, a.name+" put none into "+out.name, "on "+a.name+": is ovn-controller at work, and do its flows lead there?")
 			return
-		case known && known2 && !came:
-			found(place{where, fmt.Sprintf("%s put them into %s, and %s saw none come", a.name, out, b.name),
-				"look at the underlay between: links, VLANs, MTU, the firewall (UDP 6081 of geneve)"})
+		case sent.known && came.known && !came.in:
+			found(where, fmt.Sprintf("%s put them into %s, and %s saw none come", a.name, out.name, b.name),
+				"look at the underlay between: links, VLANs, MTU, the firewall (UDP 6081 of geneve)")
 			return
 		}
 	}
-	m := t.on(stops[len(stops)-1])
-	if t.to.port == nil || t.to.on == nil || m == nil {
+	last := t.on(stops[len(stops)-1])
+	if t.to.port == nil || last == nil || t.to.on != last {
 		return
 	}
-	if rx, tx, known := grew(m, t.to.iface.name); known && tx {
-		p := place{"guest " + t.to.port.name, "they were handed to it, and it answered nothing", "look at the guest: its address, its firewall, whether it runs"}
-		if rx {
-			p = place{"way back from " + t.to.port.name, "it answered, and the answers do not come",
-				fmt.Sprintf("weft trace %s %s", t.to.port.name, t.from.port.name)}
-		}
-		found(p)
+	switch g := count(last, t.to.iface); {
+	case g.known && !g.out:
+		found(last.bridge+" on "+last.name, "the guest "+t.to.port.name+" was handed none", "on "+last.name+": systemctl status ovn-controller")
+	case g.known && !g.in:
+		found("guest "+t.to.port.name, "they were handed to it, and it answered none", "look at the guest: its address, its firewall, whether it runs")
+	case g.known:
+		found("way back from "+t.to.port.name, "it answered, and the answers do not come", "trace the way back: weft trace "+t.to.port.name+" "+t.from.port.name)
 	}
 }
 
-// tunnelTo is the name of a host's tunnel to a chassis.
-func (t *tracer) tunnelTo(m *machine, chassis string) string {
+// growth says whether a port counted the packets.
+type growth struct{ in, out, known bool }
+
+// tunnelTo is a host's tunnel to a chassis.
+func (t *tracer) tunnelTo(m *machine, chassis string) iface {
 	for _, i := range m.ifaces {
-		for _, ip := range t.chassis[chassis].encaps {
-			if i.remote == ip && i.bridge == m.bridge {
-				return i.name
-			}
+		if i.bridge == m.bridge && slices.Contains(t.chassis[chassis].encaps, i.remote) {
+			return i
 		}
 	}
-	return ""
+	return iface{}
 }

@@ -163,6 +163,11 @@ func (t *tracer) nextHop() bool {
 			Do: "name its addresses in the northbound database, or attached-mac at its interface"})
 		return false
 	}
+	return t.nextRouter(sw)
+}
+
+// nextRouter finds the router's port on a switch that guests of the network send to.
+func (t *tracer) nextRouter(sw string) bool {
 	var routers []string
 	for _, p := range t.ports {
 		if p.sw != sw || p.kind != "router" {
@@ -173,7 +178,13 @@ func (t *tracer) nextHop() bool {
 			if r.name != p.options["router-port"] || err != nil {
 				continue
 			}
-			if r.serves(t.packet.from) {
+			if network, ok := r.serves(t.packet.from); ok {
+				if t.to.port == nil && t.to.router == "" && network.Contains(t.packet.to) {
+					t.dies(Hop{Where: sw, What: fmt.Sprintf("no logical port has the address %s", t.packet.to),
+						Why: fmt.Sprintf("it is in %s, the guest's own network, so that the guest asks for it on %s itself (ARP)", network.Masked(), sw),
+						Do:  "look at the addresses of the ports of " + sw})
+					return false
+				}
 				t.packet.nextMAC = mac.String()
 				return true
 			}
@@ -191,11 +202,14 @@ func (t *tracer) nextHop() bool {
 	return false
 }
 
-func (r routerPort) serves(ip netip.Addr) bool {
-	return slices.ContainsFunc(r.networks, func(network string) bool {
-		p, err := netip.ParsePrefix(network)
-		return err == nil && p.Contains(ip)
-	})
+// serves is the port's address in the network of a guest.
+func (r routerPort) serves(ip netip.Addr) (netip.Prefix, bool) {
+	for _, network := range r.networks {
+		if p, err := netip.ParsePrefix(network); err == nil && p.Contains(ip) {
+			return p, true
+		}
+	}
+	return netip.Prefix{}, false
 }
 
 func (t *tracer) result() *Result {

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -14,10 +15,10 @@ import (
 func Trace(w io.Writer, environment func(string) (string, bool), r *trace.Result) error {
 	p := Colour(w, environment)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s from %s to %s\n", r.Packet, wire.Neutralise(r.From), wire.Neutralise(r.To))
+	fmt.Fprintf(&b, "%s from %s to %s\n", r.Packet, onLine(r.From), onLine(r.To))
 	wide := 0
 	for _, h := range r.Hops {
-		wide = max(wide, utf8.RuneCountInString(wire.Neutralise(h.Where)))
+		wide = max(wide, utf8.RuneCountInString(onLine(h.Where)))
 	}
 	for _, h := range r.Hops {
 		mark := p.green("ok  ")
@@ -27,19 +28,27 @@ func Trace(w io.Writer, environment func(string) (string, bool), r *trace.Result
 		case trace.Unknown:
 			mark = p.yellow("?   ")
 		}
-		where := wire.Neutralise(h.Where)
-		fmt.Fprintf(&b, "  %s  %s%s  %s\n", mark, where, strings.Repeat(" ", wide-utf8.RuneCountInString(where)), wire.Neutralise(h.What))
+		where := onLine(h.Where)
+		fmt.Fprintf(&b, "  %s  %s%s  %s\n", mark, where, strings.Repeat(" ", wide-utf8.RuneCountInString(where)), onLine(h.What))
 	}
-	if h := r.Died; h != nil {
+	switch h := r.Died; {
+	case h != nil:
 		for _, more := range []struct{ label, text string }{{"why", h.Why}, {"do", h.Do}} {
 			if more.text != "" {
-				fmt.Fprintf(&b, "        %s %s\n", p.faint(more.label+":"), wire.Neutralise(more.text))
+				fmt.Fprintf(&b, "        %s %s\n", p.faint(more.label+":"), onLine(more.text))
 			}
 		}
-		fmt.Fprintf(&b, "%s\n", p.red(fmt.Sprintf("dies at: %s (%s)", wire.Neutralise(h.Where), wire.Neutralise(h.What))))
-	} else {
+		fmt.Fprintf(&b, "%s\n", p.red(fmt.Sprintf("dies at: %s (%s)", onLine(h.Where), onLine(h.What))))
+	case slices.ContainsFunc(r.Hops, func(h trace.Hop) bool { return h.State == trace.Unknown }):
+		fmt.Fprintf(&b, "%s\n", p.yellow("arrives, as far as can be seen"))
+	default:
 		fmt.Fprintf(&b, "%s\n", p.green("arrives"))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// onLine keeps what others chose on the line that it is shown on.
+func onLine(text string) string {
+	return strings.NewReplacer("\n", `\n`, "\t", `\t`).Replace(wire.Neutralise(text))
 }
