@@ -78,7 +78,7 @@ func (n *network) find(name string) (end, error) {
 	}
 	switch len(found) {
 	case 0:
-		return end{}, fmt.Errorf("nothing is called %q: it is no logical port, no address, and no interface with an iface-id on a host that answered", name)
+		return end{}, fmt.Errorf("nothing is called %q: it is no logical port, no address, and no interface with an iface-id on a host that answered%s", name, n.mute())
 	case 1:
 		return found[0], nil
 	}

@@ -22,7 +22,7 @@ func (t *tracer) guest(e end, chassis string) {
 		hop.What = "bound to no chassis"
 		switch names := hostsOf(plugged); {
 		case len(names) == 0:
-			hop.Why = "no interface with iface-id=" + p.name + " is on a host that answered"
+			hop.Why = "no interface with iface-id=" + p.name + " is on a host that answered" + t.mute()
 			hop.Do = "plug the guest in: its interface on the integration bridge needs external_ids:iface-id=" + p.name
 		case e.iface.bridge != e.on.bridge:
 			hop.Why = fmt.Sprintf("%s on %s is on %s, and not on %s", e.iface.name, e.on.name, e.iface.bridge, e.on.bridge)

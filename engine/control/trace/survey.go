@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
 
@@ -51,6 +52,7 @@ type machine struct {
 	bridge   string // the integration bridge
 	encaps   string // ovn-encap-ip
 	mappings string // ovn-bridge-mappings
+	mute     bool   // its Open vSwitch does not run
 	bridges  []string
 	ifaces   []iface
 }
@@ -122,7 +124,9 @@ func surveyed(hosts []string, answers map[string][]wire.Answer) (*network, error
 			unread = failed
 			continue
 		}
-		n.machines = append(n.machines, machineOf(name, r[host.OpenVSwitch]))
+		m := machineOf(name, r[host.OpenVSwitch])
+		m.mute = said[0].Absent
+		n.machines = append(n.machines, m)
 		if n.central == "" && len(r[host.Northbound]["Logical_Switch"]) > 0 {
 			n.central = name
 			n.readLogical(r[host.Northbound])
@@ -265,6 +269,21 @@ func (n *network) plugged(port string) map[*machine]iface {
 		}
 	}
 	return found
+}
+
+// mute says on which hosts no Open vSwitch runs, after a semicolon; "" where one
+// does on all.
+func (n *network) mute() string {
+	var names []string
+	for _, m := range n.machines {
+		if m.mute {
+			names = append(names, m.name)
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "; no Open vSwitch runs on " + strings.Join(names, ", ")
 }
 
 // hostsOf are the names of machines, sorted.

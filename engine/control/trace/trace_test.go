@@ -154,6 +154,8 @@ func TestTrace(t *testing.T) {
 	}{
 		{name: "one-switch", from: "vm1", to: "vm2"},
 		{name: "mallory", from: "mallory", to: "vm2"},
+		// acl-add ls1 to-lport 1001 'outport=="ls1-vm2" && tcp.dst==7' allow-related, and all else dropped
+		{name: "stateful", from: "vm1", to: "vm2", options: Options{Protocol: "tcp", Port: 7}},
 		{name: "lost", from: "vm1", to: "vm2", options: Options{Ping: true}}, // ubuntu3 without its underlay
 		{name: "arp", from: "vm1", to: "vm2"},                                // the same, after ovs-appctl tnl/neigh/flush on ubuntu2
 	} {
