@@ -19,6 +19,9 @@
 //	ping.go      what the ports counted while packets really went
 //	trace.go     all of it in order
 //
+// OpenFlow is followed on the chassis of the source. What it does behind a tunnel is
+// told by the ping alone; logical flows are followed to the end.
+//
 // Nothing is changed on any host, and nothing sent but where a ping is asked for. One
 // thing comes close: a userspace datapath that does not know the Ethernet address of a
 // tunnel's other end asks for it by ARP when ofproto/trace comes to the tunnel.

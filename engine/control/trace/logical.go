@@ -180,7 +180,7 @@ func flowOf(s stage) string {
 func outputs(l logicalTrace) string {
 	var names []string
 	for _, o := range l.outputs {
-		if o.kind != "patch" {
+		if o.kind != "patch" && o.kind != "l3gateway" {
 			names = append(names, o.port)
 		}
 	}

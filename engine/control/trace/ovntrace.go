@@ -28,9 +28,10 @@ type output struct{ port, kind string }
 type logicalTrace struct {
 	stages  []stage
 	outputs []output
-	// gateway is the chassisredirect port that sends the packet to its
-	// chassis, if it goes through one.
-	gateway string
+	// gateways are the ports that a chassis alone has, and that send the packet
+	// there: of a router's gateway (chassisredirect), of a router of one chassis
+	// (l3gateway).
+	gateways []string
 	// unresolved says that a router does not know the next hop's Ethernet
 	// address, and generated what the router sends in the packet's stead
 	// ("arp", "icmp4", "tcp_reset").
@@ -43,7 +44,7 @@ var (
 	stageLine    = regexp.MustCompile(`^([0-9]{1,3})\. ([a-z0-9_]+)(?: \([^)]*\))?: (.*), priority ([0-9]{1,6}), uuid ([0-9a-f]{8})$`)
 	missLine     = regexp.MustCompile(`^([0-9]{1,3})\. ([a-z0-9_]+)(?: \([^)]*\))?: no match`)
 	outputLine   = regexp.MustCompile(`^/\* output to "((?:[^"\\]|\\.)*)", type "([^"]*)" \*/$`)
-	redirectLine = regexp.MustCompile(`^/\* Replacing type "(?:chassisredirect|patch|l3gateway)" outport "((?:[^"\\]|\\.)*)" with distributed port`)
+	redirectLine = regexp.MustCompile(`^/\* Replacing type "chassisredirect" outport "((?:[^"\\]|\\.)*)" with distributed port`)
 	sectionLine  = regexp.MustCompile(`^(arp|nd_ns|nd_na|icmp4|icmp4_error|icmp6|icmp6_error|tcp_reset|sctp_abort|reject|igmp|bfd)$`)
 )
 
@@ -89,9 +90,12 @@ func readLogicalTrace(text string) logicalTrace {
 func (t *logicalTrace) action(line string) {
 	if m := outputLine.FindStringSubmatch(line); m != nil {
 		t.outputs = append(t.outputs, output{unquoted(m[1]), m[2]})
+		if m[2] == "l3gateway" {
+			t.gateways = append(t.gateways, unquoted(m[1]))
+		}
 	}
 	if m := redirectLine.FindStringSubmatch(line); m != nil {
-		t.gateway = unquoted(m[1])
+		t.gateways = append(t.gateways, unquoted(m[1]))
 	}
 	if line == "/* No MAC binding. */" {
 		t.unresolved = true

@@ -2,8 +2,11 @@ package trace
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+
+	"weft/engine/wire"
 )
 
 func addr(text string) netip.Addr { return netip.MustParseAddr(text) }
@@ -122,6 +125,40 @@ func TestTunnelEnds(t *testing.T) {
 		if r.Arrives != (c.want == "") || r.Died != nil && (!strings.Contains(r.Died.What, c.want) || r.Died.Do == "") {
 			t.Errorf("%s: %+v", c.what, r.Hops)
 		}
+	}
+}
+
+// A packet goes by the chassis of the gateways on its way.
+func TestStops(t *testing.T) {
+	n := &network{bound: map[string]string{"vm1": "A", "cr-out": "B", "gw-join": "C", "join-gw": "C", "vm2": "A"}}
+	from, to := end{port: &logicalPort{name: "vm1"}}, end{port: &logicalPort{name: "vm2"}}
+	for _, c := range []struct {
+		says string
+		want []string
+	}{
+		{"", []string{"A"}},
+		{`/* Replacing type "chassisredirect" outport "cr-out" with distributed port "out". */`, []string{"A", "B", "A"}},
+		{"/* output to \"join-gw\", type \"l3gateway\" */\n/* output to \"gw-join\", type \"l3gateway\" */", []string{"A", "C", "A"}},
+		{`/* Replacing type "chassisredirect" outport "cr-nowhere" with distributed port "nowhere". */`, nil},
+	} {
+		tr := &tracer{network: n, from: from, to: to, logical: readLogicalTrace(c.says)}
+		if got := tr.stops(); !slices.Equal(got, c.want) || tr.died() != (c.want == nil) {
+			t.Errorf("%s: by %v", c.says, got)
+		}
+	}
+}
+
+// A host that cannot be read is named, and hides no other.
+func TestUnreadHost(t *testing.T) {
+	asker := replay(t, "gateway")
+	for key, answers := range asker.answers {
+		if strings.HasPrefix(key, "h1 ") && strings.Contains(key, `"Bridge"`) {
+			answers[0] = wire.Answer{Error: "select Bridge: the schema has no such column"}
+		}
+	}
+	r, err := Run(t.Context(), gateway, asker, Options{From: "v0", To: "v1", Protocol: "icmp"})
+	if err != nil || !r.Arrives || r.Hops[0].Where != "host h1" || r.Hops[0].State != Unknown || !strings.Contains(r.Hops[0].What, "no such column") {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

@@ -66,12 +66,13 @@ func (t *tracer) guest(e end, chassis string) {
 // a gateway, the other guest's.
 func (t *tracer) stops() []string {
 	stops := []string{t.bound[t.from.port.name]}
-	if g := t.logical.gateway; g != "" && strings.HasPrefix(g, "cr-") {
+	for _, g := range t.logical.gateways {
 		chassis := t.bound[g]
 		if chassis == "" {
+			port := strings.TrimPrefix(g, "cr-")
 			t.dies(Hop{Where: "gateway " + g, What: "on no chassis",
-				Why: "none of the gateway chassis of " + strings.TrimPrefix(g, "cr-") + " is alive, or has the bridge that its network is mapped to",
-				Do:  "ovn-nbctl lrp-get-gateway-chassis " + strings.TrimPrefix(g, "cr-") + ", and look at ovn-controller there"})
+				Why: "none of the chassis that " + port + " may be on is alive, or has the bridge that its network is mapped to",
+				Do:  "ovn-nbctl lrp-get-gateway-chassis " + port + ", and look at ovn-controller there"})
 			return nil
 		}
 		t.pass("gateway "+g, "on %s", t.called(chassis))

@@ -43,7 +43,11 @@ type network struct {
 	routers  []routerPort
 	chassis  map[string]chassis // by name
 	bound    map[string]string  // the name of the chassis by logical port, where there is one
+	unread   []unread
 }
+
+// unread is a host whose databases could not be read, and why.
+type unread struct{ host, why string }
 
 // machine is a host that answered.
 type machine struct {
@@ -101,14 +105,13 @@ func asks() []wire.Ask {
 // surveyed makes the network of the answers to asks, of hosts in order.
 func surveyed(hosts []string, answers map[string][]wire.Answer) (*network, error) {
 	n := &network{chassis: map[string]chassis{}, bound: map[string]string{}}
-	var unread error
 	for _, name := range hosts {
 		said, ok := answers[name]
 		if !ok {
 			continue
 		}
 		r := rows{}
-		var failed error
+		failed := ""
 		for i, t := range tables() {
 			if r[t.Database] == nil {
 				r[t.Database] = map[string][]ovsdb.Row{}
@@ -117,11 +120,11 @@ func surveyed(hosts []string, answers map[string][]wire.Answer) (*network, error
 				r[t.Database][t.Table] = append(r[t.Database][t.Table], ovsdb.Row(record))
 			}
 			if said[i].Error != "" && !said[i].Absent {
-				failed = fmt.Errorf("%s: %s", name, said[i].Error)
+				failed = said[i].Error
 			}
 		}
-		if failed != nil {
-			unread = failed
+		if failed != "" {
+			n.unread = append(n.unread, unread{name, failed})
 			continue
 		}
 		m := machineOf(name, r[host.OpenVSwitch])
@@ -134,8 +137,8 @@ func surveyed(hosts []string, answers map[string][]wire.Answer) (*network, error
 		}
 	}
 	switch {
-	case n.central == "" && unread != nil:
-		return nil, fmt.Errorf("the network cannot be read: %w", unread)
+	case n.central == "" && len(n.unread) > 0:
+		return nil, fmt.Errorf("the network cannot be read: %s: %s", n.unread[0].host, n.unread[0].why)
 	case n.central == "":
 		return nil, fmt.Errorf("no host that answered has a northbound database with a logical switch: is OVN's central among them (see --limit)?")
 	}

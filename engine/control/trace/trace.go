@@ -103,6 +103,9 @@ type tracer struct {
 // walk looks at the hops in the order in which they explain one another: where a
 // guest is bound to no chassis, no flow leads there.
 func (t *tracer) walk(ctx context.Context) {
+	for _, u := range t.unread {
+		t.unknown("host "+u.host, "it cannot be read: %s", oneLine(u.why))
+	}
 	t.source()
 	if t.nextHop() {
 		t.throughLogical(ctx)
