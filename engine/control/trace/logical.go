@@ -115,8 +115,6 @@ func nextHopOf(at []stage) string {
 // answers for itself.
 func (t *tracer) arrived() bool {
 	switch {
-	case t.logical.unresolved:
-		return false
 	case t.to.port != nil:
 		return t.logical.reaches(t.to.port.name)
 	case t.to.router != "":

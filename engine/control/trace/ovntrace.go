@@ -57,15 +57,13 @@ func readLogicalTrace(text string) logicalTrace {
 		line = strings.TrimSpace(line)
 		switch {
 		case line == "" || strings.Trim(line, "-") == "" || strings.HasPrefix(line, "# "):
+		case t.generated != "": // what follows is the way of another packet
 		case sectionLine.MatchString(line):
-			// What follows is another packet's, but stages keep their order.
-			if t.generated == "" {
-				t.generated = line
-			}
-		case t.generated != "": // its way is not that of the packet
+			t.generated = line
 		case pipelineLine.MatchString(line):
 			m := pipelineLine.FindStringSubmatch(line)
 			at = stage{pipeline: m[1], datapath: unquoted(m[2]), inport: unquoted(m[3]), outport: unquoted(m[4])}
+		case at.pipeline == "": // not begun
 		case stageLine.MatchString(line):
 			m := stageLine.FindStringSubmatch(line)
 			s := at

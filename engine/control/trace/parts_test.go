@@ -141,7 +141,7 @@ func TestStops(t *testing.T) {
 		{"/* output to \"join-gw\", type \"l3gateway\" */\n/* output to \"gw-join\", type \"l3gateway\" */", []string{"A", "C", "A"}},
 		{`/* Replacing type "chassisredirect" outport "cr-nowhere" with distributed port "nowhere". */`, nil},
 	} {
-		tr := &tracer{network: n, from: from, to: to, logical: readLogicalTrace(c.says)}
+		tr := &tracer{network: n, from: from, to: to, logical: readLogicalTrace("ingress(dp=\"lr1\", inport=\"a\")\n" + c.says)}
 		if got := tr.stops(); !slices.Equal(got, c.want) || tr.died() != (c.want == nil) {
 			t.Errorf("%s: by %v", c.says, got)
 		}

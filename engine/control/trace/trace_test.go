@@ -236,3 +236,52 @@ func TestHostThatDoesNotAnswer(t *testing.T) {
 	}
 	golden(t, "not-reached", way(r))
 }
+
+// What was not recorded is made of what was: a word of the answers is another.
+func TestAltered(t *testing.T) {
+	for _, c := range []struct {
+		what, file, to string
+		host           string
+		words          []string // old, new, …
+		where, says    string
+	}{
+		{"flows that drop", "gateway", "v1", "h2", []string{"Datapath actions: set(eth", "Datapath actions: drop\\nMegaflow: set(eth"}, "br-int on h2", "the OpenFlow flows drop it at: "},
+		{"flows that lead elsewhere", "gateway", "v1", "h2", []string{"tunneling to 177.1.1.2", "tunneling to 177.1.1.1", "dst=177.1.1.2", "dst=177.1.1.1"}, "br-int on h2", "it goes to 177.1.1.1, and not to h1 (177.1.1.2)"},
+		{"a network without a bridge", "outside", "198.51.100.1", "h1", []string{"outNet:br-out", "other:br-out"}, "network outNet on h1", "no bridge is mapped to it"},
+		{"a bridge that is gone", "outside", "198.51.100.1", "h1", []string{"outNet:br-out", "x:y, outNet:br-gone"}, "network outNet on h1", "it is mapped to br-gone, which is not there"},
+		{"two ports with one address", "gateway", "v1", "h0", []string{`/* output to \"v1\", type \"\" */`, `/* output to \"v7\", type \"\" */`}, "ls2 egress", "it comes out at v7, and not at v1"},
+		{"a gateway on no chassis", "outside", "198.51.100.1", "h0", []string{`"logical_port":"cr-lr1-ls3"`, `"logical_port":"cr-other"`}, "gateway cr-lr1-ls3", "on no chassis"},
+		{"no flows", "gateway", "v1", "h0", []string{"gress(dp=", "(dp="}, "ls1 ingress", "no logical flow takes the packet in"},
+		{"a guest's port that Open vSwitch could not make", "gateway", "v1", "h1", []string{`"name":"v1","ofport":3`, `"name":"v1","ofport":-1`}, "port v1 on h1", "could not make v1: it has no OpenFlow port"},
+		{"a switch without a router", "gateway", "v1", "h0", []string{`["router-port","lr1-ls1"]`, `["router-port","gone"]`}, "ls1 router", "no router's port joins ls1"},
+		{"a router of another network", "gateway", "v1", "h0", []string{`172.16.1.254/24`, `172.31.1.254/24`}, "ls1 router", "no router's port has a network with 172.16.1.10"},
+	} {
+		asker := replay(t, c.file, "gateway")
+		altered := false
+		for key, answers := range asker.answers {
+			for i := range answers {
+				text, _ := json.Marshal(answers[i])
+				changed := plainJSON(strings.NewReplacer(c.words...).Replace(plainJSON(string(text))))
+				if !strings.HasPrefix(key, c.host+" ") || changed == plainJSON(string(text)) {
+					continue
+				}
+				altered, answers[i] = true, wire.Answer{}
+				if err := json.Unmarshal([]byte(changed), &answers[i]); err != nil {
+					t.Fatalf("%s: %v", c.what, err)
+				}
+			}
+		}
+		if !altered {
+			t.Errorf("%s: nothing was altered", c.what)
+		}
+		r, err := Run(t.Context(), gateway, asker, Options{From: "v0", To: c.to, Protocol: "icmp"})
+		if err != nil || r.Arrives || r.Died.Where != c.where || !strings.Contains(r.Died.What, c.says) || r.Died.Do == "" {
+			t.Errorf("%s: %v\n%s", c.what, err, way(r))
+		}
+	}
+}
+
+// plainJSON has the signs that Go escapes as they are, to be found in texts.
+func plainJSON(text string) string {
+	return strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&").Replace(text)
+}
