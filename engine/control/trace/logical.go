@@ -23,7 +23,7 @@ func newConnections() []string {
 // each pipeline.
 func (t *tracer) throughLogical(ctx context.Context) {
 	argv := append([]string{"ovn-trace", "--no-leader-only", "--detailed"}, newConnections()...)
-	argv = append(argv, t.from.port.sw, t.packet.logical(t.from.port.name))
+	argv = append(argv, t.from.port.switchID, t.packet.logical(t.from.port.name))
 	said := t.one(ctx, t.central, wire.Ask{Query: argv})
 	if said.Error != "" {
 		t.unknown("logical flows", "%s cannot say: %s", t.central, oneLine(said.Error))

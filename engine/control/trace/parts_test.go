@@ -148,6 +148,30 @@ func TestStops(t *testing.T) {
 	}
 }
 
+// A network outside may be behind the guest's own switch, and have any address.
+func TestStranger(t *testing.T) {
+	guest := &logicalPort{name: "vm1", switchID: "1", sw: "ls1"}
+	outlet := &logicalPort{name: "outlet", kind: "localnet", switchID: "1"}
+	router := &logicalPort{name: "ls1-r", kind: "router", switchID: "1", options: map[string]string{"router-port": "r-ls1"}}
+	elsewhere := &logicalPort{name: "outlet2", kind: "localnet", switchID: "2"}
+	for _, c := range []struct {
+		to, want string
+		ports    []*logicalPort
+	}{
+		{"10.0.0.7", "outlet", []*logicalPort{guest, outlet}},
+		{"10.0.0.7", "outlet", []*logicalPort{guest, outlet, router}},
+		{"192.0.2.1", "outlet", []*logicalPort{guest, outlet}},
+		{"192.0.2.1", "", []*logicalPort{guest, outlet, router}},
+		{"10.0.0.7", "", []*logicalPort{guest, elsewhere, router}},
+	} {
+		tr := &tracer{network: &network{ports: c.ports, routers: []routerPort{{name: "r-ls1", networks: []string{"10.0.0.1/24"}}}},
+			from: end{port: guest}, packet: packet{from: addr("10.0.0.2"), to: addr(c.to)}}
+		if got := tr.stranger(); got != c.want {
+			t.Errorf("%s among %d ports: %q, want %q", c.to, len(c.ports), got, c.want)
+		}
+	}
+}
+
 // A host that cannot be read is named, and hides no other.
 func TestUnreadHost(t *testing.T) {
 	asker := replay(t, "gateway")

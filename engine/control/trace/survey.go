@@ -75,7 +75,8 @@ type iface struct {
 
 // logicalPort is a port of a logical switch.
 type logicalPort struct {
-	name, kind, sw string
+	name, kind, sw string // the last is the name of its switch, which others may have too
+	switchID       string
 	addresses      []address
 	security       []string
 	options        map[string]string
@@ -189,7 +190,7 @@ func (n *network) readLogical(tables map[string][]ovsdb.Row) {
 		for _, id := range row.Refs(s, "ports") {
 			r := ports[id]
 			p := &logicalPort{
-				name: row.String(r, "name"), kind: row.String(r, "type"), sw: row.String(s, "name"),
+				name: row.String(r, "name"), kind: row.String(r, "type"), sw: row.String(s, "name"), switchID: row.ID(s),
 				security: row.Strings(r, "port_security"), options: row.Map(r, "options"),
 			}
 			for _, text := range append(row.Strings(r, "addresses"), row.Strings(r, "dynamic_addresses")...) {

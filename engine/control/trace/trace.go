@@ -84,6 +84,9 @@ func Run(ctx context.Context, hosts []string, asker Asker, o Options) (*Result, 
 		return nil, err
 	}
 	t.packet = packet{from: t.from.ip, to: t.to.ip, mac: t.from.mac, protocol: o.Protocol, port: o.Port}
+	if port := t.stranger(); port != "" {
+		return nil, fmt.Errorf("%s may be behind the port %s of %s, and its Ethernet address is not known: a packet cannot be followed there", t.to.ip, port, t.from.port.sw)
+	}
 	t.walk(ctx)
 	return t.result(), ctx.Err()
 }
@@ -156,8 +159,7 @@ func (t *tracer) one(ctx context.Context, host string, q wire.Ask) wire.Answer {
 // nextHop finds the Ethernet address that the guest sends to: the other guest's
 // on the same switch, else the router's.
 func (t *tracer) nextHop() bool {
-	sw := t.from.port.sw
-	if t.to.port != nil && t.to.port.sw == sw {
+	if t.to.port != nil && t.to.port.switchID == t.from.port.switchID {
 		if mac, err := net.ParseMAC(t.to.mac); err == nil {
 			t.packet.nextMAC = mac.String()
 			return true
@@ -166,14 +168,16 @@ func (t *tracer) nextHop() bool {
 			Do: "name its addresses in the northbound database, or attached-mac at its interface"})
 		return false
 	}
-	return t.nextRouter(sw)
+	return t.nextRouter()
 }
 
-// nextRouter finds the router's port on a switch that guests of the network send to.
-func (t *tracer) nextRouter(sw string) bool {
+// nextRouter finds the router's port on the guest's switch that guests of its
+// network send to.
+func (t *tracer) nextRouter() bool {
+	sw := t.from.port.sw
 	var routers []string
 	for _, p := range t.ports {
-		if p.sw != sw || p.kind != "router" {
+		if p.switchID != t.from.port.switchID || p.kind != "router" {
 			continue
 		}
 		for _, r := range t.routers {
@@ -203,6 +207,32 @@ func (t *tracer) nextRouter(sw string) bool {
 	}
 	t.dies(h)
 	return false
+}
+
+// stranger is the port of the guest's own switch that the destination may be
+// behind, where nothing else leads there: it is on a network that OVN does not know.
+func (t *tracer) stranger() string {
+	if t.to.port != nil || t.to.router != "" {
+		return ""
+	}
+	physical := ""
+	for _, p := range t.ports {
+		if p.switchID != t.from.port.switchID {
+			continue
+		}
+		switch p.kind {
+		case "localnet", "l2gateway", "vtep":
+			physical = p.name
+		case "router":
+			for _, r := range t.routers {
+				network, ok := r.serves(t.packet.from)
+				if r.name == p.options["router-port"] && ok && !network.Contains(t.packet.to) {
+					return "" // by the router
+				}
+			}
+		}
+	}
+	return physical
 }
 
 // serves is the port's address in the network of a guest.
