@@ -24,7 +24,7 @@ func (t *tracer) explain(ctx context.Context, s stage, h *Hop) {
 	case strings.HasPrefix(name, "in_apply_port_sec"), strings.HasPrefix(name, "in_port_sec"), name == "in_check_port_sec" && t.from.port.disabled:
 		t.portSecurity(t.from, t.packet.mac, t.packet.from, "source", h)
 	case strings.HasPrefix(name, "out_apply_port_sec"), strings.HasPrefix(name, "out_port_sec"), name == "out_check_port_sec":
-		t.portSecurity(t.to, t.to.mac, t.packet.to, "destination", h)
+		t.portSecurity(t.to, t.to.known(), t.packet.to, "destination", h)
 	case strings.HasPrefix(name, "in_l2_lkup"), strings.HasPrefix(name, "in_l2_unknown"):
 		h.Why = fmt.Sprintf("no port of %s has the Ethernet address %s", s.datapath, t.packet.nextMAC)
 		h.Do = "look at the addresses of the guest's port, and at those that the guest has"

@@ -41,9 +41,9 @@ func readAddress(text string) (address, bool) {
 
 // end is one of the two that a packet is to go between.
 type end struct {
-	port *logicalPort // nil for an address that is no port's
-	mac  string
-	ip   netip.Addr
+	port     *logicalPort // nil for an address that is no port's
+	attached string       // the guest's own MAC, where Open vSwitch is told of it
+	ip       netip.Addr
 	// router is the router's port that has the address, if one has.
 	router string
 	on     *machine // the host that it is plugged in at; nil where none says so
@@ -93,9 +93,6 @@ func (n *network) findAddress(ip netip.Addr) (end, error) {
 			if slices.Contains(a.ips, ip) && p.kind == "" {
 				e := n.end(p)
 				e.ip = ip
-				if e.iface.mac == "" {
-					e.mac = a.mac
-				}
 				found, names = append(found, e), append(names, p.name)
 			}
 		}
@@ -117,13 +114,9 @@ func (n *network) findAddress(ip netip.Addr) (end, error) {
 	return end{}, fmt.Errorf("several logical ports have the address %s: say %s", ip, strings.Join(names, " or "))
 }
 
-// end is a logical port as an end. The guest has the Ethernet address that was
-// attached, which may not be the port's.
+// end is a logical port as an end, plugged in where it is bound, or else somewhere.
 func (n *network) end(p *logicalPort) end {
 	e := end{port: p}
-	if len(p.addresses) > 0 {
-		e.mac = p.addresses[0].mac
-	}
 	plugged := n.plugged(p.name)
 	if m := n.on(n.bound[p.name]); m != nil {
 		if i, ok := plugged[m]; ok {
@@ -142,9 +135,30 @@ func (n *network) end(p *logicalPort) end {
 func (e *end) plug(m *machine, i iface) {
 	e.on, e.iface = m, i
 	if mac, err := net.ParseMAC(i.mac); err == nil {
-		e.mac = mac.String()
+		e.attached = mac.String()
 	}
 }
+
+// known is the Ethernet address that others send to: the logical port's, which OVN
+// answers with to those who ask for the address (ARP), else the guest's own.
+func (e end) known() string {
+	if e.port == nil {
+		return ""
+	}
+	for _, a := range e.port.addresses {
+		if slices.Contains(a.ips, e.ip) {
+			return a.mac
+		}
+	}
+	if len(e.port.addresses) > 0 {
+		return e.port.addresses[0].mac
+	}
+	return e.attached
+}
+
+// own is the Ethernet address that the guest sends from: the one attached, which may
+// not be the port's.
+func (e end) own() string { return cmp.Or(e.attached, e.known()) }
 
 // called is what the end is called in texts.
 func (e end) called() string {
@@ -176,7 +190,7 @@ func choose(from, to *end) error {
 	if from.ip.Is4() != to.ip.Is4() {
 		return fmt.Errorf("%s and %s are not of one family", from.ip, to.ip)
 	}
-	if from.mac == "" {
+	if from.own() == "" {
 		return fmt.Errorf("%s has no Ethernet address, neither in the northbound database nor at Open vSwitch (attached-mac)", from.called())
 	}
 	return nil

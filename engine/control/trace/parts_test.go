@@ -172,6 +172,23 @@ func TestStranger(t *testing.T) {
 	}
 }
 
+// A guest whose MAC is not its port's hears nothing of what is sent to it.
+func TestGuestWithAnotherMAC(t *testing.T) {
+	port := &logicalPort{name: "vm2", switchID: "1", addresses: []address{{"02:00:00:00:00:02", addrs("10.0.0.2")}}}
+	for mac, dies := range map[string]bool{"02:00:00:00:00:02": false, "02:00:00:00:00:66": true, "": false} {
+		m := &machine{name: "b", chassis: "B", bridge: "br-int", ifaces: []iface{{name: "tap2", id: "vm2", bridge: "br-int", number: 3, mac: mac}}}
+		n := &network{machines: []*machine{m}, ports: []*logicalPort{port}, bound: map[string]string{"vm2": "B"}}
+		tr := &tracer{network: n, from: end{port: &logicalPort{name: "vm1", switchID: "1"}}, to: n.end(port)}
+		if !tr.nextHop() || tr.packet.nextMAC != "02:00:00:00:00:02" {
+			t.Errorf("with %q, packets go to %s", mac, tr.packet.nextMAC)
+		}
+		tr.destination([]string{"B"})
+		if r := tr.result(); r.Arrives == dies || dies && r.Died.Where != "guest vm2" {
+			t.Errorf("with %q: %+v", mac, r.Hops)
+		}
+	}
+}
+
 // A host that cannot be read is named, and hides no other.
 func TestUnreadHost(t *testing.T) {
 	asker := replay(t, "gateway")
@@ -218,8 +235,8 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s is %s, %v", c.name, e.called(), err)
 		}
 	}
-	if e, _ := n.find("b/tap0"); e.mac != "02:00:00:00:00:aa" {
-		t.Errorf("the guest's own Ethernet address is %s", e.mac)
+	if e, _ := n.find("b/tap0"); e.own() != "02:00:00:00:00:aa" {
+		t.Errorf("the guest's own Ethernet address is %s", e.own())
 	}
 	if e, _ := n.find("10.0.0.254"); e.router != "r1" {
 		t.Errorf("the router's port is %q", e.router)

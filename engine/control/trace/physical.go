@@ -250,6 +250,11 @@ func (t *tracer) destination(stops []string) {
 	last := stops[len(stops)-1]
 	if t.to.port != nil && t.to.port.kind == "" {
 		t.guest(t.to, last)
+		if known := t.to.known(); t.to.on == t.on(last) && t.to.own() != known {
+			t.dies(Hop{Where: "guest " + t.to.port.name, What: fmt.Sprintf("frames for %s come to it, and its MAC is %s", known, t.to.own()),
+				Why: "the MAC of its logical port is not the one that was attached (attached-mac)",
+				Do:  "give the guest the port's MAC, or the port the guest's: addresses and port_security of " + t.to.port.name})
+		}
 		return
 	}
 	out, leaves := t.logical.leaves()

@@ -83,7 +83,7 @@ func Run(ctx context.Context, hosts []string, asker Asker, o Options) (*Result, 
 	if err := choose(&t.from, &t.to); err != nil {
 		return nil, err
 	}
-	t.packet = packet{from: t.from.ip, to: t.to.ip, mac: t.from.mac, protocol: o.Protocol, port: o.Port}
+	t.packet = packet{from: t.from.ip, to: t.to.ip, mac: t.from.own(), protocol: o.Protocol, port: o.Port}
 	if port := t.stranger(); port != "" {
 		return nil, fmt.Errorf("%s may be behind the port %s of %s, and its Ethernet address is not known: a packet cannot be followed there", t.to.ip, port, t.from.port.sw)
 	}
@@ -160,7 +160,7 @@ func (t *tracer) one(ctx context.Context, host string, q wire.Ask) wire.Answer {
 // on the same switch, else the router's.
 func (t *tracer) nextHop() bool {
 	if t.to.port != nil && t.to.port.switchID == t.from.port.switchID {
-		if mac, err := net.ParseMAC(t.to.mac); err == nil {
+		if mac, err := net.ParseMAC(t.to.known()); err == nil {
 			t.packet.nextMAC = mac.String()
 			return true
 		}
@@ -265,5 +265,5 @@ func (e end) described() string {
 		}
 		return e.ip.String() + " (outside)"
 	}
-	return fmt.Sprintf("%s (%s, %s)", e.port.name, e.ip, e.mac)
+	return fmt.Sprintf("%s (%s, %s)", e.port.name, e.ip, e.own())
 }
