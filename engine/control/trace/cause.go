@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -18,6 +19,7 @@ import (
 // names of the stages are those of ovn-northd(8).
 func (t *tracer) explain(ctx context.Context, s stage, h *Hop) {
 	name := strings.TrimPrefix(strings.TrimPrefix(s.name, "ls_"), "lr_")
+	h.Do = "look at the flow: ovn-sbctl lflow-list " + argument(s.datapath)
 	switch {
 	case strings.Contains(s.name, "_acl"):
 		t.acl(ctx, s, h)
@@ -26,16 +28,20 @@ func (t *tracer) explain(ctx context.Context, s stage, h *Hop) {
 	case strings.HasPrefix(name, "out_apply_port_sec"), strings.HasPrefix(name, "out_port_sec"), name == "out_check_port_sec":
 		t.portSecurity(t.to, t.to.known(), t.packet.to, "destination", h)
 	case strings.HasPrefix(name, "in_l2_lkup"), strings.HasPrefix(name, "in_l2_unknown"):
-		h.Why = fmt.Sprintf("no port of %s has the Ethernet address %s", s.datapath, t.packet.nextMAC)
+		mac := t.packet.nextMAC
+		if s.datapath != t.from.port.sw {
+			mac = t.to.known()
+		}
+		h.Why = fmt.Sprintf("no port of %s has the Ethernet address %s", s.datapath, mac)
 		h.Do = "look at the addresses of the guest's port, and at those that the guest has"
 	case strings.HasPrefix(name, "in_ip_routing"):
 		h.Where, h.What = s.datapath, fmt.Sprintf("no route to %s", t.packet.to)
 		h.Do = fmt.Sprintf("add an ovn_static_route to %s, or join a router's port to the network of %s", s.datapath, t.packet.to)
 	case strings.HasPrefix(name, "in_policy"):
-		h.Why, h.Do = "a routing policy of "+s.datapath+" says so", "ovn-nbctl lr-policy-list "+s.datapath
+		h.Why, h.Do = "a routing policy of "+s.datapath+" says so", "ovn-nbctl lr-policy-list "+argument(s.datapath)
 	case strings.HasPrefix(name, "in_admission"):
-		h.Why = "no port of " + s.datapath + " takes frames for " + t.packet.nextMAC + " here: the chassis that has its gateway is elsewhere, or the port is disabled"
-		h.Do = "look at the gateway chassis of its ports: ovn-nbctl show " + s.datapath
+		h.Why = "no port of " + s.datapath + " takes the frame in: the chassis that has its gateway is elsewhere, or the port is disabled"
+		h.Do = "look at the gateway chassis of its ports: ovn-nbctl show " + argument(s.datapath)
 	case strings.HasPrefix(name, "in_ip_input"):
 		h.Why = "the router itself refuses it: an address that no router forwards, or its own at a port that does not answer for it"
 	}
@@ -48,7 +54,7 @@ func (t *tracer) portSecurity(e end, mac string, ip netip.Addr, side string, h *
 		return
 	}
 	if e.port.disabled {
-		h.Where, h.What, h.Do = "port "+e.port.name, "it is disabled", "enable the logical port: ovn-nbctl lsp-set-enabled "+e.port.name+" enabled"
+		*h = disabled(e.port)
 		return
 	}
 	h.Where = "port security of " + e.port.name
@@ -77,10 +83,25 @@ func (t *tracer) portSecurity(e end, mac string, ip netip.Addr, side string, h *
 	}
 }
 
+// disabled is the hop at a port that takes and gives nothing.
+func disabled(p *logicalPort) Hop {
+	return Hop{Where: "port " + p.name, What: "it is disabled", Do: "enable the logical port: ovn-nbctl lsp-set-enabled " + argument(p.name) + " enabled"}
+}
+
+// argument is a name that others chose as an operator may give it to a shell.
+func argument(name string) string {
+	if plainName.MatchString(name) {
+		return name
+	}
+	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+}
+
+var plainName = regexp.MustCompile(`^[A-Za-z0-9_.:][A-Za-z0-9_.:-]*$`)
+
 // acl finds the ACL of a flow: the flow's stage-hint begins its id, see
 // external_ids of Logical_Flow in ovn-sb(5).
 func (t *tracer) acl(ctx context.Context, s stage, h *Hop) {
-	h.Why, h.Do = "an ACL says so", "ovn-nbctl acl-list "+s.datapath
+	h.Why, h.Do = "an ACL says so", "ovn-nbctl acl-list "+argument(s.datapath)
 	flow := wire.Rows{Database: host.Southbound, Table: "Logical_Flow", Columns: []string{"external_ids"},
 		Where: map[string]any{"pipeline": s.pipeline, "table_id": s.table, "priority": s.priority}}
 	all := wire.Rows{Database: host.Northbound, Table: "ACL", Columns: []string{"name", "direction", "priority", "match", "action"}}

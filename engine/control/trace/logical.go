@@ -130,7 +130,7 @@ func (t *tracer) logicalDeath(ctx context.Context, at []stage) Hop {
 	h := Hop{Where: where(s), What: "dropped by " + flowOf(s)}
 	switch {
 	case t.to.port != nil && t.to.port.disabled:
-		return Hop{Where: "port " + t.to.port.name, What: "it is disabled", Do: "enable the logical port: ovn-nbctl lsp-set-enabled " + t.to.port.name + " enabled"}
+		return disabled(t.to.port)
 	case t.logical.unresolved:
 		via := nextHopOf(at)
 		if via == "" {

@@ -172,6 +172,17 @@ func TestStranger(t *testing.T) {
 	}
 }
 
+// Names in commands that are proposed are words of a shell.
+func TestArgument(t *testing.T) {
+	for name, want := range map[string]string{
+		"ls1-vm1": "ls1-vm1", "": "''", "a b": "'a b'", "-x": "'-x'", "$(id)": "'$(id)'", "it's": `'it'\''s'`,
+	} {
+		if got := argument(name); got != want {
+			t.Errorf("%q is %s, want %s", name, got, want)
+		}
+	}
+}
+
 // A guest whose MAC is not its port's hears nothing of what is sent to it.
 func TestGuestWithAnotherMAC(t *testing.T) {
 	port := &logicalPort{name: "vm2", switchID: "1", addresses: []address{{"02:00:00:00:00:02", addrs("10.0.0.2")}}}

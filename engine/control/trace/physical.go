@@ -55,7 +55,7 @@ func (t *tracer) guest(e end, chassis string) {
 		t.dies(hop)
 	case i.down:
 		hop.What = fmt.Sprintf("%s is down", i.name)
-		hop.Do = fmt.Sprintf("on %s: ip link set %s up, and is the guest's end up?", m.name, i.name)
+		hop.Do = fmt.Sprintf("on %s: ip link set %s up, and is the guest's end up?", m.name, argument(i.name))
 		t.dies(hop)
 	default:
 		t.pass(hop.Where, "%s, port %d of %s", i.name, i.number, i.bridge)
@@ -72,7 +72,7 @@ func (t *tracer) stops() []string {
 			port := strings.TrimPrefix(g, "cr-")
 			t.dies(Hop{Where: "gateway " + g, What: "on no chassis",
 				Why: "none of the chassis that " + port + " may be on is alive, or has the bridge that its network is mapped to",
-				Do:  "ovn-nbctl lrp-get-gateway-chassis " + port + ", and look at ovn-controller there"})
+				Do:  "ovn-nbctl lrp-get-gateway-chassis " + argument(port) + ", and look at ovn-controller there"})
 			return nil
 		}
 		t.pass("gateway "+g, "on %s", t.called(chassis))

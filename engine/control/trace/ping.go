@@ -120,7 +120,7 @@ func (t *tracer) blame(stops []string, before, after map[string]counts, hop *Hop
 	case g.known && !g.in:
 		found("guest "+t.to.port.name, "they were handed to it, and it answered none", "look at the guest: its address, its firewall, whether it runs")
 	case g.known:
-		found("way back from "+t.to.port.name, "it answered, and the answers do not come", "trace the way back: weft trace "+t.to.port.name+" "+t.from.port.name)
+		found("way back from "+t.to.port.name, "it answered, and the answers do not come", "trace the way back: weft trace "+argument(t.to.port.name)+" "+argument(t.from.port.name))
 	}
 }
 
