@@ -36,7 +36,7 @@ another run, 7 a probe failed, 130 interrupted.`,
 		planCommand(s), applyCommand(s),
 		resumeCommand(s), commitCommand(s),
 		rollbackCommand(s), runsCommand(s), gcCommand(s),
-		factsCommand(s), graphCommand(s), execCommand(s), preflightCommand(s),
+		factsCommand(s), graphCommand(s), traceCommand(s), execCommand(s), preflightCommand(s),
 		modulesCommand(s), labCommand(s), versionCommand(s),
 	)
 	return root

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Daemons asks the daemons of Open vSwitch what they are doing, over their
@@ -31,7 +32,16 @@ func (e *DaemonError) Error() string {
 
 // OnlyAsks refuses commands that are not known to change nothing; every
 // implementation of [Daemons] calls it. See ovs-vswitchd(8) for what they say.
-func OnlyAsks(command string) error {
+//
+// ofproto/trace is let through with a bridge and a flow alone: with a packet, or
+// told to make one, it learns addresses from it.
+func OnlyAsks(command string, args ...string) error {
+	if command == "ofproto/trace" {
+		if len(args) != 2 || strings.HasPrefix(args[0], "-") || strings.HasPrefix(args[1], "-") {
+			return fmt.Errorf("%s %s is not known to change nothing", command, strings.Join(args, " "))
+		}
+		return nil
+	}
 	if !slices.Contains([]string{"bond/show", "lacp/show", "version"}, command) {
 		return fmt.Errorf("%s is not known to change nothing", command)
 	}

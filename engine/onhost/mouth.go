@@ -85,6 +85,8 @@ func (m *mouth) clean(e wire.Event) wire.Event {
 	case e.Exec != nil:
 		e.Exec.Stdout = []byte(t(string(e.Exec.Stdout)))
 		e.Exec.Stderr = []byte(t(string(e.Exec.Stderr)))
+	case e.Answer != nil:
+		e.Answer.Text, e.Answer.Error = t(e.Answer.Text), t(e.Answer.Error)
 	case e.Guard != nil:
 		e.Guard.Error = t(e.Guard.Error)
 	case e.Hello != nil && e.Hello.Guard != nil:

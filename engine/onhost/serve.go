@@ -220,6 +220,8 @@ func (s *session) dispatch(ctx context.Context, r wire.Request) error {
 		return s.topology(ctx)
 	case r.Exec != nil:
 		return s.exec(ctx, *r.Exec)
+	case r.Ask != nil:
+		return s.ask(ctx, *r.Ask)
 	}
 	if s.held == nil {
 		return s.mayNotChange()

@@ -53,6 +53,7 @@ type Request struct {
 	Runs      *Runs      `json:"runs,omitempty"`
 	Topology  *Topology  `json:"topology,omitempty"`
 	Exec      *Exec      `json:"exec,omitempty"`
+	Ask       *Ask       `json:"ask,omitempty"`
 	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
 	Stop      *Stop      `json:"stop,omitempty"`
 	Bye       *Bye       `json:"bye,omitempty"`
@@ -208,6 +209,7 @@ type Event struct {
 	Exec  *ExecEvent  `json:"exec,omitempty"`
 	// Topology answers the request of that name.
 	Topology *topology.Topology `json:"topology,omitempty"`
+	Answer   *Answer            `json:"answer,omitempty"`
 	Wait     *WaitEvent         `json:"wait,omitempty"`
 	Guard    *GuardEvent        `json:"guard,omitempty"`
 	// Reboot ends the events of a request that goes on only after a reboot.

@@ -49,6 +49,7 @@ func TestOverlay(t *testing.T) {
 	})
 
 	t.Run("pictures", pictures)
+	t.Run("traces", traces)
 
 	runs := []string{first.Run}
 	t.Run("drift", func(t *testing.T) {

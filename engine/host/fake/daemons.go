@@ -20,7 +20,7 @@ func (m *Machine) OnAsk(answer func(m *Machine, daemon, command string, args []s
 type daemons struct{ m *Machine }
 
 func (d daemons) Ask(ctx context.Context, daemon, command string, args ...string) (string, error) {
-	if err := host.OnlyAsks(command); err != nil {
+	if err := host.OnlyAsks(command, args...); err != nil {
 		return "", err
 	}
 	if err := ctx.Err(); err != nil {

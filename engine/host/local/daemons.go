@@ -27,7 +27,7 @@ type Daemons struct {
 
 // Ask implements [host.Daemons].
 func (d Daemons) Ask(ctx context.Context, daemon, command string, args ...string) (string, error) {
-	if err := host.OnlyAsks(command); err != nil {
+	if err := host.OnlyAsks(command, args...); err != nil {
 		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTime)
