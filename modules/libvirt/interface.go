@@ -42,8 +42,8 @@ type interfaceFound struct {
 
 type interfaceOutputs struct {
 	MAC         string `json:"mac" doc:"Its link-layer address, lower case."`
-	InterfaceID string `json:"interface_id" doc:"external_ids:iface-id of its port, read from Open vSwitch while the domain runs: the name that the logical port must have. Empty where the bridge is none of Open vSwitch."`
-	Target      string `json:"target" doc:"Name of its tap on the host; empty while the domain does not run."`
+	InterfaceID string `json:"interface_id" doc:"external_ids:iface-id of its port, read from Open vSwitch while the domain runs: the name that the logical port must have. Unknown where the bridge is none of Open vSwitch."`
+	Target      string `json:"target" doc:"Name of its tap on the host; unknown while the domain does not run."`
 }
 
 func interfaceKind() step.Kind {

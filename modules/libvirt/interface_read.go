@@ -207,6 +207,14 @@ func plugged(want InterfaceSpec) InterfaceSpec {
 	return *f.Live
 }
 
+// keep says an output that is known. Of a domain that does not run, some are not:
+// what needs them waits, or fails.
+func keep(out map[string]string, name, v string) {
+	if v != "" {
+		out[name] = v
+	}
+}
+
 // Advise says what the guest will notice, and what the port is called.
 func (interfaces) Advise(f *step.Finding, have, want InterfaceSpec) {
 	out := map[string]string{"mac": want.MAC}
@@ -214,7 +222,8 @@ func (interfaces) Advise(f *step.Finding, have, want InterfaceSpec) {
 		out["interface_id"] = id
 	}
 	if !f.Changed() {
-		out["interface_id"], out["target"] = have.Found.ID, have.Found.Device
+		keep(out, "interface_id", have.Found.ID)
+		keep(out, "target", have.Found.Device)
 	}
 	f.Outputs, _ = json.Marshal(out) // strings always encode
 	live, goal := have.Found.Live, plugged(want)

@@ -70,10 +70,11 @@ func interfaceSubject() steptest.Subject {
 		return edit(object, func(n *xmltree.Node) { change(nicOf(n, mac2)) }, "/77:02/,/<.interface/{"+sed+"}")
 	}
 	return steptest.Subject{
-		Kind:    interfaceKind(),
-		Machine: hypervisor,
-		Prepare: bridges,
-		Policy:  []string{"domain", "mac", "adopt", "release_timeout"}, // the first two say which it is
+		Kind:     interfaceKind(),
+		Machine:  hypervisor,
+		Prepare:  bridges,
+		Policy:   []string{"domain", "mac", "adopt", "release_timeout"}, // the first two say which it is
+		Fleeting: []string{"interface_id", "target"},
 		Found: []steptest.Hand{
 			hand("absent", network, bare),
 			hand("different", network, carded),
@@ -161,6 +162,34 @@ func TestInterfaceOutputs(t *testing.T) {
 	f, err := checked(t, interfaceKind(), m, map[string]any{"domain": name, "mac": mac2, "bridge": "weft-laws1"})
 	if want := `{"interface_id":"by-hand","mac":"52:54:00:00:77:02","target":"weft-old"}`; err != nil || string(f.Outputs) != want {
 		t.Errorf("%v: %s, want %s", err, f.Outputs, want)
+	}
+}
+
+// The port is called the same now and after the next start: OVN's port has that
+// name.
+func TestInterfaceKeepsItsID(t *testing.T) {
+	m := hypervisor()
+	m.Define(host.VirtualDomain, name, guest)
+	m.Virsh(host.VirtualStart, host.VirtualDomain, name)
+	spec := map[string]any{"domain": name, "mac": mac2, "bridge": "weft-laws0", "virtualport": "openvswitch"}
+	id := func() string {
+		t.Helper()
+		apply(t, interfaceKind(), m, spec)
+		f, err := checked(t, interfaceKind(), m, spec)
+		if err != nil || f.Changed() {
+			t.Fatalf("%v, %v", f.Deltas, err)
+		}
+		return string(f.Outputs)
+	}
+	first := id()
+	v, _ := m.VirtualState(host.VirtualDomain, name)
+	m.Device(host.DeviceDetach, name, nicOf(parse(t, v.Live), mac2).String())
+	if again := id(); again != first {
+		t.Errorf("plugged in again, it is %s; it was %s", again, first)
+	}
+	m.Define(host.VirtualDomain, name, guest) // plugged in alone
+	if again := id(); again != first {
+		t.Errorf("defined again, it is %s; it was %s", again, first)
 	}
 }
 

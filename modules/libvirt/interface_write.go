@@ -24,7 +24,29 @@ func (r interfaces) Write(ctx context.Context, h host.Host, have, want Interface
 	if have.Found.Live == nil {
 		return nil
 	}
+	if nic != nil {
+		// With the interfaceid that libvirt made up, or it would make up another.
+		if nic, err = definedCard(ctx, h.View(), want); err != nil {
+			return err
+		}
+	}
 	return plugCard(ctx, h, have, want, nic)
+}
+
+// definedCard reads the card of the definition.
+func definedCard(ctx context.Context, v host.View, want InterfaceSpec) (*xmltree.Node, error) {
+	d, err := v.Libvirt.Virtual(ctx, host.VirtualDomain, want.Domain)
+	if err != nil {
+		return nil, err
+	}
+	defined, err := definition(d)
+	if err != nil {
+		return nil, err
+	}
+	if nic := nicOf(defined, want.MAC); nic != nil {
+		return nic, nil
+	}
+	return nil, fmt.Errorf("libvirtd took the definition of domain %s, and it has no card %s", want.Domain, want.MAC)
 }
 
 // cardAs is the card to have in the definition; nil for none.
@@ -46,6 +68,9 @@ func cardAs(have, want InterfaceSpec) (*xmltree.Node, error) {
 		}
 	}
 	shape(nic, want)
+	if port := nic.At("virtualport"); text == "" && have.Found.ID != "" && port.Get("type") == "openvswitch" && !want.InterfaceID.Managed() {
+		port.Child("parameters").Set("interfaceid", have.Found.ID) // of the card that is plugged in
+	}
 	return nic, nil
 }
 

@@ -65,7 +65,7 @@ func TestLibvirtOnOVN(t *testing.T) {
 		drifts: []drift{
 			{"a card that is unplugged", "hyper2", unplug("g2", "bridge", "52:54:00:16:00:22"), 0},
 			{"a machine that was shut off", "hyper2", "virsh -q destroy g2", 0},
-			{"a logical port that is gone", "hyper1", "ovn-nbctl lsp-del $(ovn-nbctl --bare --columns=name find logical_switch_port 'addresses=\"52:54:00:16:00:22 172.16.22.22\"')", 0},
+			{"a logical port that is gone", "hyper1", "ovn-nbctl lsp-del $(ovn-nbctl --bare --columns=name find logical_switch_port 'external_ids:weft-owner=\"lab/ovn_switch_port.guest[\\\"hyper2\\\"]\"')", 0},
 		},
 	}
 	s.run(t)

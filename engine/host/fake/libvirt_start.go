@@ -60,6 +60,9 @@ func (m *Machine) device(verb host.DeviceVerb, domain, text string) error {
 		if there != nil {
 			return fmt.Errorf("operation failed: MAC address %s is in use", mac)
 		}
+		if port := nic.At("virtualport"); port.Get("type") == "openvswitch" { // made up anew, as at each definition
+			fill(port.Child("parameters"), "interfaceid", uuidOf(mac+" plugged in"))
+		}
 		normaliseNIC(devices, nic)
 		if err := m.plug(v.uuid, nic); err != nil {
 			return err

@@ -35,6 +35,10 @@ type Subject struct {
 	// state (a timeout, whether to purge): they have no drift.
 	Policy []string
 
+	// Fleeting are outputs that are known only while what they speak of is at
+	// work.
+	Fleeting []string
+
 	// Forget takes away what a run left on a fake machine that the undo of a
 	// later one is not to bring back: an order for the next boot, or what is
 	// over with the next. Where nil, a later undo brings back even that.
