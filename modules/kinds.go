@@ -8,6 +8,7 @@ import (
 	"weft/modules/ovn"
 	"weft/modules/ovs"
 	"weft/modules/system"
+	"weft/modules/tls"
 )
 
 // Kinds assembles the families.
@@ -18,5 +19,6 @@ func Kinds() step.Table {
 		machine.Kinds(),
 		ovs.Kinds(),
 		ovn.Kinds(),
+		tls.Kinds(),
 	)
 }

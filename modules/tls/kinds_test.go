@@ -1,0 +1,307 @@
+package tls
+
+import (
+	"crypto/ed25519"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"weft/engine/host/fake"
+	"weft/engine/step"
+	"weft/engine/step/steptest"
+)
+
+type ed25519Key = ed25519.PrivateKey
+
+var modes = map[string]fs.FileMode{"0600": 0o600, "0644": 0o644}
+
+const (
+	year    = 365 * 24 * time.Hour
+	lawsKey = lawsDirectory + authorityKey
+	lawsCA  = lawsDirectory + authorityCertificate
+)
+
+// authorityFiles are those of an authority.
+func authorityFiles(key ed25519Key, name string, ends time.Time) map[string][]byte {
+	return map[string][]byte{lawsKey: newKey(key, "weft tls_authority."+steptest.Prefix), lawsCA: authorityOf(key, name, ends)}
+}
+
+func TestLawsAuthority(t *testing.T) {
+	far := lawsTime.Add(20 * year)
+	laws(t, steptest.Subject{
+		Kind: authorityKind(sameAlways()), Machine: machine,
+		Found: []steptest.Hand{
+			{Name: "absent"},
+			hand("different", "0600", authorityFiles(keyOf(9), "other", far)),
+			hand("a key alone", "0600", map[string][]byte{lawsKey: newKey(keyOf(9), "by hand")}),
+			hand("no key", "0644", map[string][]byte{lawsKey: []byte("\xff\x00"), lawsCA: []byte("x")}),
+		},
+		Cases: []steptest.Case{
+			{
+				Name: "whole", Spec: AuthoritySpec{Directory: lawsDirectory, CommonName: "lab", Lifetime: 10 * year},
+				Drift: []steptest.Hand{
+					removes("state", lawsKey, lawsCA),
+					hand("common_name", "0600", authorityFiles(keyOf(1), "by hand", far)),
+				},
+			},
+			{Name: "absent", Spec: AuthoritySpec{Directory: lawsDirectory, CommonName: "lab", State: step.Absent}, Drift: []steptest.Hand{
+				hand("state", "0600", authorityFiles(keyOf(3), "lab", far)),
+			}},
+		},
+		Policy:  []string{"lifetime", "renew_before"}, // renewal is tried by TestRenewal
+		Touches: steptest.Touches{Files: []string{lawsDirectory}}, Clean: clean(),
+	})
+}
+
+func TestLawsKey(t *testing.T) {
+	const path = lawsDirectory + "/" + steptest.Prefix + ".key"
+	laws(t, steptest.Subject{
+		Kind: keyKind(sameAlways()), Machine: machine,
+		Found: []steptest.Hand{
+			{Name: "absent"},
+			hand("by hand", "0644", map[string][]byte{path: newKey(keyOf(9), "")}),
+			hand("no key", "0644", map[string][]byte{path: []byte("\xff")}),
+		},
+		Cases: []steptest.Case{
+			{
+				Name: "of a group", Spec: KeySpec{Path: path, Owner: "daemon", Group: "adm"},
+				Drift: []steptest.Hand{
+					removes("state", path),
+					{Name: "owner", Fake: func(m *fake.Machine) { m.Chown(path, "root", "") }, Host: steptest.Run("chown", "root", path)},
+					{Name: "group", Fake: func(m *fake.Machine) { m.Chown(path, "", "root") }, Host: steptest.Run("chgrp", "root", path)},
+				},
+			},
+			{Name: "private", Spec: KeySpec{Path: path, Owner: "root"}},
+			{Name: "absent", Spec: KeySpec{Path: path, Owner: "root", State: step.Absent}, Drift: []steptest.Hand{hand("state", "0600", map[string][]byte{path: newKey(keyOf(3), "")})}},
+		},
+		Touches: steptest.Touches{Files: []string{lawsDirectory}}, Clean: clean(),
+	})
+}
+
+// issuedBy is the file of a certificate that differs from the one of the laws by what
+// change does.
+func issuedBy(by ed25519Key, change func(c *certificate)) []byte {
+	spec := lawsCertificate()
+	issuer := certificate{subject: "lab", key: public(by)}
+	c, err := spec.wanted(issuer)
+	if err != nil {
+		panic(err)
+	}
+	lifeOf(spec.Lifetime, spec.RenewBefore).begins(&c, lawsTime)
+	change(&c)
+	return encode(certificateBlock, issue(c, by))
+}
+
+const lawsIssued = lawsDirectory + "/" + steptest.Prefix + ".crt"
+
+func lawsCertificate() CertificateSpec {
+	return CertificateSpec{
+		Path: lawsIssued, Authority: lawsDirectory, Request: string(encode(requestBlock, request(keyOf(2)))), CommonName: "compute1",
+		Names: []string{"compute1.example", "a.example"}, Addresses: []string{"192.0.2.3"}, Lifetime: year,
+	}
+}
+
+func TestLawsCertificate(t *testing.T) {
+	drift := func(name string, by ed25519Key, change func(c *certificate)) steptest.Hand {
+		return hand(name, "0644", map[string][]byte{lawsIssued: issuedBy(by, change)})
+	}
+	ca := hand("", "0600", authorityFiles(keyOf(1), "lab", lawsTime.Add(10*year)))
+	absent := lawsCertificate()
+	absent.State = step.Absent
+	laws(t, steptest.Subject{
+		Kind:    certificateKind(sameAlways()),
+		Machine: func() *fake.Machine { m := machine(); ca.Fake(m); return m },
+		Found: []steptest.Hand{
+			{Name: "absent"},
+			drift("of another authority", keyOf(9), func(c *certificate) { c.subject = "other" }),
+			hand("none", "0600", map[string][]byte{lawsIssued: []byte("\xff")}),
+		},
+		Cases: []steptest.Case{
+			{
+				Name: "whole", Spec: lawsCertificate(),
+				Drift: []steptest.Hand{
+					removes("state", lawsIssued),
+					drift("authority", keyOf(8), func(*certificate) {}),
+					drift("request", keyOf(1), func(c *certificate) { c.key = public(keyOf(7)) }),
+					drift("common_name", keyOf(1), func(c *certificate) { c.subject = "compute9" }),
+					drift("names", keyOf(1), func(c *certificate) { c.names = nil }),
+					drift("addresses", keyOf(1), func(c *certificate) { c.addresses = nil }),
+				},
+				Spellings: []steptest.Hand{drift("another start", keyOf(1), func(c *certificate) { c.from = c.from.Add(time.Minute) })},
+			},
+			{Name: "absent", Spec: absent, Drift: []steptest.Hand{drift("state", keyOf(1), func(*certificate) {})}},
+		},
+		Policy:  []string{"lifetime", "renew_before"}, // renewal is tried by TestRenewal
+		Touches: steptest.Touches{Files: []string{lawsDirectory}}, Clean: slices.Concat(clean(), ca.Host),
+	})
+}
+
+// stepOf makes a step of a kind.
+func stepOf(t *testing.T, k step.Kind, spec any) step.Step {
+	t.Helper()
+	b, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := k.Make(step.Unit{Address: k.Name + "." + steptest.Prefix, Spec: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// applied checks and applies, and returns what was found and the outputs after it.
+func applied(t *testing.T, m *fake.Machine, s step.Step) (f step.Finding, outputs map[string]string) {
+	t.Helper()
+	f, err := s.Check(t.Context(), m.Host().View())
+	if err == nil && f.Changed() {
+		err = s.Apply(t.Context(), m.Host(), f)
+	}
+	after, err2 := s.Check(t.Context(), m.Host().View())
+	if err = errors.Join(err, err2, json.Unmarshal(after.Outputs, &outputs)); err != nil || after.Changed() {
+		t.Fatalf("%v, %v", after.Deltas, err)
+	}
+	f.Settled = true
+	return f, outputs
+}
+
+// TestRenewal lets a year go by.
+func TestRenewal(t *testing.T) {
+	m, now := machine(), lawsTime
+	clock := material{now: func() time.Time { return now }, key: randomKey}
+	ca := stepOf(t, authorityKind(clock), AuthoritySpec{Directory: lawsDirectory, CommonName: "lab", Lifetime: 3 * year})
+	leaf := stepOf(t, certificateKind(clock), lawsCertificate())
+	made, first := applied(t, m, ca)
+	if len(made.Deltas) != 1 || made.Deltas[0].Path != "state" {
+		t.Errorf("%v", made.Deltas)
+	}
+	foundLeaf, issued := applied(t, m, leaf)
+	for day := range 365*2 + 1 {
+		now = lawsTime.Add(time.Duration(day) * 24 * time.Hour)
+		foundCA, own := applied(t, m, ca)
+		found, next := applied(t, m, leaf)
+		if renewed := next["certificate"] != issued["certificate"]; renewed != (day == 244 || day == 488) {
+			t.Errorf("day %d: %v", day, found.Deltas)
+		}
+		if renewed := own["certificate"] != first["certificate"]; renewed != (day == 730) {
+			t.Errorf("day %d: the authority: %v", day, foundCA.Deltas)
+		}
+		issued = next
+	}
+	// Time is nobody's hand.
+	now = now.Add(year)
+	if err := errors.Join(leaf.Undo(t.Context(), m.Host(), foundLeaf), ca.Undo(t.Context(), m.Host(), made)); err != nil {
+		t.Errorf("undo after years: %v", err)
+	}
+	for _, path := range []string{lawsKey, lawsCA, lawsIssued} {
+		if _, there := m.File(path); there {
+			t.Errorf("%s is left", path)
+		}
+	}
+}
+
+// A key that another hand put in the place of the step's is not taken away.
+func TestUndoLeavesTheKeyOfAnotherHand(t *testing.T) {
+	const path = lawsDirectory + "/x.key"
+	m := machine()
+	s := stepOf(t, keyKind(sameAlways()), KeySpec{Path: path, Owner: "root"})
+	f, _ := applied(t, m, s)
+	m.WriteFile(path, string(newKey(keyOf(5), "")))
+	if err := s.Undo(t.Context(), m.Host(), f); !errors.Is(err, step.ErrConflict) {
+		t.Errorf("a key: %v", err)
+	}
+	if _, there := m.File(path); !there {
+		t.Error("the key is gone")
+	}
+	ca := stepOf(t, authorityKind(sameAlways()), AuthoritySpec{Directory: lawsDirectory, CommonName: "lab", Lifetime: year})
+	f, _ = applied(t, m, ca)
+	m.WriteFile(lawsKey, string(newKey(keyOf(5), "")))
+	m.WriteFile(lawsCA, string(authorityOf(keyOf(5), "lab", lawsTime.Add(year))))
+	if err := ca.Undo(t.Context(), m.Host(), f); !errors.Is(err, step.ErrConflict) {
+		t.Errorf("an authority: %v", err)
+	}
+	if _, there := m.File(lawsKey); !there {
+		t.Error("the authority is gone")
+	}
+}
+
+func TestKeysAreSeenByNobody(t *testing.T) {
+	m := machine()
+	hand("", "0644", authorityFiles(keyOf(1), "lab", lawsTime.Add(year))).Fake(m)
+	secret := string(encode(keyBlock, privateKey(keyOf(1))))[40:80]
+	for _, s := range []step.Step{
+		stepOf(t, authorityKind(sameAlways()), AuthoritySpec{Directory: lawsDirectory, CommonName: "lab", Lifetime: year}),
+		stepOf(t, keyKind(sameAlways()), KeySpec{Path: lawsKey, Owner: "root"}),
+	} {
+		f, err := s.Check(t.Context(), m.Host().View())
+		if err != nil || len(f.Deltas) != 1 || !strings.HasSuffix(f.Deltas[0].Path, "mode") {
+			t.Fatalf("a key that all may read: %v, %v", f.Deltas, err)
+		}
+		f.Before, f.Want = nil, nil // these stay on the host
+		if b, err := json.Marshal(f); err != nil || strings.Contains(string(b), secret) {
+			t.Errorf("the finding of %s says the key: %v", f.Object, err)
+		}
+		applied(t, m, s)
+		if info, err := m.Host().Files.Stat(t.Context(), lawsKey); err != nil || info.Mode != keyMode {
+			t.Errorf("its mode is %v, %v", info.Mode, err)
+		}
+		m.Chmod(lawsKey, 0o644)
+	}
+}
+
+func TestChecksWaitAndRefuse(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind   step.Kind
+		spec   any
+		files  map[string][]byte
+		says   string
+		notYet bool
+	}{
+		"no directory":              {keyKind(sameAlways()), KeySpec{Path: "/etc/none/x.key", Owner: "root"}, nil, "directory /etc/none is not there", true},
+		"no authority":              {certificateKind(sameAlways()), lawsCertificate(), nil, "there is no authority", true},
+		"an authority of other way": {certificateKind(sameAlways()), lawsCertificate(), map[string][]byte{lawsCA: []byte("x")}, "is not of the kind", true},
+		"no authority's": {
+			certificateKind(sameAlways()), lawsCertificate(), map[string][]byte{lawsCA: issuedBy(keyOf(1), func(*certificate) {})}, "certificate of no authority", false,
+		},
+	} {
+		m := machine()
+		hand("", "0644", c.files).Fake(m)
+		_, err := stepOf(t, c.kind, c.spec).Check(t.Context(), m.Host().View())
+		if err == nil || !strings.Contains(err.Error(), c.says) || errors.Is(err, step.ErrNotYet) != c.notYet {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	m := machine()
+	m.Mkdir(lawsKey)
+	if _, err := stepOf(t, keyKind(sameAlways()), KeySpec{Path: lawsKey, Owner: "root"}).Check(t.Context(), m.Host().View()); err == nil || !strings.Contains(err.Error(), "does not replace") {
+		t.Errorf("a directory in the way: %v", err)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	changed := func(change func(s *CertificateSpec)) *CertificateSpec { s := lawsCertificate(); change(&s); return &s }
+	for _, tt := range []struct {
+		spec step.Validator
+		want string
+	}{
+		{&AuthoritySpec{Directory: "/x", CommonName: "x", Lifetime: year}, ""},
+		{&AuthoritySpec{Directory: "x", Lifetime: time.Second}, "directory lifetime common_name"},
+		{&AuthoritySpec{Directory: "/x", CommonName: strings.Repeat("x", 65), Lifetime: year, RenewBefore: year}, "renew_before common_name"},
+		{&KeySpec{Path: "/x/../y", Owner: "0", Group: "adm"}, "path owner"},
+		{changed(func(*CertificateSpec) {}), ""},
+		{changed(func(s *CertificateSpec) { s.Request = "x" }), "request"},
+		{changed(func(s *CertificateSpec) { s.Names = []string{"a b"}; s.Addresses = []string{"192.0.2.3/24"} }), "names addresses"},
+	} {
+		var paths []string
+		for _, p := range tt.spec.Validate() {
+			paths = append(paths, p.Path)
+		}
+		if got := strings.Join(paths, " "); got != tt.want {
+			t.Errorf("%+v: %q, want %q", tt.spec, got, tt.want)
+		}
+	}
+}
