@@ -123,8 +123,8 @@ func (r authorities) Diff(have, want AuthoritySpec) []step.Delta {
 		deltas = append(deltas, step.Change("certificate", said(have.Found.content(want.certificate())), "a new one"))
 	case own.subject != want.CommonName:
 		deltas = append(deltas, step.Change("common_name", own.subject, want.CommonName))
-	default:
-		deltas = append(deltas, lifeOf(want.Lifetime, want.RenewBefore).diff(*own, r.now())...)
+	case lifeOf(want.Lifetime, want.RenewBefore).over(*own, r.now()):
+		deltas = append(deltas, step.Change("renew_before", "ends "+own.to.Format(timeFormat), "lives "+want.Lifetime.String()))
 	}
 	return deltas
 }
@@ -171,7 +171,7 @@ func (r authorities) Write(ctx context.Context, h host.Host, have, want Authorit
 		}
 	}
 	life := lifeOf(want.Lifetime, want.RenewBefore)
-	if own != nil && own.subject == want.CommonName && len(life.diff(*own, r.now())) == 0 {
+	if own != nil && own.subject == want.CommonName && !life.over(*own, r.now()) {
 		return nil
 	}
 	public := key.Public().(ed25519.PublicKey)

@@ -3,105 +3,130 @@ package tls
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
-	"path"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"weft/engine/host"
 	"weft/engine/step"
 )
 
-// CertificateSpec is the attributes of a tls_certificate.
-type CertificateSpec struct {
-	Path        string        `json:"path" weft:"label" doc:"Absolute path of the certificate's file, on the authority's host. Its directory must be there."`
-	Authority   string        `json:"authority" weft:"required" doc:"Directory of the tls_authority that issues it."`
-	Request     string        `json:"request" weft:"required" doc:"Request of the key that it is for: the output of a tls_key."`
-	CommonName  string        `json:"common_name" weft:"required" doc:"Whom it is for. With role-based access control of the southbound database that is the name of a chassis."`
-	Names       []string      `json:"names,omitzero" weft:"set" doc:"DNS names that it is good for. Open vSwitch and OVN ask for none."`
-	Addresses   []string      `json:"addresses,omitzero" weft:"set" doc:"IP addresses that it is good for."`
-	Lifetime    time.Duration `json:"lifetime,omitzero" default:"8760h" doc:"How long a new certificate lives."`
-	RenewBefore time.Duration `json:"renew_before,omitzero" doc:"How long before its end it is renewed; a third of lifetime where left out."`
-	State       step.State    `json:"state,omitzero" default:"present" doc:"Whether the certificate should be there. One that is removed stays good until its end."`
+// CertificatesSpec is the attributes of a tls_certificates.
+type CertificatesSpec struct {
+	Authority   string             `json:"authority" weft:"label" doc:"Directory of the tls_authority that issues them, and where NAME.crt of each is kept."`
+	Subjects    map[string]Subject `json:"subjects" weft:"required" doc:"Whom they are for, by name: what each certificate says."`
+	Lifetime    time.Duration      `json:"lifetime,omitzero" default:"8760h" doc:"How long a new certificate lives."`
+	RenewBefore time.Duration      `json:"renew_before,omitzero" doc:"How long before its end a certificate is renewed; a third of lifetime where left out."`
 
+	// Recorded says that the files of the subjects are those that undo brings back.
+	Recorded bool `json:"recorded,omitzero" weft:"found"`
 	// Issuer is the authority's certificate.
 	Issuer string `json:"issuer,omitzero" weft:"found"`
-	Found  files  `json:"found,omitzero" weft:"found,whole"`
 }
 
-// CertificateOutputs are the outputs of a tls_certificate.
-type CertificateOutputs struct {
-	Certificate string `json:"certificate" doc:"The certificate, in PEM, for a step file on the host that it is for."`
-	NotAfter    string `json:"not_after" doc:"When it ends: \"2027-11-21T22:00:00Z\"."`
+// Subject is whom a certificate is for.
+type Subject struct {
+	Request    string   `json:"request" weft:"required" doc:"Request of the key that it is for: the output of a tls_key."`
+	CommonName string   `json:"common_name,omitzero" doc:"What it is called; its name where left out. With role-based access control of the southbound database that is the name of a chassis."`
+	Names      []string `json:"names,omitzero" weft:"set" doc:"DNS names that it is good for. Open vSwitch and OVN ask for none."`
+	Addresses  []string `json:"addresses,omitzero" weft:"set" doc:"IP addresses that it is good for."`
+
+	Found *file `json:"found,omitzero" weft:"found"`
 }
 
-func certificateKind(m material) step.Kind {
+// CertificatesOutputs are the outputs of a tls_certificates.
+type CertificatesOutputs struct {
+	Certificates map[string]string `json:"certificates" doc:"The certificates by name, in PEM, each for a step file on the host that it is for."`
+	NotAfter     map[string]string `json:"not_after" doc:"When they end, by name: \"2027-11-21T22:00:00Z\"."`
+}
+
+func certificatesKind(m material) step.Kind {
 	return step.Kind{
-		Name:    "tls_certificate",
-		Summary: "A certificate that an authority on this host issues for a key of another.",
-		Doc: `The step runs on the host of the tls_authority and keeps the certificate in a file there; its output goes to the host of the key by
-a step file. What the certificate says is in the playbook: of the request the public key counts alone.
+		Name:    "tls_certificates",
+		Summary: "Certificates that an authority on this host issues for keys of others.",
+		Doc: `The step runs on the host of the tls_authority and keeps the certificates in its directory; its output goes to the hosts of the keys
+by steps file. What a certificate says is in the playbook: of a request the public key counts alone. One that is no longer among the
+subjects stays good until its end.
 
 A certificate whose end is nearer than renew_before is a difference, so it is renewed by whoever applies the playbook then: have a timer
-do that more often than renew_before is long. Renewal keeps the key. Daemons read the new file by themselves when they next connect or are
-connected to; connections that stand are not cut.`,
-		Spec: CertificateSpec{}, Outputs: CertificateOutputs{},
-		Example: `step "tls_certificate" "host" {
-  for_each    = { for h in role.compute : h.name => h }
-  path        = "/etc/weft-tls/${each.key}.crt"
-  authority   = "/etc/weft-tls"
-  request     = hosts[each.key].step.tls_key.self.request
-  common_name = each.key
+do that more often than renew_before is long. Renewal keeps the key. Daemons read the new file by themselves; connections that stand are
+not cut.`,
+		Spec: CertificatesSpec{}, Outputs: CertificatesOutputs{},
+		Example: `step "tls_certificates" "/etc/weft-tls" {
+  subjects = { for h in role.compute : h.name => { request = h.step.tls_key.self.request } }
 }`,
 		Make: func(u step.Unit) (step.Step, error) {
-			want, err := step.Decode[CertificateSpec](u)
+			want, err := step.Decode[CertificatesSpec](u)
 			if err != nil {
 				return nil, err
 			}
-			object, r := "certificate "+want.Path, certificates{m}
-			back := func(files) step.Step {
-				return step.Of(object, certificates{material{now: never, key: m.key}}, want)
-			}
-			return made{step.Of(object, r, want), path.Dir(want.Path), want.State, back}, nil
+			object := "certificates of " + want.Authority + ": " + strings.Join(slices.Sorted(maps.Keys(want.Subjects)), ", ")
+			undo := certificates{material{now: never, key: m.key}}
+			return issuing{step.Of(object, certificates{m}, want), step.Of(object, undo, want), want}, nil
 		},
 	}
 }
 
-// dnsName is a host name or a domain name, with a wildcard maybe (RFC 1123, RFC 6125).
-var dnsName = regexp.MustCompile(`^(\*\.)?([0-9A-Za-z_]([0-9A-Za-z_-]{0,62})\.)*[0-9A-Za-z_]([0-9A-Za-z_-]{0,62})$`)
+var (
+	// dnsName is a host name or a domain name, with a wildcard maybe (RFC 1123, RFC 6125).
+	dnsName = regexp.MustCompile(`^(\*\.)?([0-9A-Za-z_][0-9A-Za-z_-]{0,62}\.)*[0-9A-Za-z_][0-9A-Za-z_-]{0,62}$`)
+	// fileName is what a subject may be called.
+	fileName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,99}$`)
+)
 
 // Validate finds mistakes that can be seen without a machine.
-func (s *CertificateSpec) Validate() []step.Problem {
-	problems := slices.Concat(pathProblems("path", s.Path), pathProblems("authority", s.Authority),
-		nameProblems("common_name", s.CommonName), lifeOf(s.Lifetime, s.RenewBefore).problems())
-	if _, err := readRequest([]byte(s.Request)); err != nil {
-		problems = append(problems, step.Problem{Path: "request", Message: err.Error(), Hint: "it is the output request of a tls_key"})
-	}
-	for _, name := range s.Names {
-		if !dnsName.MatchString(name) {
-			problems = append(problems, step.Problem{Path: "names", Message: fmt.Sprintf("%q is no DNS name", name)})
-		}
-	}
-	for _, address := range s.Addresses {
-		if a, err := netip.ParseAddr(address); err != nil || a.Zone() != "" {
-			problems = append(problems, step.Problem{Path: "addresses", Message: fmt.Sprintf("%q is not an IP address", address), Hint: "without a prefix length"})
+func (s *CertificatesSpec) Validate() []step.Problem {
+	problems := append(pathProblems("authority", s.Authority), lifeOf(s.Lifetime, s.RenewBefore).problems()...)
+	for _, name := range slices.Sorted(maps.Keys(s.Subjects)) {
+		if at := "subjects." + name; !fileName.MatchString(name) || s.file(name) == s.Authority+authorityCertificate {
+			problems = append(problems, step.Problem{Path: at, Message: "cannot be the name of a certificate", Hint: "letters, digits, dots, dashes; authority is taken"})
+		} else {
+			problems = append(problems, s.Subjects[name].problems(at+".", name)...)
 		}
 	}
 	return problems
 }
 
-// wanted is what the certificate is to say, but for its life.
-func (s CertificateSpec) wanted(issuer certificate) (certificate, error) {
+func (s Subject) problems(at, name string) []step.Problem {
+	problems := nameProblems(at+"common_name", s.commonName(name))
+	if _, err := readRequest([]byte(s.Request)); err != nil {
+		problems = append(problems, step.Problem{Path: at + "request", Message: err.Error(), Hint: "it is the output request of a tls_key"})
+	}
+	for _, n := range s.Names {
+		if !dnsName.MatchString(n) {
+			problems = append(problems, step.Problem{Path: at + "names", Message: fmt.Sprintf("%q is no DNS name", n)})
+		}
+	}
+	for _, address := range s.Addresses {
+		if a, err := netip.ParseAddr(address); err != nil || a.Zone() != "" {
+			problems = append(problems, step.Problem{Path: at + "addresses", Message: fmt.Sprintf("%q is not an IP address", address), Hint: "without a prefix length"})
+		}
+	}
+	return problems
+}
+
+func (s CertificatesSpec) file(name string) string { return s.Authority + "/" + name + ".crt" }
+
+func (s Subject) commonName(name string) string {
+	if s.CommonName != "" {
+		return s.CommonName
+	}
+	return name
+}
+
+// wanted is what a certificate is to say, but for its life and its issuer.
+func (s Subject) wanted(name string) (certificate, error) {
 	key, err := readRequest([]byte(s.Request))
 	if err != nil {
-		return certificate{}, fmt.Errorf("the request %w", err)
+		return certificate{}, fmt.Errorf("the request of %s %w", name, err)
 	}
-	c := certificate{issuer: issuer.subject, issuerID: keyID(issuer.key), subject: s.CommonName, key: key, names: slices.Clone(s.Names)}
+	c := certificate{subject: s.commonName(name), key: key, names: slices.Clone(s.Names)}
 	for _, address := range s.Addresses {
 		a, err := netip.ParseAddr(address)
 		if err != nil {
@@ -115,113 +140,170 @@ func (s CertificateSpec) wanted(issuer certificate) (certificate, error) {
 	return c, nil
 }
 
+// says is what a certificate says, but for its life, for people and to compare it.
+func (c certificate) says() string {
+	text := fmt.Sprintf("%s, key %x, by %s, key %x", c.subject, keyID(c.key)[:8], c.issuer, c.issuerID[:min(len(c.issuerID), 8)])
+	for _, name := range c.names {
+		text += ", " + name
+	}
+	for _, a := range c.addresses {
+		text += ", " + a.String()
+	}
+	return text
+}
+
+// issuing is a step whose check wants an authority, and whose undo does not mind the time.
+type issuing struct {
+	step.Step
+	undo step.Step
+	want CertificatesSpec
+}
+
+// Check looks for the authority first.
+func (s issuing) Check(ctx context.Context, v host.View) (step.Finding, error) {
+	path := s.want.Authority + authorityCertificate
+	found, err := readFiles(ctx, v.Files, path)
+	if err != nil {
+		return step.Finding{}, err
+	}
+	switch issuer, err := readCertificate(found.content(path)); {
+	case found[path] == nil:
+		return step.Finding{}, fmt.Errorf("there is no authority in %s; a step \"tls_authority\" before it makes one: %w", s.want.Authority, step.ErrNotYet)
+	case err != nil:
+		return step.Finding{}, fmt.Errorf("%s %w; a step \"tls_authority\" before it makes a new one: %w", path, err, step.ErrNotYet)
+	case !issuer.authority():
+		return step.Finding{}, fmt.Errorf("%s is the certificate of no authority", path)
+	}
+	return s.Step.Check(ctx, v)
+}
+
+// Undo is described at [issuing].
+func (s issuing) Undo(ctx context.Context, h host.Host, f step.Finding) error {
+	return s.undo.Undo(ctx, h, f)
+}
+
 type certificates struct{ material }
 
-func (certificates) Read(ctx context.Context, v host.View, want CertificateSpec) (CertificateSpec, error) {
+func (certificates) Read(ctx context.Context, v host.View, want CertificatesSpec) (CertificatesSpec, error) {
 	have := want
-	found, err := readFiles(ctx, v.Files, want.Path, want.Authority+authorityCertificate)
+	have.Recorded, have.Subjects = true, map[string]Subject{}
+	path := want.Authority + authorityCertificate
+	found, err := readFiles(ctx, v.Files, path)
 	if err != nil {
 		return have, err
 	}
-	have.Issuer = string(found.content(want.Authority + authorityCertificate))
-	have.Found = files{want.Path: found[want.Path]}
-	have.State = have.Found.state()
-	if !want.State.There() || want.Found != nil {
-		return have, nil
+	have.Issuer = string(found.content(path))
+	for name, subject := range want.Subjects {
+		found, err := readFiles(ctx, v.Files, want.file(name))
+		if err != nil {
+			return have, err
+		}
+		subject.Found = found[want.file(name)]
+		have.Subjects[name] = subject
 	}
-	switch issuer, err := readCertificate([]byte(have.Issuer)); {
-	case have.Issuer == "":
-		return have, fmt.Errorf("there is no authority in %s; a step \"tls_authority\" before it makes one: %w", want.Authority, step.ErrNotYet)
-	case err != nil:
-		return have, fmt.Errorf("%s %w; a step \"tls_authority\" before it makes a new one: %w", want.Authority+authorityCertificate, err, step.ErrNotYet)
-	case !issuer.authority():
-		return have, fmt.Errorf("%s is the certificate of no authority", want.Authority+authorityCertificate)
-	}
-	_, err = want.wanted(certificate{})
-	return have, err
+	return have, nil
 }
 
-func (r certificates) Diff(have, want CertificateSpec) []step.Delta {
-	switch there := have.State.There(); {
-	case want.Found != nil:
-		return have.Found.diff(want.Found)
-	case there != want.State.There():
-		return stateDelta(want.State)
-	case !there:
-		return nil
-	}
-	found := have.Found[want.Path]
-	c, err := readCertificate(found.Content)
+// Diff has one delta a certificate. Where there is no authority any more, which is so in
+// an undo alone, nobody asks who signed.
+func (r certificates) Diff(have, want CertificatesSpec) []step.Delta {
 	issuer, gone := readCertificate([]byte(have.Issuer))
-	w, odd := want.wanted(issuer)
-	switch {
-	case err != nil:
-		return []step.Delta{step.Change("certificate", errForeign.Error(), "a new one")}
-	case gone != nil || odd != nil: // an undo, after the authority went
-		return []step.Delta{step.Change("authority", c.issuer, nil)}
-	}
 	var deltas []step.Delta
-	differ := func(differs bool, attribute string, from, to any) {
-		if differs {
-			deltas = append(deltas, step.Change(attribute, from, to))
+	for _, name := range slices.Sorted(maps.Keys(want.Subjects)) {
+		found, w := have.Subjects[name].Found, want.Subjects[name]
+		if want.Recorded {
+			if !found.equal(w.Found) {
+				deltas = append(deltas, step.Change("subjects."+name, found.summary(), w.Found.summary()))
+			}
+			continue
+		}
+		c, err := w.wanted(name)
+		if err != nil {
+			continue // Validate has said so
+		}
+		c.issuer, c.issuerID = issuer.subject, keyID(issuer.key)
+		to := c.says() + ", lives " + want.Lifetime.String()
+		if found == nil {
+			deltas = append(deltas, step.Change("subjects."+name, nil, to))
+			continue
+		}
+		now, err := readCertificate(found.Content)
+		if gone != nil {
+			c.issuer, c.issuerID = now.issuer, now.issuerID
+		}
+		life := lifeOf(want.Lifetime, want.RenewBefore)
+		switch {
+		case err != nil:
+			deltas = append(deltas, step.Change("subjects."+name, errForeign.Error(), to))
+		case gone == nil && !now.signedBy(issuer.key), now.says() != c.says(), life.over(now, r.now()):
+			deltas = append(deltas, step.Change("subjects."+name, now.says()+", ends "+now.to.Format(timeFormat), to))
 		}
 	}
-	differ(c.issuer != w.issuer || !c.signedBy(issuer.key), "authority", signer(c.issuer, c.issuerID), signer(issuer.subject, keyID(issuer.key)))
-	differ(!c.key.Equal(w.key), "request", fingerprint(c.key), fingerprint(w.key))
-	differ(c.subject != w.subject, "common_name", c.subject, w.subject)
-	differ(!slices.Equal(c.names, w.names), "names", c.names, w.names)
-	differ(!slices.Equal(c.addresses, w.addresses), "addresses", c.addresses, w.addresses)
-	differ(found.Mode != certificateMode, "mode", found.Mode.String(), certificateMode.String())
-	return append(deltas, lifeOf(want.Lifetime, want.RenewBefore).diff(c, r.now())...)
+	return deltas
 }
 
-func signer(name string, id []byte) string { return fmt.Sprintf("%s, key %x", name, id[:min(len(id), 4)]) }
-
-func fingerprint(key ed25519.PublicKey) string { return fmt.Sprintf("key sha256 %x", sha256.Sum256(key)) }
-
-// Advise answers the certificate.
-func (certificates) Advise(f *step.Finding, have, want CertificateSpec) {
-	c, err := readCertificate(have.Found.content(want.Path))
-	if want.State.There() && !f.Changed() && err == nil {
-		f.Outputs, _ = json.Marshal(CertificateOutputs{string(encode(certificateBlock, c.der)), c.to.Format(timeFormat)})
+// Advise answers the certificates.
+func (certificates) Advise(f *step.Finding, have, want CertificatesSpec) {
+	if f.Changed() {
+		return
 	}
+	out := CertificatesOutputs{map[string]string{}, map[string]string{}}
+	for name := range want.Subjects {
+		if c, err := readCertificate(have.Subjects[name].Found.Content); err == nil {
+			out.Certificates[name], out.NotAfter[name] = string(encode(certificateBlock, c.der)), c.to.Format(timeFormat)
+		}
+	}
+	f.Outputs, _ = json.Marshal(out)
 }
 
-func (r certificates) Write(ctx context.Context, h host.Host, have, want CertificateSpec) error {
-	if want.Found != nil {
-		return have.Found.write(ctx, h.Files, want.Found)
+// Write is an effect a certificate that differs.
+func (r certificates) Write(ctx context.Context, h host.Host, have, want CertificatesSpec) error {
+	var issuer certificate
+	var by ed25519.PrivateKey
+	for _, d := range r.Diff(have, want) {
+		name := strings.TrimPrefix(d.Path, "subjects.")
+		path, w := want.file(name), want.Subjects[name]
+		if want.Recorded {
+			if err := (files{path: have.Subjects[name].Found}).write(ctx, h.Files, files{path: w.Found}); err != nil {
+				return err
+			}
+			continue
+		}
+		if by == nil {
+			var err error
+			if issuer, by, err = authority(ctx, h.Files, want.Authority); err != nil {
+				return err
+			}
+		}
+		c, err := w.wanted(name)
+		if err != nil {
+			return err
+		}
+		c.issuer = issuer.subject
+		lifeOf(want.Lifetime, want.RenewBefore).begins(&c, r.now())
+		if err := h.Files.Write(ctx, path, encode(certificateBlock, issue(c, by)), host.Attributes{Mode: modeOf(certificateMode), Owner: "root", Group: "root"}); err != nil {
+			return err
+		}
 	}
-	if !want.State.There() {
-		return have.Found.write(ctx, h.Files, files{want.Path: nil})
-	}
-	by, err := authority(ctx, h.Files, want.Authority)
-	if err != nil {
-		return err
-	}
-	issuer, err := readCertificate([]byte(have.Issuer))
-	if err != nil {
-		return err
-	}
-	if !issuer.signedBy(by.Public().(ed25519.PublicKey)) {
-		return errors.New("the authority's key is not that of its certificate; a step \"tls_authority\" before it makes a new one")
-	}
-	c, err := want.wanted(issuer)
-	if err != nil {
-		return err
-	}
-	lifeOf(want.Lifetime, want.RenewBefore).begins(&c, r.now())
-	return h.Files.Write(ctx, want.Path, encode(certificateBlock, issue(c, by)), host.Attributes{Mode: modeOf(certificateMode), Owner: "root", Group: "root"})
+	return nil
 }
 
-// authority is the key of an authority.
-func authority(ctx context.Context, r host.FileReader, directory string) (ed25519.PrivateKey, error) {
-	content, err := r.Read(ctx, directory+authorityKey)
+// authority reads the certificate and the key of an authority.
+func authority(ctx context.Context, r host.FileReader, directory string) (certificate, ed25519.PrivateKey, error) {
+	found, err := readFiles(ctx, r, directory+authorityKey, directory+authorityCertificate)
 	if err != nil {
-		return nil, err
+		return certificate{}, nil, err
 	}
-	key, _, err := readKey(content)
+	c, err := readCertificate(found.content(directory + authorityCertificate))
 	if err != nil {
-		return nil, fmt.Errorf("%s %w", directory+authorityKey, err)
+		return c, nil, fmt.Errorf("%s %w", directory+authorityCertificate, err)
 	}
-	return key, nil
+	key, _, err := readKey(found.content(directory + authorityKey))
+	if err != nil {
+		return c, nil, fmt.Errorf("%s %w", directory+authorityKey, err)
+	}
+	if !c.signedBy(key.Public().(ed25519.PublicKey)) {
+		return c, nil, errors.New("the authority's key is not that of its certificate; a step \"tls_authority\" before it makes a new one")
+	}
+	return c, key, nil
 }

@@ -2,10 +2,10 @@
 // to each other, hand them out and renew them, and tell the databases of Open vSwitch
 // and OVN where they lie.
 //
-//	tls_authority    the key and the certificate of an authority, on one host
-//	tls_key          a private key, made on the host that uses it
-//	tls_certificate  a certificate that the authority issues, on the authority's host
-//	ovsdb_ssl        the row SSL of a database: its key, its certificate, whom it trusts
+//	tls_authority     the key and the certificate of an authority, on one host
+//	tls_key           a private key, made on the host that uses it
+//	tls_certificates  certificates that the authority issues, on the authority's host
+//	ovsdb_ssl         the row SSL of a database: its key, its certificate, whom it trusts
 //
 // No private key leaves the host that it was made on: it is no output, in no plan and
 // no argument. What travels is a request (a public key, signed by its private one) to
@@ -29,7 +29,7 @@ import (
 // Kinds are the kinds of this family.
 func Kinds() []step.Kind {
 	m := material{now: time.Now, key: randomKey}
-	return []step.Kind{authorityKind(m), keyKind(m), certificateKind(m), ovsdbKind()}
+	return []step.Kind{authorityKind(m), keyKind(m), certificatesKind(m), ovsdbKind()}
 }
 
 // material is what new keys and certificates are made of.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -85,56 +86,51 @@ func TestLawsKey(t *testing.T) {
 // issuedBy is the file of a certificate that differs from the one of the laws by what
 // change does.
 func issuedBy(by ed25519Key, change func(c *certificate)) []byte {
-	spec := lawsCertificate()
-	issuer := certificate{subject: "lab", key: public(by)}
-	c, err := spec.wanted(issuer)
+	spec := lawsCertificates()
+	c, err := spec.Subjects["compute1"].wanted("compute1")
 	if err != nil {
 		panic(err)
 	}
+	c.issuer = "lab"
 	lifeOf(spec.Lifetime, spec.RenewBefore).begins(&c, lawsTime)
 	change(&c)
 	return encode(certificateBlock, issue(c, by))
 }
 
-const lawsIssued = lawsDirectory + "/" + steptest.Prefix + ".crt"
+const lawsIssued = lawsDirectory + "/compute1.crt"
 
-func lawsCertificate() CertificateSpec {
-	return CertificateSpec{
-		Path: lawsIssued, Authority: lawsDirectory, Request: string(encode(requestBlock, request(keyOf(2)))), CommonName: "compute1",
-		Names: []string{"compute1.example", "a.example"}, Addresses: []string{"192.0.2.3"}, Lifetime: year,
-	}
+func lawsCertificates() CertificatesSpec {
+	return CertificatesSpec{Authority: lawsDirectory, Lifetime: year, Subjects: map[string]Subject{
+		"compute1": {Request: string(encode(requestBlock, request(keyOf(2)))), Names: []string{"compute1.example", "a.example"}, Addresses: []string{"192.0.2.3"}},
+		"compute2": {Request: string(encode(requestBlock, request(keyOf(3)))), CommonName: "the second"},
+	}}
 }
 
-func TestLawsCertificate(t *testing.T) {
-	drift := func(name string, by ed25519Key, change func(c *certificate)) steptest.Hand {
-		return hand(name, "0644", map[string][]byte{lawsIssued: issuedBy(by, change)})
+func TestLawsCertificates(t *testing.T) {
+	drift := func(by ed25519Key, change func(c *certificate)) steptest.Hand {
+		return hand("subjects.compute1", "0644", map[string][]byte{lawsIssued: issuedBy(by, change)})
 	}
 	ca := hand("", "0600", authorityFiles(keyOf(1), "lab", lawsTime.Add(10*year)))
-	absent := lawsCertificate()
-	absent.State = step.Absent
+	other := drift(keyOf(9), func(c *certificate) { c.subject = "other" })
+	other.Name = "of another authority"
+	spelling := drift(keyOf(1), func(c *certificate) { c.from = c.from.Add(time.Minute) })
+	spelling.Name = "another start"
 	laws(t, steptest.Subject{
-		Kind:    certificateKind(sameAlways()),
+		Kind:    certificatesKind(sameAlways()),
 		Machine: func() *fake.Machine { m := machine(); ca.Fake(m); return m },
-		Found: []steptest.Hand{
-			{Name: "absent"},
-			drift("of another authority", keyOf(9), func(c *certificate) { c.subject = "other" }),
-			hand("none", "0600", map[string][]byte{lawsIssued: []byte("\xff")}),
-		},
-		Cases: []steptest.Case{
-			{
-				Name: "whole", Spec: lawsCertificate(),
-				Drift: []steptest.Hand{
-					removes("state", lawsIssued),
-					drift("authority", keyOf(8), func(*certificate) {}),
-					drift("request", keyOf(1), func(c *certificate) { c.key = public(keyOf(7)) }),
-					drift("common_name", keyOf(1), func(c *certificate) { c.subject = "compute9" }),
-					drift("names", keyOf(1), func(c *certificate) { c.names = nil }),
-					drift("addresses", keyOf(1), func(c *certificate) { c.addresses = nil }),
-				},
-				Spellings: []steptest.Hand{drift("another start", keyOf(1), func(c *certificate) { c.from = c.from.Add(time.Minute) })},
+		Found:   []steptest.Hand{{Name: "absent"}, other, hand("none", "0600", map[string][]byte{lawsIssued: []byte("\xff")})},
+		Cases: []steptest.Case{{
+			Name: "whole", Spec: lawsCertificates(),
+			Drift: []steptest.Hand{
+				removes("subjects.compute1", lawsIssued),
+				drift(keyOf(8), func(*certificate) {}),
+				drift(keyOf(1), func(c *certificate) { c.key = public(keyOf(7)) }),
+				drift(keyOf(1), func(c *certificate) { c.subject = "compute9" }),
+				drift(keyOf(1), func(c *certificate) { c.names = nil }),
+				drift(keyOf(1), func(c *certificate) { c.addresses = nil }),
 			},
-			{Name: "absent", Spec: absent, Drift: []steptest.Hand{drift("state", keyOf(1), func(*certificate) {})}},
-		},
+			Spellings: []steptest.Hand{spelling},
+		}},
 		Policy:  []string{"lifetime", "renew_before"}, // renewal is tried by TestRenewal
 		Touches: steptest.Touches{Files: []string{lawsDirectory}}, Clean: slices.Concat(clean(), ca.Host),
 	})
@@ -155,7 +151,7 @@ func stepOf(t *testing.T, k step.Kind, spec any) step.Step {
 }
 
 // applied checks and applies, and returns what was found and the outputs after it.
-func applied(t *testing.T, m *fake.Machine, s step.Step) (f step.Finding, outputs map[string]string) {
+func applied(t *testing.T, m *fake.Machine, s step.Step) (f step.Finding, outputs map[string]any) {
 	t.Helper()
 	f, err := s.Check(t.Context(), m.Host().View())
 	if err == nil && f.Changed() {
@@ -174,7 +170,7 @@ func TestRenewal(t *testing.T) {
 	m, now := machine(), lawsTime
 	clock := material{now: func() time.Time { return now }, key: randomKey}
 	ca := stepOf(t, authorityKind(clock), AuthoritySpec{Directory: lawsDirectory, CommonName: "lab", Lifetime: 3 * year})
-	leaf := stepOf(t, certificateKind(clock), lawsCertificate())
+	leaf := stepOf(t, certificatesKind(clock), lawsCertificates())
 	made, first := applied(t, m, ca)
 	if len(made.Deltas) != 1 || made.Deltas[0].Path != "state" {
 		t.Errorf("%v", made.Deltas)
@@ -184,7 +180,7 @@ func TestRenewal(t *testing.T) {
 		now = lawsTime.Add(time.Duration(day) * 24 * time.Hour)
 		foundCA, own := applied(t, m, ca)
 		found, next := applied(t, m, leaf)
-		if renewed := next["certificate"] != issued["certificate"]; renewed != (day == 244 || day == 488) {
+		if renewed := !reflect.DeepEqual(next, issued); renewed != (day == 244 || day == 488) {
 			t.Errorf("day %d: %v", day, found.Deltas)
 		}
 		if renewed := own["certificate"] != first["certificate"]; renewed != (day == 730) {
@@ -262,10 +258,10 @@ func TestChecksWaitAndRefuse(t *testing.T) {
 		notYet bool
 	}{
 		"no directory":              {keyKind(sameAlways()), KeySpec{Path: "/etc/none/x.key", Owner: "root"}, nil, "directory /etc/none is not there", true},
-		"no authority":              {certificateKind(sameAlways()), lawsCertificate(), nil, "there is no authority", true},
-		"an authority of other way": {certificateKind(sameAlways()), lawsCertificate(), map[string][]byte{lawsCA: []byte("x")}, "is not of the kind", true},
+		"no authority":              {certificatesKind(sameAlways()), lawsCertificates(), nil, "there is no authority", true},
+		"an authority of other way": {certificatesKind(sameAlways()), lawsCertificates(), map[string][]byte{lawsCA: []byte("x")}, "is not of the kind", true},
 		"no authority's": {
-			certificateKind(sameAlways()), lawsCertificate(), map[string][]byte{lawsCA: issuedBy(keyOf(1), func(*certificate) {})}, "certificate of no authority", false,
+			certificatesKind(sameAlways()), lawsCertificates(), map[string][]byte{lawsCA: issuedBy(keyOf(1), func(*certificate) {})}, "certificate of no authority", false,
 		},
 	} {
 		m := machine()
@@ -283,7 +279,11 @@ func TestChecksWaitAndRefuse(t *testing.T) {
 }
 
 func TestValidate(t *testing.T) {
-	changed := func(change func(s *CertificateSpec)) *CertificateSpec { s := lawsCertificate(); change(&s); return &s }
+	changed := func(name string, s Subject) *CertificatesSpec {
+		spec := lawsCertificates()
+		spec.Subjects[name] = s
+		return &spec
+	}
 	for _, tt := range []struct {
 		spec step.Validator
 		want string
@@ -292,9 +292,10 @@ func TestValidate(t *testing.T) {
 		{&AuthoritySpec{Directory: "x", Lifetime: time.Second}, "directory lifetime common_name"},
 		{&AuthoritySpec{Directory: "/x", CommonName: strings.Repeat("x", 65), Lifetime: year, RenewBefore: year}, "renew_before common_name"},
 		{&KeySpec{Path: "/x/../y", Owner: "0", Group: "adm"}, "path owner"},
-		{changed(func(*CertificateSpec) {}), ""},
-		{changed(func(s *CertificateSpec) { s.Request = "x" }), "request"},
-		{changed(func(s *CertificateSpec) { s.Names = []string{"a b"}; s.Addresses = []string{"192.0.2.3/24"} }), "names addresses"},
+		{changed("compute1", lawsCertificates().Subjects["compute1"]), ""},
+		{changed("authority", lawsCertificates().Subjects["compute1"]), "subjects.authority"},
+		{changed("../x", lawsCertificates().Subjects["compute1"]), "subjects.../x"},
+		{changed("x", Subject{Request: "x", Names: []string{"a b"}, Addresses: []string{"192.0.2.3/24"}}), "subjects.x.request subjects.x.names subjects.x.addresses"},
 	} {
 		var paths []string
 		for _, p := range tt.spec.Validate() {

@@ -45,13 +45,8 @@ func (l life) begins(c *certificate, now time.Time) {
 	c.from, c.to = now.Add(-slack), now.Add(l.whole)
 }
 
-// diff is whether a certificate is to be renewed.
-func (l life) diff(c certificate, now time.Time) []step.Delta {
-	if now.Before(c.to.Add(-l.last)) {
-		return nil
-	}
-	return []step.Delta{step.Change("renew_before", "ends "+c.to.Format(timeFormat), "lives "+l.whole.String())}
-}
+// over says whether a certificate is to be renewed.
+func (l life) over(c certificate, now time.Time) bool { return !now.Before(c.to.Add(-l.last)) }
 
 // never is a clock that no life ends by: what came near its end since it was made is no
 // other hand's work, and undo takes it away.
