@@ -70,16 +70,12 @@ play "central" {
   use "shown" "tls" {
     certificate = hosts[role.central[0].name].step.tls_certificates.hosts.certificates[host.name]
     authority   = hosts[role.central[0].name].step.tls_authority["ovn/authority"].certificate
-    databases   = ["northbound", "southbound"]
-  }
-
-  step "ovn_connection" "northbound" {
-    database = "northbound"
-    target   = "pssl:6641:${host.vars.underlay}"
+    databases   = ["southbound"]
   }
 
   # A chassis may change what is its own, and nothing else: its name is that of its
-  # certificate.
+  # certificate. The northbound database knows no such rules, so it has no listener
+  # here: whoever has a certificate of this authority could change the network.
   step "ovn_connection" "southbound" {
     database = "southbound"
     target   = "pssl:6642:${host.vars.underlay}"

@@ -92,8 +92,9 @@ func (s ProbeRemoteSpec) look(ctx context.Context, v host.View) (step.Report, er
 			return step.Report{Summary: "connected to " + c.remote.String() + " from " + c.local.String()}, nil
 		}
 	}
-	return step.Report{}, &step.ProbeError{
-		Wanted: "an established connection to " + listed(remotes), Seen: "none",
-		Hint: "does ovn-controller run, does ping reach " + strings.Join(remotes, ", ") + ", and does the central listen there (ovn_connection)?",
+	hint := "does ovn-controller run, does ping reach " + strings.Join(remotes, ", ") + ", and does the central listen there (ovn_connection)?"
+	if slices.ContainsFunc(remotes, func(r string) bool { return strings.HasPrefix(r, "ssl:") }) {
+		hint += " Does either end refuse the other's certificate (ovsdb_ssl)? /var/log/ovn/ovn-controller.log says so"
 	}
+	return step.Report{}, &step.ProbeError{Wanted: "an established connection to " + listed(remotes), Seen: "none", Hint: hint}
 }
