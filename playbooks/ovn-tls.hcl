@@ -19,10 +19,6 @@ variable "lifetime" {
   default     = "8760h"
 }
 
-locals {
-  authority = "/etc/ovn-authority"
-}
-
 play "underlay" {
   hosts = concat(role.central, role.compute)
 
@@ -44,7 +40,8 @@ play "authority" {
 
   # Whom each is for says the inventory, whatever a host asks for.
   step "tls_certificates" "hosts" {
-    authority = local.authority
+    authority = "/etc/ovn-authority"
+    issuer    = step.tls_authority["ovn/authority"].certificate
     lifetime  = var.lifetime
     subjects = {
       for h in concat(role.central, role.compute) : h.name => {

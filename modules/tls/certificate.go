@@ -1,309 +1,165 @@
 package tls
 
 import (
+	"bytes"
 	"context"
-	"crypto/ed25519"
-	"encoding/json"
-	"errors"
+	"crypto/sha256"
 	"fmt"
-	"maps"
-	"net/netip"
-	"regexp"
-	"slices"
+	"path"
 	"strings"
-	"time"
 
 	"weft/engine/host"
 	"weft/engine/step"
 )
 
-// CertificatesSpec is the attributes of a tls_certificates.
-type CertificatesSpec struct {
-	Authority   string             `json:"authority" weft:"label" doc:"Directory of the tls_authority that issues them, and where NAME.crt of each is kept."`
-	Subjects    map[string]Subject `json:"subjects" weft:"required" doc:"Whom they are for, by name: what each certificate says."`
-	Lifetime    time.Duration      `json:"lifetime,omitzero" default:"8760h" doc:"How long a new certificate lives."`
-	RenewBefore time.Duration      `json:"renew_before,omitzero" doc:"How long before its end a certificate is renewed; a third of lifetime where left out."`
+// CertificateSpec is the attributes of a tls_certificate.
+type CertificateSpec struct {
+	Path        string     `json:"path" weft:"label" doc:"Absolute path of the certificate's file. Its directory must be there."`
+	Key         string     `json:"key" weft:"required" doc:"Absolute path of the key that it is for: a tls_key before this step makes it."`
+	Certificate string     `json:"certificate" weft:"required" doc:"The certificate, in PEM: an output of tls_certificates."`
+	State       step.State `json:"state,omitzero" default:"present" doc:"Whether the certificate should be there."`
 
-	// Recorded says that the files of the subjects are those that undo brings back.
-	Recorded bool `json:"recorded,omitzero" weft:"found"`
-	// Issuer is the authority's certificate.
-	Issuer string `json:"issuer,omitzero" weft:"found"`
+	Found files `json:"found,omitzero" weft:"found,whole"`
 }
 
-// Subject is whom a certificate is for.
-type Subject struct {
-	Request    string   `json:"request" weft:"required" doc:"Request of the key that it is for: the output of a tls_key."`
-	CommonName string   `json:"common_name,omitzero" doc:"What it is called; its name where left out. With role-based access control of the southbound database that is the name of a chassis."`
-	Names      []string `json:"names,omitzero" weft:"set" doc:"DNS names that it is good for. Open vSwitch and OVN ask for none."`
-	Addresses  []string `json:"addresses,omitzero" weft:"set" doc:"IP addresses that it is good for."`
-
-	Found *file `json:"found,omitzero" weft:"found"`
-}
-
-// CertificatesOutputs are the outputs of a tls_certificates.
-type CertificatesOutputs struct {
-	Certificates map[string]string `json:"certificates" doc:"The certificates by name, in PEM, each for a step file on the host that it is for."`
-	NotAfter     map[string]string `json:"not_after" doc:"When they end, by name: \"2027-11-21T22:00:00Z\"."`
-}
-
-func certificatesKind(m material) step.Kind {
+func certificateKind() step.Kind {
 	return step.Kind{
-		Name:    "tls_certificates",
-		Summary: "Certificates that an authority on this host issues for keys of others.",
-		Doc: `The step runs on the host of the tls_authority and keeps the certificates in its directory; its output goes to the hosts of the keys
-by steps file. What a certificate says is in the playbook: of a request the public key counts alone. One that is no longer among the
-subjects stays good until its end.
+		Name:    "tls_certificate",
+		Summary: "A certificate on the host of its key.",
+		Doc: `The certificate is written, and after it the key again, with a line before it that names the certificate. Daemons of Open vSwitch and
+OVN look whether the file of their key has changed before they look at their certificate: one that was renewed alone they would not show before
+they are restarted. So they take it up by themselves, for the next connection; those that stand are not cut.
 
-A certificate whose end is nearer than renew_before is a difference, so it is renewed by whoever applies the playbook then: have a timer
-do that more often than renew_before is long. Renewal keeps the key. Daemons read the new file by themselves; connections that stand are
-not cut.`,
-		Spec: CertificatesSpec{}, Outputs: CertificatesOutputs{},
-		Example: `step "tls_certificates" "/etc/weft-tls" {
-  subjects = { for h in role.compute : h.name => { request = h.step.tls_key.self.request } }
+A certificate that is for another key is refused.`,
+		Spec: CertificateSpec{},
+		Example: `step "tls_certificate" "/etc/openvswitch/tls.crt" {
+  key         = "/etc/openvswitch/tls.key"
+  certificate = hosts["central1"].step.tls_certificates.hosts.certificates[host.name]
 }`,
 		Make: func(u step.Unit) (step.Step, error) {
-			want, err := step.Decode[CertificatesSpec](u)
+			want, err := step.Decode[CertificateSpec](u)
 			if err != nil {
 				return nil, err
 			}
-			object := "certificates of " + want.Authority + ": " + strings.Join(slices.Sorted(maps.Keys(want.Subjects)), ", ")
-			undo := certificates{material{now: never, key: m.key}}
-			return issuing{step.Of(object, certificates{m}, want), step.Of(object, undo, want), want}, nil
+			s := step.Of("certificate "+want.Path, installed{}, want)
+			return made{fitting{s, want}, path.Dir(want.Path), want.State, func(files) step.Step { return s }}, nil
 		},
 	}
 }
 
-var (
-	// dnsName is a host name or a domain name, with a wildcard maybe (RFC 1123, RFC 6125).
-	dnsName = regexp.MustCompile(`^(\*\.)?([0-9A-Za-z_][0-9A-Za-z_-]{0,62}\.)*[0-9A-Za-z_][0-9A-Za-z_-]{0,62}$`)
-	// fileName is what a subject may be called.
-	fileName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._-]{0,99}$`)
-)
-
 // Validate finds mistakes that can be seen without a machine.
-func (s *CertificatesSpec) Validate() []step.Problem {
-	problems := append(pathProblems("authority", s.Authority), lifeOf(s.Lifetime, s.RenewBefore).problems()...)
-	for _, name := range slices.Sorted(maps.Keys(s.Subjects)) {
-		if at := "subjects." + name; !fileName.MatchString(name) || s.file(name) == s.Authority+authorityCertificate {
-			problems = append(problems, step.Problem{Path: at, Message: "cannot be the name of a certificate", Hint: "letters, digits, dots, dashes; authority is taken"})
-		} else {
-			problems = append(problems, s.Subjects[name].problems(at+".", name)...)
-		}
+func (s *CertificateSpec) Validate() []step.Problem {
+	problems := append(pathProblems("path", s.Path), pathProblems("key", s.Key)...)
+	if _, err := readCertificate([]byte(s.Certificate)); err != nil {
+		problems = append(problems, step.Problem{Path: "certificate", Message: err.Error(), Hint: "it is an output of tls_certificates"})
 	}
 	return problems
 }
 
-func (s Subject) problems(at, name string) []step.Problem {
-	problems := nameProblems(at+"common_name", s.commonName(name))
-	if _, err := readRequest([]byte(s.Request)); err != nil {
-		problems = append(problems, step.Problem{Path: at + "request", Message: err.Error(), Hint: "it is the output request of a tls_key"})
-	}
-	for _, n := range s.Names {
-		if !dnsName.MatchString(n) {
-			problems = append(problems, step.Problem{Path: at + "names", Message: fmt.Sprintf("%q is no DNS name", n)})
-		}
-	}
-	for _, address := range s.Addresses {
-		if a, err := netip.ParseAddr(address); err != nil || a.Zone() != "" {
-			problems = append(problems, step.Problem{Path: at + "addresses", Message: fmt.Sprintf("%q is not an IP address", address), Hint: "without a prefix length"})
-		}
-	}
-	return problems
-}
-
-func (s CertificatesSpec) file(name string) string { return s.Authority + "/" + name + ".crt" }
-
-func (s Subject) commonName(name string) string {
-	if s.CommonName != "" {
-		return s.CommonName
-	}
-	return name
-}
-
-// wanted is what a certificate is to say, but for its life and its issuer.
-func (s Subject) wanted(name string) (certificate, error) {
-	key, err := readRequest([]byte(s.Request))
-	if err != nil {
-		return certificate{}, fmt.Errorf("the request of %s %w", name, err)
-	}
-	c := certificate{subject: s.commonName(name), key: key, names: slices.Clone(s.Names)}
-	for _, address := range s.Addresses {
-		a, err := netip.ParseAddr(address)
-		if err != nil {
-			return certificate{}, err
-		}
-		c.addresses = append(c.addresses, a.Unmap())
-	}
-	slices.Sort(c.names)
-	slices.SortFunc(c.addresses, netip.Addr.Compare)
-	c.names, c.addresses = slices.Compact(c.names), slices.Compact(c.addresses)
-	return c, nil
-}
-
-// says is what a certificate says, but for its life, for people and to compare it.
-func (c certificate) says() string {
-	text := fmt.Sprintf("%s, key %x, by %s, key %x", c.subject, keyID(c.key)[:8], c.issuer, c.issuerID[:min(len(c.issuerID), 8)])
-	for _, name := range c.names {
-		text += ", " + name
-	}
-	for _, a := range c.addresses {
-		text += ", " + a.String()
-	}
-	return text
-}
-
-// issuing is a step whose check wants an authority, and whose undo does not mind the time.
-type issuing struct {
+// fitting is a step whose check wants the key to be that of the certificate.
+type fitting struct {
 	step.Step
-	undo step.Step
-	want CertificatesSpec
+	want CertificateSpec
 }
 
-// Check looks for the authority first.
-func (s issuing) Check(ctx context.Context, v host.View) (step.Finding, error) {
-	path := s.want.Authority + authorityCertificate
-	found, err := readFiles(ctx, v.Files, path)
+// Check looks for the key first.
+func (f fitting) Check(ctx context.Context, v host.View) (step.Finding, error) {
+	if !f.want.State.There() {
+		return f.Step.Check(ctx, v)
+	}
+	found, err := readFiles(ctx, v.Files, f.want.Key)
 	if err != nil {
 		return step.Finding{}, err
 	}
-	switch issuer, err := readCertificate(found.content(path)); {
-	case found[path] == nil:
-		return step.Finding{}, fmt.Errorf("there is no authority in %s; a step \"tls_authority\" before it makes one: %w", s.want.Authority, step.ErrNotYet)
+	key, _, odd := readKey(found.content(f.want.Key))
+	c, err := readCertificate([]byte(f.want.Certificate))
+	switch {
 	case err != nil:
-		return step.Finding{}, fmt.Errorf("%s %w; a step \"tls_authority\" before it makes a new one: %w", path, err, step.ErrNotYet)
-	case !issuer.authority():
-		return step.Finding{}, fmt.Errorf("%s is the certificate of no authority", path)
+		return step.Finding{}, fmt.Errorf("the certificate for %s %w", f.want.Path, err)
+	case found[f.want.Key] == nil:
+		return step.Finding{}, fmt.Errorf("the key %s is not there; a step \"tls_key\" before it makes one: %w", f.want.Key, step.ErrNotYet)
+	case odd != nil:
+		return step.Finding{}, fmt.Errorf("the key %s %w; a step \"tls_key\" before it makes a new one: %w", f.want.Key, odd, step.ErrNotYet)
+	case !c.key.Equal(key.Public()):
+		return step.Finding{}, fmt.Errorf("the certificate for %s is of another key than %s: tls_certificates is to issue one for the request of the key that is there: %w",
+			f.want.Path, f.want.Key, step.ErrNotYet)
 	}
-	return s.Step.Check(ctx, v)
+	return f.Step.Check(ctx, v)
 }
 
-// Undo is described at [issuing].
-func (s issuing) Undo(ctx context.Context, h host.Host, f step.Finding) error {
-	return s.undo.Undo(ctx, h, f)
-}
+type installed struct{}
 
-type certificates struct{ material }
-
-func (certificates) Read(ctx context.Context, v host.View, want CertificatesSpec) (CertificatesSpec, error) {
+func (installed) Read(ctx context.Context, v host.View, want CertificateSpec) (CertificateSpec, error) {
 	have := want
-	have.Recorded, have.Subjects = true, map[string]Subject{}
-	path := want.Authority + authorityCertificate
-	found, err := readFiles(ctx, v.Files, path)
+	found, err := readFiles(ctx, v.Files, want.Path, want.Key)
 	if err != nil {
 		return have, err
 	}
-	have.Issuer = string(found.content(path))
-	for name, subject := range want.Subjects {
-		found, err := readFiles(ctx, v.Files, want.file(name))
-		if err != nil {
-			return have, err
-		}
-		subject.Found = found[want.file(name)]
-		have.Subjects[name] = subject
-	}
+	have.Found, have.Certificate = found, string(found.content(want.Path))
+	have.State = files{want.Path: found[want.Path]}.state()
 	return have, nil
 }
 
-// Diff has one delta a certificate. Where there is no authority any more, which is so in
-// an undo alone, nobody asks who signed.
-func (r certificates) Diff(have, want CertificatesSpec) []step.Delta {
-	issuer, gone := readCertificate([]byte(have.Issuer))
-	var deltas []step.Delta
-	for _, name := range slices.Sorted(maps.Keys(want.Subjects)) {
-		found, w := have.Subjects[name].Found, want.Subjects[name]
-		if want.Recorded {
-			if !found.equal(w.Found) {
-				deltas = append(deltas, step.Change("subjects."+name, found.summary(), w.Found.summary()))
-			}
-			continue
-		}
-		c, err := w.wanted(name)
-		if err != nil {
-			continue // Validate has said so
-		}
-		c.issuer, c.issuerID = issuer.subject, keyID(issuer.key)
-		to := c.says() + ", lives " + want.Lifetime.String()
-		if found == nil {
-			deltas = append(deltas, step.Change("subjects."+name, nil, to))
-			continue
-		}
-		now, err := readCertificate(found.Content)
-		if gone != nil {
-			c.issuer, c.issuerID = now.issuer, now.issuerID
-		}
-		life := lifeOf(want.Lifetime, want.RenewBefore)
-		switch {
-		case err != nil:
-			deltas = append(deltas, step.Change("subjects."+name, errForeign.Error(), to))
-		case gone == nil && !now.signedBy(issuer.key), now.says() != c.says(), life.over(now, r.now()):
-			deltas = append(deltas, step.Change("subjects."+name, now.says()+", ends "+now.to.Format(timeFormat), to))
-		}
-	}
-	return deltas
-}
-
-// Advise answers the certificates.
-func (certificates) Advise(f *step.Finding, have, want CertificatesSpec) {
-	if f.Changed() {
-		return
-	}
-	out := CertificatesOutputs{map[string]string{}, map[string]string{}}
-	for name := range want.Subjects {
-		if c, err := readCertificate(have.Subjects[name].Found.Content); err == nil {
-			out.Certificates[name], out.NotAfter[name] = string(encode(certificateBlock, c.der)), c.to.Format(timeFormat)
-		}
-	}
-	f.Outputs, _ = json.Marshal(out)
-}
-
-// Write is an effect a certificate that differs.
-func (r certificates) Write(ctx context.Context, h host.Host, have, want CertificatesSpec) error {
-	var issuer certificate
-	var by ed25519.PrivateKey
-	for _, d := range r.Diff(have, want) {
-		name := strings.TrimPrefix(d.Path, "subjects.")
-		path, w := want.file(name), want.Subjects[name]
-		if want.Recorded {
-			if err := (files{path: have.Subjects[name].Found}).write(ctx, h.Files, files{path: w.Found}); err != nil {
-				return err
-			}
-			continue
-		}
-		if by == nil {
-			var err error
-			if issuer, by, err = authority(ctx, h.Files, want.Authority); err != nil {
-				return err
-			}
-		}
-		c, err := w.wanted(name)
-		if err != nil {
-			return err
-		}
-		c.issuer = issuer.subject
-		lifeOf(want.Lifetime, want.RenewBefore).begins(&c, r.now())
-		if err := h.Files.Write(ctx, path, encode(certificateBlock, issue(c, by)), host.Attributes{Mode: modeOf(certificateMode), Owner: "root", Group: "root"}); err != nil {
-			return err
-		}
+// Diff shows certificates whole: they are no secrets.
+func (installed) Diff(have, want CertificateSpec) []step.Delta {
+	switch there := have.State.There(); {
+	case want.Found != nil:
+		return have.Found.diff(want.Found)
+	case there != want.State.There():
+		return stateDelta(want.State)
+	case !there:
+		return nil
+	case have.Certificate != want.Certificate:
+		return []step.Delta{step.Change("certificate", have.Certificate, want.Certificate)}
+	case !bytes.Contains(preamble(have.Found.content(want.Key)), []byte(shownWith(want.Certificate))):
+		return []step.Delta{step.Change("key", nil, strings.TrimSpace(shownWith(want.Certificate)))}
 	}
 	return nil
 }
 
-// authority reads the certificate and the key of an authority.
-func authority(ctx context.Context, r host.FileReader, directory string) (certificate, ed25519.PrivateKey, error) {
-	found, err := readFiles(ctx, r, directory+authorityKey, directory+authorityCertificate)
-	if err != nil {
-		return certificate{}, nil, err
+// Write writes the certificate before the key: a daemon that sees a new key looks at the
+// certificate then, and not later.
+func (installed) Write(ctx context.Context, h host.Host, have, want CertificateSpec) error {
+	if want.Found != nil {
+		return have.Found.write(ctx, h.Files, want.Found)
 	}
-	c, err := readCertificate(found.content(directory + authorityCertificate))
-	if err != nil {
-		return c, nil, fmt.Errorf("%s %w", directory+authorityCertificate, err)
+	if !want.State.There() {
+		return have.Found.write(ctx, h.Files, files{want.Path: nil})
 	}
-	key, _, err := readKey(found.content(directory + authorityKey))
-	if err != nil {
-		return c, nil, fmt.Errorf("%s %w", directory+authorityKey, err)
+	if have.Certificate != want.Certificate || !have.State.There() {
+		if err := h.Files.Write(ctx, want.Path, []byte(want.Certificate), host.Attributes{Mode: modeOf(certificateMode), Owner: "root", Group: "root"}); err != nil {
+			return err
+		}
 	}
-	if !c.signedBy(key.Public().(ed25519.PublicKey)) {
-		return c, nil, errors.New("the authority's key is not that of its certificate; a step \"tls_authority\" before it makes a new one")
+	key := have.Found[want.Key]
+	return h.Files.Write(ctx, want.Key, nowWith(key.Content, want.Certificate), host.Attributes{Mode: &key.Mode, Owner: key.Owner, Group: key.Group})
+}
+
+const shownBy = "shown with sha256 "
+
+// shownWith is the line before a key that names its certificate.
+func shownWith(certificate string) string {
+	return fmt.Sprintf("%s%x\n", shownBy, sha256.Sum256([]byte(certificate)))
+}
+
+// preamble is what stands before the key in its file.
+func preamble(file []byte) []byte {
+	return file[:max(0, bytes.Index(file, []byte("-----BEGIN ")))]
+}
+
+// nowWith is the file of a key with another certificate.
+func nowWith(file []byte, certificate string) []byte {
+	var out bytes.Buffer
+	before := preamble(file)
+	for line := range bytes.Lines(before) {
+		if !bytes.HasPrefix(line, []byte(shownBy)) {
+			out.Write(line)
+		}
 	}
-	return c, key, nil
+	if out.Len() > 0 && !bytes.HasSuffix(out.Bytes(), []byte("\n")) {
+		out.WriteByte('\n')
+	}
+	out.WriteString(shownWith(certificate))
+	out.Write(file[len(before):])
+	return out.Bytes()
 }

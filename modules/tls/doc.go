@@ -5,11 +5,12 @@
 //	tls_authority     the key and the certificate of an authority, on one host
 //	tls_key           a private key, made on the host that uses it
 //	tls_certificates  certificates that the authority issues, on the authority's host
+//	tls_certificate   a certificate on the host of its key
 //	ovsdb_ssl         the row SSL of a database: its key, its certificate, whom it trusts
 //
 // No private key leaves the host that it was made on: it is no output, in no plan and
 // no argument. What travels is a request (a public key, signed by its private one) to
-// the authority, and the certificate back, which a step "file" writes. Whom a certificate
+// the authority, and the certificate back. Whom a certificate
 // is for says the playbook, never the request.
 //
 // Keys are Ed25519 (RFC 8032), and certificates have one small profile of X.509: package
@@ -29,7 +30,7 @@ import (
 // Kinds are the kinds of this family.
 func Kinds() []step.Kind {
 	m := material{now: time.Now, key: randomKey}
-	return []step.Kind{authorityKind(m), keyKind(m), certificatesKind(m), ovsdbKind()}
+	return []step.Kind{authorityKind(m), keyKind(m), certificatesKind(m), certificateKind(), ovsdbKind()}
 }
 
 // material is what new keys and certificates are made of.

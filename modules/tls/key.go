@@ -151,7 +151,8 @@ func newKey(key ed25519.PrivateKey, mark string) []byte {
 // step's mark.
 func stranger(mark string, before files) func(path string, found []byte) bool {
 	return func(path string, found []byte) bool {
-		_, by, err := readKey(found)
+		_, text, err := readKey(found)
+		by, _, _ := strings.Cut(text, "\n")
 		return err == nil && by != mark && !bytes.Equal(found, before.content(path))
 	}
 }

@@ -100,7 +100,7 @@ func issuedBy(by ed25519Key, change func(c *certificate)) []byte {
 const lawsIssued = lawsDirectory + "/compute1.crt"
 
 func lawsCertificates() CertificatesSpec {
-	return CertificatesSpec{Authority: lawsDirectory, Lifetime: year, Subjects: map[string]Subject{
+	return CertificatesSpec{Authority: lawsDirectory, Issuer: string(authorityOf(keyOf(1), "lab", lawsTime.Add(10*year))), Lifetime: year, Subjects: map[string]Subject{
 		"compute1": {Request: string(encode(requestBlock, request(keyOf(2)))), Names: []string{"compute1.example", "a.example"}, Addresses: []string{"192.0.2.3"}},
 		"compute2": {Request: string(encode(requestBlock, request(keyOf(3)))), CommonName: "the second"},
 	}}
@@ -250,6 +250,7 @@ func TestKeysAreSeenByNobody(t *testing.T) {
 }
 
 func TestChecksWaitAndRefuse(t *testing.T) {
+	leaf := CertificateSpec{Path: lawsDirectory + "/x.crt", Key: lawsDirectory + "/x.key", Certificate: string(issuedBy(keyOf(1), func(*certificate) {}))}
 	for name, c := range map[string]struct {
 		kind   step.Kind
 		spec   any
@@ -258,6 +259,9 @@ func TestChecksWaitAndRefuse(t *testing.T) {
 		notYet bool
 	}{
 		"no directory":              {keyKind(sameAlways()), KeySpec{Path: "/etc/none/x.key", Owner: "root"}, nil, "directory /etc/none is not there", true},
+		"no key":                    {certificateKind(), leaf, nil, "x.key is not there", true},
+		"no such key":               {certificateKind(), leaf, map[string][]byte{leaf.Key: []byte("x")}, "x.key is not of the kind", true},
+		"another's key":             {certificateKind(), leaf, map[string][]byte{leaf.Key: newKey(keyOf(5), "")}, "of another key", true},
 		"no authority":              {certificatesKind(sameAlways()), lawsCertificates(), nil, "there is no authority", true},
 		"an authority of other way": {certificatesKind(sameAlways()), lawsCertificates(), map[string][]byte{lawsCA: []byte("x")}, "is not of the kind", true},
 		"no authority's": {
@@ -304,5 +308,48 @@ func TestValidate(t *testing.T) {
 		if got := strings.Join(paths, " "); got != tt.want {
 			t.Errorf("%+v: %q, want %q", tt.spec, got, tt.want)
 		}
+	}
+}
+
+func TestLawsCertificate(t *testing.T) {
+	const path, key = lawsDirectory + "/" + steptest.Prefix + ".crt", lawsDirectory + "/" + steptest.Prefix + ".key"
+	good := string(issuedBy(keyOf(1), func(*certificate) {}))
+	other := issuedBy(keyOf(9), func(*certificate) {})
+	ownKey := hand("", "0600", map[string][]byte{key: newKey(keyOf(2), "weft tls_key.x")})
+	whole := CertificateSpec{Path: path, Key: key, Certificate: good}
+	absent := whole
+	absent.State = step.Absent
+	laws(t, steptest.Subject{
+		Kind:    certificateKind(),
+		Machine: func() *fake.Machine { m := machine(); ownKey.Fake(m); return m },
+		Found: []steptest.Hand{
+			{Name: "absent"},
+			hand("another", "0600", map[string][]byte{path: other, key: nowWith(newKey(keyOf(2), "weft tls_key.x"), string(other))}),
+			hand("none", "0644", map[string][]byte{path: []byte("\xff")}),
+			hand("the same by hand", "0644", map[string][]byte{path: []byte(good)}),
+		},
+		Cases: []steptest.Case{
+			{Name: "whole", Spec: whole, Drift: []steptest.Hand{
+				removes("state", path),
+				hand("certificate", "0644", map[string][]byte{path: []byte("by hand")}),
+				hand("key", "0600", map[string][]byte{key: newKey(keyOf(2), "by hand")}),
+			}},
+			{Name: "absent", Spec: absent, Drift: []steptest.Hand{hand("state", "0644", map[string][]byte{path: other})}},
+		},
+		Touches: steptest.Touches{Files: []string{lawsDirectory}}, Clean: slices.Concat(clean(), ownKey.Host),
+	})
+}
+
+// Daemons read a certificate again where the file of its key is another one.
+func TestAKeyNamesItsCertificate(t *testing.T) {
+	file := newKey(keyOf(2), "weft tls_key.x")
+	first, second := nowWith(file, "first"), nowWith(nowWith(file, "first"), "second")
+	for _, f := range [][]byte{first, second, nowWith(encode(keyBlock, privateKey(keyOf(2))), "first"), nowWith(append([]byte("no end"), file[15:]...), "first")} {
+		if k, _, err := readKey(f); err != nil || !k.Equal(keyOf(2)) || strings.Count(string(f), shownBy) != 1 {
+			t.Errorf("%v\n%s", err, f)
+		}
+	}
+	if string(first) == string(second) || !strings.HasPrefix(string(second), "weft tls_key.x\n") || string(nowWith(first, "first")) != string(first) {
+		t.Errorf("first %s\nsecond %s", first, second)
 	}
 }

@@ -79,12 +79,16 @@ func (w withFiles) Check(ctx context.Context, v host.View) (step.Finding, error)
 	if !w.want.State.There() {
 		return w.Step.Check(ctx, v)
 	}
-	for _, path := range []string{w.want.PrivateKey, w.want.Certificate, w.want.CACert} {
+	paths := []string{w.want.PrivateKey, w.want.Certificate}
+	if !w.want.Bootstrap.Or(false) {
+		paths = append(paths, w.want.CACert)
+	}
+	for _, path := range paths {
 		_, err := v.Files.Stat(ctx, path)
-		if errors.Is(err, fs.ErrNotExist) && !(path == w.want.CACert && w.want.Bootstrap.Or(false)) {
+		if errors.Is(err, fs.ErrNotExist) {
 			return step.Finding{}, fmt.Errorf("%s is not there; a step \"tls_key\" or \"file\" before it makes one: %w", path, step.ErrNotYet)
 		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err != nil {
 			return step.Finding{}, err
 		}
 	}

@@ -48,10 +48,10 @@ steps "shown" {
     type = list(string) # that are told of it: northbound, southbound, open_vswitch
   }
 
-  step "file" "certificate" {
-    path    = "/etc/ovn-tls/host.crt"
-    content = param.certificate
-    mode    = "0644"
+  step "tls_certificate" "certificate" {
+    path        = "/etc/ovn-tls/host.crt"
+    key         = "/etc/ovn-tls/host.key"
+    certificate = param.certificate
   }
 
   step "file" "authority" {
