@@ -35,7 +35,9 @@ type Subject struct {
 	Names      []string `json:"names,omitzero" weft:"set" doc:"DNS names that it is good for. Open vSwitch and OVN ask for none."`
 	Addresses  []string `json:"addresses,omitzero" weft:"set" doc:"IP addresses that it is good for."`
 
-	Found *file `json:"found,omitzero" weft:"found"`
+	// Found is null and not left out where there was no file: where several runs are
+	// taken back together, what is left out is filled from a later one.
+	Found *file `json:"found" weft:"found"`
 }
 
 // CertificatesOutputs are the outputs of a tls_certificates.
