@@ -42,7 +42,7 @@ type Subject struct {
 
 // CertificatesOutputs are the outputs of a tls_certificates.
 type CertificatesOutputs struct {
-	Certificates map[string]string `json:"certificates" doc:"The certificates by name, in PEM, each for a step file on the host that it is for."`
+	Certificates map[string]string `json:"certificates" doc:"The certificates by name, in PEM, each for a tls_certificate on the host that it is for."`
 	NotAfter     map[string]string `json:"not_after" doc:"When they end, by name: \"2027-11-21T22:00:00Z\"."`
 }
 
@@ -50,13 +50,15 @@ func certificatesKind(m material) step.Kind {
 	return step.Kind{
 		Name:    "tls_certificates",
 		Summary: "Certificates that an authority on this host issues for keys of others.",
-		Doc: `The step runs on the host of the tls_authority and keeps the certificates in its directory; its output goes to the hosts of the keys
-by steps file. What a certificate says is in the playbook: of a request the public key counts alone. One that is no longer among the
-subjects stays good until its end.
+		Doc: `The step runs on the host of the tls_authority and keeps the certificates in its directory; its output goes to the hosts of the keys,
+each to a step tls_certificate. What a certificate says is in the playbook: of a request the public key counts alone. One that is no longer
+among the subjects stays good until its end.
 
 A certificate whose end is nearer than renew_before is a difference, so it is renewed by whoever applies the playbook then: have a timer
-do that more often than renew_before is long. Renewal keeps the key. Daemons read the new file by themselves; connections that stand are
-not cut.`,
+do that more often than renew_before is long. Renewal keeps the key. A certificate whose issuer, key or text is not what is wanted is issued
+anew at once.
+
+It takes the requests of all its subjects: where one of those hosts cannot be asked, none is issued in that run.`,
 		Spec: CertificatesSpec{}, Outputs: CertificatesOutputs{},
 		Example: `step "tls_certificates" "/etc/weft-tls" {
   issuer   = step.tls_authority["/etc/weft-tls"].certificate

@@ -11,6 +11,7 @@ import (
 	"weft/engine/host"
 	"weft/engine/host/fake"
 	"weft/engine/host/row"
+	"weft/engine/onhost/killtest"
 	"weft/engine/step"
 	"weft/engine/step/steptest"
 )
@@ -90,7 +91,7 @@ func ovsdbLaws(t *testing.T, database, tool string) {
 	here := steptest.Hand{Name: "different", Fake: setSSL(spec, byHand), Host: made}
 	back := here
 	back.Name = "state"
-	laws(t, steptest.Subject{
+	subject := steptest.Subject{
 		Kind: ovsdbKind(), Machine: daemons, Borrows: "a database has one such row",
 		Found: []steptest.Hand{{Name: "absent"}, here},
 		Cases: []steptest.Case{
@@ -102,7 +103,11 @@ func ovsdbLaws(t *testing.T, database, tool string) {
 		Touches: steptest.Touches{Queries: steptest.Run(tool, "--format=csv", "--no-headings", "--columns="+columns, "list", "SSL")},
 		Clean: append(append(clean(), steptest.Run(tool, "del-ssl")...),
 			steptest.Run("touch", lawsDirectory+"/x.key", lawsDirectory+"/x.crt", lawsDirectory+"/ca.crt")...),
-	})
+	}
+	steptest.Laws(t, subject)
+	if database == "southbound" { // killed sessions care for no name
+		t.Run("killed", func(t *testing.T) { killtest.Subject(t, subject) })
+	}
 }
 
 func TestOVSDBWaitsAndWarns(t *testing.T) {
