@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"crypto/ed25519"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func laws(t *testing.T, s steptest.Subject) {
 
 // sameAlways is material for runs that are compared: one key, one time.
 func sameAlways() material {
-	return material{now: func() time.Time { return lawsTime }, key: func() ed25519Key { return keyOf(1) }}
+	return material{now: func() time.Time { return lawsTime }, key: func() ed25519.PrivateKey { return keyOf(1) }}
 }
 
 const lawsDirectory = "/etc/" + steptest.Prefix
