@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"path"
-	"strings"
 
 	"weft/engine/host"
 	"weft/engine/step"
@@ -20,6 +19,9 @@ type CertificateSpec struct {
 	State       step.State `json:"state,omitzero" default:"present" doc:"Whether the certificate should be there."`
 
 	Found files `json:"found,omitzero" weft:"found,whole"`
+	// Shown is the digest that the key's file names; null where there is no key. It is
+	// not left out, for the reason given at [Subject].
+	Shown *string `json:"shown" weft:"found"`
 }
 
 func certificateKind() step.Kind {
@@ -95,60 +97,99 @@ func (installed) Read(ctx context.Context, v host.View, want CertificateSpec) (C
 	if err != nil {
 		return have, err
 	}
-	have.Found, have.Certificate = found, string(found.content(want.Path))
-	have.State = files{want.Path: found[want.Path]}.state()
+	have.Shown = nil
+	if key := found[want.Key]; key != nil {
+		text := shownWith(key.Content)
+		have.Shown = &text
+	}
+	have.Certificate, have.Found = string(found.content(want.Path)), files{want.Path: found[want.Path]}
+	have.State = have.Found.state()
 	return have, nil
 }
 
-// Diff shows certificates whole: they are no secrets.
+// Diff shows certificates whole: they are no secrets. An undo changes the line of the key
+// that is there, and no key.
 func (installed) Diff(have, want CertificateSpec) []step.Delta {
 	switch there := have.State.There(); {
 	case want.Found != nil:
-		return have.Found.diff(want.Found)
+		deltas := have.Found.diff(want.Found)
+		if from, to := have.shown(), want.shown(); have.Shown != nil && from != to {
+			deltas = append(deltas, step.Change("found."+want.Key, from, to))
+		}
+		return deltas
 	case there != want.State.There():
 		return stateDelta(want.State)
 	case !there:
 		return nil
 	case have.Certificate != want.Certificate:
 		return []step.Delta{step.Change("certificate", have.Certificate, want.Certificate)}
-	case !bytes.Contains(preamble(have.Found.content(want.Key)), []byte(shownWith(want.Certificate))):
-		return []step.Delta{step.Change("key", nil, strings.TrimSpace(shownWith(want.Certificate)))}
+	case have.shown() != digest(want.Certificate):
+		return []step.Delta{step.Change("key", have.shown(), digest(want.Certificate))}
 	}
 	return nil
 }
 
-// Write writes the certificate before the key: a daemon that sees a new key looks at the
-// certificate then, and not later.
+func (s CertificateSpec) shown() string {
+	if s.Shown == nil {
+		return ""
+	}
+	return *s.Shown
+}
+
+// Write writes the certificate, and then the key: a daemon that sees a new file of its key
+// looks at the certificate then and not later, and reads both where that is new too.
 func (installed) Write(ctx context.Context, h host.Host, have, want CertificateSpec) error {
-	if want.Found != nil {
-		return have.Found.write(ctx, h.Files, want.Found)
-	}
-	if !want.State.There() {
+	to := want.shown()
+	switch {
+	case want.Found != nil:
+		if err := have.Found.write(ctx, h.Files, want.Found); err != nil {
+			return err
+		}
+		if have.shown() == to {
+			return nil
+		}
+	case !want.State.There():
 		return have.Found.write(ctx, h.Files, files{want.Path: nil})
-	}
-	if have.Certificate != want.Certificate || !have.State.There() {
+	default:
+		to = digest(want.Certificate)
 		if err := h.Files.Write(ctx, want.Path, []byte(want.Certificate), host.Attributes{Mode: modeOf(certificateMode), Owner: "root", Group: "root"}); err != nil {
 			return err
 		}
 	}
-	key := have.Found[want.Key]
-	return h.Files.Write(ctx, want.Key, nowWith(key.Content, want.Certificate), host.Attributes{Mode: &key.Mode, Owner: key.Owner, Group: key.Group})
+	found, err := readFiles(ctx, h.Files, want.Key)
+	if err != nil || found[want.Key] == nil {
+		return err
+	}
+	key := *found[want.Key]
+	return h.Files.Write(ctx, want.Key, showing(key.Content, to), host.Attributes{Mode: &key.Mode, Owner: key.Owner, Group: key.Group})
 }
 
+func digest(certificate string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(certificate))) }
+
+// shownBy begins the line before a key that names its certificate, by its digest.
 const shownBy = "shown with sha256 "
 
-// shownWith is the line before a key that names its certificate.
-func shownWith(certificate string) string {
-	return fmt.Sprintf("%s%x\n", shownBy, sha256.Sum256([]byte(certificate)))
-}
-
-// preamble is what stands before the key in its file.
+// preamble is what stands before the key in its file: whole lines.
 func preamble(file []byte) []byte {
-	return file[:max(0, bytes.Index(file, []byte("-----BEGIN ")))]
+	const begin = "-----BEGIN "
+	if bytes.HasPrefix(file, []byte(begin)) {
+		return nil
+	}
+	return file[:bytes.Index(file, []byte("\n"+begin))+1]
 }
 
-// nowWith is the file of a key with another certificate.
-func nowWith(file []byte, certificate string) []byte {
+// shownWith is the digest that the file of a key names; empty for none.
+func shownWith(file []byte) string {
+	for line := range bytes.Lines(preamble(file)) {
+		if text, ok := bytes.CutPrefix(line, []byte(shownBy)); ok {
+			return string(bytes.TrimSpace(text))
+		}
+	}
+	return ""
+}
+
+// showing is the file of a key that names another digest, or none.
+func showing(file []byte, digest string) []byte {
 	var out bytes.Buffer
 	before := preamble(file)
 	for line := range bytes.Lines(before) {
@@ -156,10 +197,9 @@ func nowWith(file []byte, certificate string) []byte {
 			out.Write(line)
 		}
 	}
-	if out.Len() > 0 && !bytes.HasSuffix(out.Bytes(), []byte("\n")) {
-		out.WriteByte('\n')
+	if digest != "" {
+		out.WriteString(shownBy + digest + "\n")
 	}
-	out.WriteString(shownWith(certificate))
 	out.Write(file[len(before):])
 	return out.Bytes()
 }

@@ -124,6 +124,15 @@ func TestWhatIsForeignIsRefused(t *testing.T) {
 			t.Errorf("%s is taken for a certificate", name)
 		}
 	}
+	own, err := readCertificate(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const mayRevoke, mayNot = "\x03\x02\x01\x06", "\x03\x02\x02\x04"
+	other := bytes.Replace(own.body(), []byte(mayRevoke), []byte(mayNot), 1)
+	if _, err := readCertificate(encode(certificateBlock, signed(other, keyOf(1)))); err == nil || bytes.Equal(other, own.body()) {
+		t.Error("a certificate of another profile is taken")
+	}
 	if _, _, err := readKey(whole); err == nil {
 		t.Error("a certificate is taken for a key")
 	}

@@ -91,6 +91,15 @@ func issuedBy(by ed25519.PrivateKey, change func(c *certificate)) []byte {
 	return encode(certificateBlock, issue(c, by))
 }
 
+// forged is the certificate of the laws, signed by somebody else in the authority's name.
+func forged() []byte {
+	c, err := readCertificate(issuedBy(keyOf(1), func(*certificate) {}))
+	if err != nil {
+		panic(err)
+	}
+	return encode(certificateBlock, signed(c.body(), keyOf(8)))
+}
+
 const lawsIssued = lawsDirectory + "/compute1.crt"
 
 func lawsCertificates() CertificatesSpec {
@@ -118,6 +127,7 @@ func TestLawsCertificates(t *testing.T) {
 			Drift: []steptest.Hand{
 				removes("subjects.compute1", lawsIssued),
 				drift(keyOf(8), func(*certificate) {}),
+				hand("subjects.compute1", "0644", map[string][]byte{lawsIssued: forged()}),
 				drift(keyOf(1), func(c *certificate) { c.key = public(keyOf(7)) }),
 				drift(keyOf(1), func(c *certificate) { c.subject = "compute9" }),
 				drift(keyOf(1), func(c *certificate) { c.names = nil }),
@@ -143,7 +153,7 @@ func TestLawsCertificate(t *testing.T) {
 		Machine: func() *fake.Machine { m := machine(); ownKey.Fake(m); return m },
 		Found: []steptest.Hand{
 			{Name: "absent"},
-			hand("another", "0600", map[string][]byte{path: other, key: nowWith(newKey(keyOf(2), "weft tls_key.x"), string(other))}),
+			hand("another", "0600", map[string][]byte{path: other, key: showing(newKey(keyOf(2), "weft tls_key.x"), digest(string(other)))}),
 			hand("none", "0644", map[string][]byte{path: []byte("\xff")}),
 			hand("the same by hand", "0644", map[string][]byte{path: []byte(good)}),
 		},

@@ -1,6 +1,7 @@
 package tls
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"reflect"
@@ -69,7 +70,7 @@ func TestRenewal(t *testing.T) {
 		}
 		issued, own = next, nextCA
 	}
-	now = now.Add(year) // time is nobody's hand
+	now = now.Add(10 * year) // time is nobody's hand
 	if err := errors.Join(leaf(own["certificate"]).Undo(t.Context(), m.Host(), foundLeaf), ca.Undo(t.Context(), m.Host(), made)); err != nil {
 		t.Errorf("undo after years: %v", err)
 	}
@@ -203,14 +204,48 @@ func TestValidate(t *testing.T) {
 
 // Daemons read a certificate again where the file of its key is another one.
 func TestAKeyNamesItsCertificate(t *testing.T) {
-	file := newKey(keyOf(2), "weft tls_key.x")
-	first, second := nowWith(file, "first"), nowWith(nowWith(file, "first"), "second")
-	for _, f := range [][]byte{first, second, nowWith(encode(keyBlock, privateKey(keyOf(2))), "first"), nowWith(append([]byte("no end"), file[15:]...), "first")} {
-		if k, _, err := readKey(f); err != nil || !k.Equal(keyOf(2)) || strings.Count(string(f), shownBy) != 1 {
-			t.Errorf("%v\n%s", err, f)
+	for _, file := range [][]byte{newKey(keyOf(2), "weft tls_key.x"), encode(keyBlock, privateKey(keyOf(2)))} {
+		first := showing(file, "1")
+		second := showing(first, "2")
+		for digest, f := range map[string][]byte{"": file, "1": first, "2": second} {
+			if k, _, err := readKey(f); err != nil || !k.Equal(keyOf(2)) || shownWith(f) != digest {
+				t.Errorf("%q, %v in\n%s", shownWith(f), err, f)
+			}
+		}
+		if back := showing(second, ""); string(back) != string(file) {
+			t.Errorf("%s\nis not\n%s", back, file)
 		}
 	}
-	if string(first) == string(second) || !strings.HasPrefix(string(second), "weft tls_key.x\n") || string(nowWith(first, "first")) != string(first) {
-		t.Errorf("first %s\nsecond %s", first, second)
+	if f := []byte("no key"); shownWith(f) != "" || string(showing(f, "")) != "no key" {
+		t.Error("what is no key is spoilt")
+	}
+}
+
+// An undo puts no key back, and has none on record: the key may be another by then.
+func TestUndoOfACertificateLeavesTheKey(t *testing.T) {
+	m := machine()
+	spec := CertificateSpec{Path: lawsDirectory + "/x.crt", Key: lawsDirectory + "/x.key", Certificate: string(issuedBy(keyOf(1), func(*certificate) {}))}
+	m.WriteFile(spec.Key, string(newKey(keyOf(2), "")))
+	s := stepOf(t, certificateKind(), spec)
+	f, err := s.Check(t.Context(), m.Host().View())
+	if err == nil {
+		err = s.Apply(t.Context(), m.Host(), f)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if file := base64.StdEncoding.EncodeToString(newKey(keyOf(2), "")); strings.Contains(string(f.Before)+string(f.Want), file) {
+		t.Error("the key is on record")
+	}
+	f.Settled = true
+	m.WriteFile(spec.Key, string(showing(newKey(keyOf(5), "by hand"), digest(spec.Certificate))))
+	if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+		t.Fatal(err)
+	}
+	if key, _ := m.File(spec.Key); key != string(newKey(keyOf(5), "by hand")) {
+		t.Errorf("the key is\n%s", key)
+	}
+	if _, there := m.File(spec.Path); there {
+		t.Error("the certificate is left")
 	}
 }
