@@ -165,10 +165,15 @@ type issuing struct {
 	want CertificatesSpec
 }
 
-// Check looks for the authority first.
+// Check looks for the authority first, and at the requests, which other hosts made.
 func (s issuing) Check(ctx context.Context, v host.View) (step.Finding, error) {
 	if _, _, err := s.want.by(ctx, v.Files); err != nil {
 		return step.Finding{}, err
+	}
+	for name, subject := range s.want.Subjects {
+		if _, err := subject.wanted(name); err != nil {
+			return step.Finding{}, err
+		}
 	}
 	return s.Step.Check(ctx, v)
 }
@@ -196,7 +201,7 @@ func (certificates) Read(ctx context.Context, v host.View, want CertificatesSpec
 
 // Diff has one delta a certificate.
 func (r certificates) Diff(have, want CertificatesSpec) []step.Delta {
-	issuer, _ := readCertificate([]byte(want.Issuer)) // Validate has read it
+	issuer, _ := readCertificate([]byte(want.Issuer)) // the check has read it
 	var deltas []step.Delta
 	for _, name := range slices.Sorted(maps.Keys(want.Subjects)) {
 		found, w := have.Subjects[name].Found, want.Subjects[name]
@@ -208,7 +213,7 @@ func (r certificates) Diff(have, want CertificatesSpec) []step.Delta {
 		}
 		c, err := w.wanted(name)
 		if err != nil {
-			continue // Validate has said so
+			continue // the check has said so
 		}
 		c.issuer, c.issuerID = issuer.subject, keyID(issuer.key)
 		to := c.says() + ", lives " + want.Lifetime.String()

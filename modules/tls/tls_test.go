@@ -142,6 +142,8 @@ func TestKeysAreSeenByNobody(t *testing.T) {
 }
 
 func TestChecksWaitAndRefuse(t *testing.T) {
+	odd := lawsCertificates()
+	odd.Subjects["compute1"] = Subject{Request: "x"}
 	leaf := CertificateSpec{Path: lawsDirectory + "/x.crt", Key: lawsDirectory + "/x.key", Certificate: string(issuedBy(keyOf(1), func(*certificate) {}))}
 	for name, c := range map[string]struct {
 		kind   step.Kind
@@ -157,6 +159,7 @@ func TestChecksWaitAndRefuse(t *testing.T) {
 		"no authority":      {certificatesKind(sameAlways()), lawsCertificates(), nil, "there is no authority", true},
 		"no such authority": {certificatesKind(sameAlways()), lawsCertificates(), map[string][]byte{lawsKey: []byte("x")}, "is not of the kind", true},
 		"another authority": {certificatesKind(sameAlways()), lawsCertificates(), map[string][]byte{lawsKey: newKey(keyOf(5), "")}, "is not the authority", true},
+		"an odd request":    {certificatesKind(sameAlways()), odd, map[string][]byte{lawsKey: newKey(keyOf(1), "")}, "the request of compute1 is not of the kind", false},
 	} {
 		m := machine()
 		hand("", "0644", c.files).Fake(m)
