@@ -120,7 +120,11 @@ func (r authorities) Diff(have, want AuthoritySpec) []step.Delta {
 	}
 	switch {
 	case own == nil:
-		deltas = append(deltas, step.Change("certificate", said(have.Found.content(want.certificate())), "a new one"))
+		from := said(have.Found.content(want.certificate()))
+		if c, err := readCertificate(have.Found.content(want.certificate())); err == nil {
+			from = "of another key: " + c.says()
+		}
+		deltas = append(deltas, step.Change("certificate", from, "a new one"))
 	case own.subject != want.CommonName:
 		deltas = append(deltas, step.Change("common_name", own.subject, want.CommonName))
 	case lifeOf(want.Lifetime, want.RenewBefore).over(*own, r.now()):
