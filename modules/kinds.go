@@ -9,6 +9,7 @@ import (
 	"weft/modules/ovn"
 	"weft/modules/ovs"
 	"weft/modules/system"
+	"weft/modules/tls"
 )
 
 // Kinds assembles the families.
@@ -20,5 +21,6 @@ func Kinds() step.Table {
 		ovs.Kinds(),
 		ovn.Kinds(),
 		libvirt.Kinds(),
+		tls.Kinds(),
 	)
 }

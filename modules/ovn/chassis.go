@@ -66,6 +66,9 @@ the step stops it first, which removes the old chassis from the southbound datab
 its ports, and starts it with the new name: the plan says so. Where that was cut short, the next run
 finishes it (external_ids:weft-moving says that it has to).
 
+A remote "ssl:…" needs the key and the certificates that the row SSL of Open_vSwitch names: put an
+ovsdb_ssl before it.
+
 A host that has no name yet gets one that is made from its machine-id, so it is the same after the
 Open vSwitch database was lost.`,
 		Spec:    ChassisSpec{},

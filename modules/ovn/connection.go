@@ -47,7 +47,8 @@ keeps it over restarts; other connections stay as they are. The step is done whe
 listens at the target: an address that the host does not have, or a port that is taken, fails it.
 
 Name the address: "ptcp:6642" alone listens on all addresses of the host, and these databases ask
-nobody for a password.`,
+nobody for a password. With "pssl:…" they ask for a certificate; the step wants the row SSL of the
+database, which ovsdb_ssl writes, and the files that it names.`,
 		Spec:    ConnectionSpec{},
 		Outputs: ConnectionOutputs{},
 		Example: `step "ovn_connection" "southbound" {
@@ -62,7 +63,7 @@ nobody for a password.`,
 			if t, err := parseTarget(want.Target); err == nil && t.passive() {
 				want.Listening = step.Is(true)
 			}
-			return step.Of("connection "+want.Target+" of "+want.Database, connections{ownerOf(u)}, want), nil
+			return withKeys{step.Of("connection "+want.Target+" of "+want.Database, connections{ownerOf(u)}, want), want}, nil
 		},
 	}
 }

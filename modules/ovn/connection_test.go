@@ -140,7 +140,9 @@ func TestConnectionOutputsAndWarnings(t *testing.T) {
 		if p := spec.Validate(); len(p) > 0 {
 			t.Errorf("%s is refused: %v", target, p)
 		}
-		f, err := made(t, connectionKind(), spec).Check(t.Context(), central().Host().View())
+		m := central()
+		trusted(m)
+		f, err := made(t, connectionKind(), spec).Check(t.Context(), m.Host().View())
 		if err != nil || string(f.Outputs) != want[0] || !strings.Contains(strings.Join(f.Warnings, ""), want[1]) || (want[1] == "") != (len(f.Warnings) == 0) {
 			t.Errorf("%s: outputs %s, warnings %q, %v", target, f.Outputs, f.Warnings, err)
 		}
@@ -160,5 +162,35 @@ func TestConnectionWaitsForItsDatabase(t *testing.T) {
 	_, err := made(t, connectionKind(), ConnectionSpec{Database: "southbound", Target: lawsTarget}).Check(t.Context(), m.Host().View())
 	if !errors.Is(err, step.ErrNotYet) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// trusted names keys as ovn-sbctl set-ssl does, and makes the files.
+func trusted(m *fake.Machine) {
+	var tx row.Tx
+	tx.Insert("SSL", "ssl", ovsdb.Row{"private_key": "/etc/ovn/x.key", "certificate": "/etc/ovn/x.crt", "ca_cert": "/etc/ovn/ca.crt"})
+	tx.Update("SB_Global", row.ID(m.Rows(host.Southbound, "SB_Global")[0]), ovsdb.Row{"ssl": row.UUIDs("ssl")})
+	m.Transact(host.Southbound, tx.Operations()...)
+	m.WriteFile("/etc/ovn/x.key", "")
+	m.WriteFile("/etc/ovn/x.crt", "")
+}
+
+func TestConnectionWithTLSWaitsForItsKeys(t *testing.T) {
+	secure := made(t, connectionKind(), ConnectionSpec{Database: "southbound", Target: "pssl:6642:10.127.0.2"})
+	m := central()
+	if _, err := secure.Check(t.Context(), m.Host().View()); !errors.Is(err, step.ErrNotYet) || !strings.Contains(err.Error(), "names none") {
+		t.Errorf("without a row SSL: %v", err)
+	}
+	trusted(m)
+	if f, err := secure.Check(t.Context(), m.Host().View()); err != nil || !f.Changed() {
+		t.Errorf("with it: %v, %v", f.Deltas, err)
+	}
+	m.Remove("/etc/ovn/x.crt")
+	if _, err := secure.Check(t.Context(), m.Host().View()); !errors.Is(err, step.ErrNotYet) || !strings.Contains(err.Error(), "certificate /etc/ovn/x.crt") {
+		t.Errorf("without its certificate: %v", err)
+	}
+	gone := made(t, connectionKind(), ConnectionSpec{Database: "southbound", Target: "pssl:6642:10.127.0.2", State: step.Absent})
+	if _, err := gone.Check(t.Context(), central().Host().View()); err != nil {
+		t.Errorf("what goes needs none: %v", err)
 	}
 }

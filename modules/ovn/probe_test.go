@@ -1,8 +1,10 @@
 package ovn
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"io/fs"
 	"net/netip"
 	"strings"
 	"testing"
@@ -161,7 +163,7 @@ func TestProbeRemote(t *testing.T) {
 		want   bool
 	}{
 		"its own":      {nil, connected("10.127.0.2:6642", established), true},
-		"named":        {[]string{"tcp:10.9.9.9:6642", "ssl:10.127.0.2:6642"}, connected("10.127.0.2:6642", established), true},
+		"named":        {[]string{"ssl:10.9.9.9:6642", "tcp:10.127.0.2:6642"}, connected("10.127.0.2:6642", established), true},
 		"half open":    {nil, connected("10.127.0.2:6642", 0x02), false},
 		"northbound":   {nil, connected("10.127.0.2:6641", established), false},
 		"another host": {nil, connected("10.127.0.9:6642", established), false},
@@ -173,6 +175,39 @@ func TestProbeRemote(t *testing.T) {
 		if (err == nil) != c.want {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// dialling is a kernel whose only connection is another one at each look, as where an
+// end is refused and dials again.
+type dialling struct {
+	host.KernelReader
+	port *uint16
+}
+
+func (d dialling) Get(_ context.Context, path string) (string, error) {
+	if path != "/proc/net/tcp" {
+		return "", fs.ErrNotExist
+	}
+	*d.port++
+	own := target{method: "tcp", address: netip.MustParseAddr("10.127.0.3"), port: *d.port}
+	return "head\n" + line(0, own, netip.MustParseAddrPort("10.127.0.2:6642"), established), nil
+}
+
+func TestProbeRemoteWithTLSWaitsForMoreThanTCP(t *testing.T) {
+	m := compute()
+	v := m.Host().View()
+	m.SetKernel("/proc/net/tcp", "head\n"+line(0, target{address: netip.MustParseAddr("10.127.0.3"), port: 49153}, netip.MustParseAddrPort("10.127.0.2:6642"), established))
+	secure := ProbeRemoteSpec{Remote: []string{"ssl:10.127.0.2:6642"}, Timeout: time.Minute}
+	began := time.Now()
+	if _, err := secure.Probe(t.Context(), v); err != nil || time.Since(began) < handshake {
+		t.Errorf("a connection that stands, after %v: %v", time.Since(began), err)
+	}
+	v.Kernel = dialling{v.Kernel, new(uint16)}
+	secure.Timeout = handshake + 300*time.Millisecond
+	_, err := secure.Probe(t.Context(), v)
+	if e, ok := errors.AsType[*step.ProbeError](err); !ok || e.Seen != "one that does not last" || !strings.Contains(e.Hint, "certificate") {
+		t.Errorf("one that is dialled again and again: %v", err)
 	}
 }
 

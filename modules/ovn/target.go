@@ -76,6 +76,9 @@ func (t *target) setAddress(s string) error {
 // passive says whether the server listens instead of dialling.
 func (t target) passive() bool { return strings.HasPrefix(t.method, "p") }
 
+// secure says whether it speaks TLS.
+func (t target) secure() bool { return strings.HasSuffix(t.method, "ssl") }
+
 // endpoint is what a client dials to reach a listener, or "" where the
 // listener names no address.
 func (t target) endpoint() string {

@@ -19,7 +19,7 @@ func TestLawsOnARealHost(t *testing.T) {
 	}
 	labUp(t, inventory)
 	converged(t, overlay, "-i", inventory)
-	for _, family := range []string{"system", "ovs", "ovn", "network"} {
+	for _, family := range []string{"system", "ovs", "ovn", "network", "tls"} {
 		t.Run(family, func(t *testing.T) { lawsOf(t, family, sshConfig(t), "ubuntu1", brief) })
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strconv"
 	"testing"
+	"time"
 
 	"weft/engine/host"
 	"weft/engine/host/fake"
@@ -126,6 +127,13 @@ func (s Subject) Unit(c Case) (step.Unit, error) {
 }
 
 func defaultOf(f step.Field) any {
+	if f.Type == reflect.TypeFor[time.Duration]() {
+		d, err := time.ParseDuration(f.Default)
+		if err != nil {
+			panic("steptest: the default of " + f.Name + " is no duration")
+		}
+		return d
+	}
 	switch f.Type.Kind() {
 	case reflect.Bool:
 		return f.Default == "true"
