@@ -57,7 +57,7 @@ func natSubject() steptest.Subject {
 		Touches: steptest.Touches{Queries: slices.Concat(
 			h.shown("type", "external_ip", "logical_ip", "external_mac", "logical_port", "external_port_range", "options", "external_ids"),
 			steptest.Run(nbctl, "lr-nat-list", routerA), steptest.Run(nbctl, "lr-nat-list", routerB))},
-		Clean: slices.Concat(noRouters(), routersByHand()),
+		Clean: emptyRouters("nat"),
 	}
 }
 
@@ -171,7 +171,7 @@ func staticRouteSubject() steptest.Subject {
 		Touches: steptest.Touches{Queries: slices.Concat(
 			h.shown("ip_prefix", "nexthop", "policy", "output_port", "route_table", "options", "external_ids"),
 			steptest.Run(nbctl, "lr-route-list", routerA), steptest.Run(nbctl, "lr-route-list", routerB))},
-		Clean: slices.Concat(noRouters(), routersByHand()),
+		Clean: emptyRouters("static_routes"),
 	}
 }
 

@@ -17,10 +17,12 @@ func TestLawsOnARealHost(t *testing.T) {
 	if os.Getenv("WEFT_LAWS_WHOLE") != "" { // `make laws`: killed at every effect
 		brief = ""
 	}
+	t.Parallel()
+	const inventory = "testlab/acceptance/testdata/laws.hcl"
 	labUp(t, inventory)
 	converged(t, overlay, "-i", inventory)
 	for _, family := range []string{"system", "ovs", "ovn", "network", "tls"} {
-		t.Run(family, func(t *testing.T) { lawsOf(t, family, sshConfig(t), "ubuntu1", brief) })
+		t.Run(family, func(t *testing.T) { lawsOf(t, family, sshConfigOf(t, inventory), "ubuntu1", brief) })
 	}
 }
 
@@ -31,6 +33,7 @@ func TestLawsOfLibvirt(t *testing.T) {
 	if os.Getenv("WEFT_LAWS_WHOLE") != "" {
 		brief = ""
 	}
+	t.Parallel()
 	const inventory = "testlab/acceptance/testdata/libvirt-laws.hcl"
 	labUp(t, inventory)
 	must(t, "lab", "ssh", "-i", inventory, "laws1", "--",
