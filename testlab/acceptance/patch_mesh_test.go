@@ -1,7 +1,6 @@
 package acceptance
 
 import (
-	"strconv"
 	"strings"
 	"testing"
 )
@@ -31,14 +30,10 @@ func TestPatchMesh(t *testing.T) {
 
 func triangleWorks(t *testing.T, s scenario) {
 	t.Helper()
+	// A loop shows by loss: ovs-vswitchd drops a packet that comes by too many patch ports.
 	out := s.on(t, "ubuntu1", "for vm in vm0 vm1 vm2; do for to in 10 11 12; do ip netns exec $vm ping -c 2 -i 0.2 -W 2 172.31.0.$to; done; done")
 	if strings.Contains(out, "DUP!") || strings.Contains(out, "100% packet loss") {
 		t.Errorf("pings are answered twice, or not:\n%s", out)
-	}
-	// Frames that go in circles are many more than the hellos of a spanning tree.
-	heard := s.on(t, "ubuntu1", "cd /sys/class/net/vm0/statistics; a=$(cat tx_packets); sleep 3; echo $(($(cat tx_packets) - a))")
-	if n, err := strconv.Atoi(strings.TrimSpace(heard)); err != nil || n > 100 {
-		t.Errorf("a guest of a quiet network heard %s frames within three seconds", strings.TrimSpace(heard))
 	}
 
 	// A port that nobody asked for is reported, and removed where that is asked.
