@@ -201,7 +201,7 @@ func (t *table) fresh(want fields) ovsdb.Row {
 	out, recorded := ovsdb.Row{}, ovsdb.Row{}
 	if f := want.found(); f != nil && f.Tree != nil {
 		recorded = ovsdb.Row(f.Tree.Row)
-		out = f.Tree.Row.Insertable(t.hidden...)
+		out = f.Tree.Row.Insertable(hidden(t.name)...)
 		for column := range strong(t.name) {
 			delete(out, column)
 		}

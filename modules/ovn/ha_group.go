@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
 
@@ -99,27 +98,10 @@ func unused(ctx context.Context, v host.View, have HAChassisGroupSpec) error {
 	}
 	for i, rows := range found {
 		if len(rows) > 0 {
-			return &usedError{strings.ToLower(strings.ReplaceAll(tables[i], "_", " ")), names(rows, "name")}
+			return &usedError{spoken(tables[i]), names(rows, "name")}
 		}
 	}
 	return nil
-}
-
-// usedError says that a row cannot go while others refer to it. A step above may
-// take these away; to an undo they are another hand's.
-type usedError struct {
-	what  string
-	names []string
-}
-
-// Error names what refers to it.
-func (e *usedError) Error() string {
-	return fmt.Sprintf("%s %s refers to it, and must go first or refer to another", e.what, strings.Join(e.names, ", "))
-}
-
-// Is makes the error a step.ErrNotYet and a step.ErrConflict.
-func (e *usedError) Is(target error) bool {
-	return target == step.ErrNotYet || target == step.ErrConflict
 }
 
 // Advise names what others will notice, and who cannot take over.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
 
@@ -67,4 +68,21 @@ func rowsByID(ctx context.Context, db host.OVSDBReader, name host.Database, tabl
 		rows = append(rows, f...)
 	}
 	return rows, nil
+}
+
+// usedError says that a row cannot go while others refer to it. A step above may
+// take these away; to an undo they are another hand's.
+type usedError struct {
+	what  string
+	names []string
+}
+
+// Error names what refers to it.
+func (e *usedError) Error() string {
+	return fmt.Sprintf("%s %s refers to it, and must go first or refer to another", e.what, strings.Join(e.names, ", "))
+}
+
+// Is makes the error a step.ErrNotYet and a step.ErrConflict.
+func (e *usedError) Is(target error) bool {
+	return target == step.ErrNotYet || target == step.ErrConflict
 }

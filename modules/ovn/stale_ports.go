@@ -136,7 +136,7 @@ func digestOf(p SwitchPortSpec) string {
 	t := portRows()
 	r := ovsdb.Row(p.Found.Tree.Row)
 	columns := map[string]any{}
-	for column, value := range p.Found.Tree.Row.Insertable(append(t.hidden, "dynamic_addresses")...) {
+	for column, value := range p.Found.Tree.Row.Insertable(append(hidden(t.name), "dynamic_addresses")...) {
 		switch value.(type) {
 		case ovsdb.OvsMap:
 			columns[column] = row.Map(r, column)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"weft/engine/host"
 	"weft/engine/host/row"
@@ -95,7 +94,6 @@ func portRows() *table {
 			"ha_chassis_group": {table: "HA_Chassis_Group", column: "ha_chassis_group"},
 		},
 		holders: []relative{{table: "Port_Group", column: "ports"}},
-		hidden:  []string{"up"},
 	}
 }
 
@@ -125,5 +123,5 @@ func noneInside(ctx context.Context, v host.View, name string) error {
 	if err != nil || len(found[0]) == 0 {
 		return err
 	}
-	return fmt.Errorf("logical switch port %s is the parent of %s, which must go first: %w", name, strings.Join(names(found[0], "name"), ", "), step.ErrConflict)
+	return &usedError{spoken(portTable), names(found[0], "name")}
 }

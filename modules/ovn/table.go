@@ -51,8 +51,6 @@ type table struct {
 	parts map[string]part
 	// inUse is the column whose rows of others keep the row from being removed.
 	inUse string
-	// hidden are the columns that ovn-northd writes.
-	hidden []string
 }
 
 // A relative is a table whose rows refer to others, or are referred to.
@@ -102,6 +100,14 @@ func strong(table string) map[string]string {
 		"Port_Group":          {"acls": "ACL"},
 		"Load_Balancer":       {"health_check": "Load_Balancer_Health_Check"},
 	}[table]
+}
+
+// hidden are the columns of a table that ovn-northd writes.
+func hidden(table string) []string {
+	if table == portTable {
+		return []string{"up"}
+	}
+	return nil
 }
 
 // A tree is a row and what lives with it, as it was read.

@@ -49,19 +49,9 @@ func (t *table) read(ctx context.Context, v host.View, o owner, want, have field
 // find looks for the row: by its name, or by its owner, or as one that is the same to
 // OVN. The row is nil where there is none.
 func (t *table) find(ctx context.Context, v host.View, o owner, want fields) (ovsdb.Row, tree, error) {
-	var ops []ovsdb.Operation
+	ops := []ovsdb.Operation{row.Select(t.name, nil, o.mine())}
 	if t.named != "" {
-		ops = append(ops, row.Select(t.name, nil, row.Is(t.named, want.text("name"))))
-	} else {
-		ops = append(ops, row.Select(t.name, nil, o.mine()))
-	}
-	at := len(ops)
-	var asked []relative
-	for _, p := range t.parents {
-		if name := want.text(p.attribute); name != "" {
-			asked = append(asked, p)
-			ops = append(ops, row.Select(p.table, append(p.columns(), p.column), p.called(name)))
-		}
+		ops[0] = row.Select(t.name, nil, row.Is(t.named, want.text("name")))
 	}
 	natural := t.sameAs(want)
 	if natural != nil {
@@ -71,21 +61,21 @@ func (t *table) find(ctx context.Context, v host.View, o owner, want fields) (ov
 	if err != nil {
 		return nil, tree{}, err
 	}
-	rows := results[0]
-	if len(rows) > 1 {
+	switch rows := results[0]; {
+	case len(rows) > 1:
 		return nil, tree{}, t.several(want.text("name"), len(rows))
-	}
-	parents := map[string][]ovsdb.Row{}
-	for i, p := range asked {
-		parents[p.attribute] = results[at+i]
-	}
-	if len(rows) == 0 && natural != nil {
-		rows = slices.DeleteFunc(results[len(results)-1], func(r ovsdb.Row) bool { return len(t.owners(parents, row.ID(r))) == 0 })
-	}
-	if len(rows) == 0 {
+	case len(rows) == 1:
+		return t.withParent(ctx, v, rows[0])
+	case natural == nil:
 		return nil, tree{}, nil
 	}
-	return t.withParent(ctx, v, rows[0], parents)
+	for _, r := range results[1] {
+		r, parent, err := t.withParent(ctx, v, r)
+		if err != nil || r != nil && t.wants(want, parent) {
+			return r, parent, err
+		}
+	}
+	return nil, tree{}, nil
 }
 
 // several is what nobody can tell apart.
@@ -115,46 +105,33 @@ func (t *table) sameAs(want fields) []ovsdb.Condition {
 	return where
 }
 
-// owners are the rows that own another, of those that were read, by attribute.
-func (t *table) owners(parents map[string][]ovsdb.Row, id string) map[string]ovsdb.Row {
-	out := map[string]ovsdb.Row{}
-	for _, p := range t.parents {
-		for _, r := range parents[p.attribute] {
-			if slices.Contains(row.Refs(r, p.column), id) {
-				out[p.attribute] = r
-			}
-		}
-	}
-	return out
-}
-
 // withParent is a row with the one that owns it. A row that was taken off between two
 // reads is none: it is gone with the next commit.
-func (t *table) withParent(ctx context.Context, v host.View, r ovsdb.Row, parents map[string][]ovsdb.Row) (ovsdb.Row, tree, error) {
+func (t *table) withParent(ctx context.Context, v host.View, r ovsdb.Row) (ovsdb.Row, tree, error) {
 	if len(t.parents) == 0 {
 		return r, tree{}, nil
 	}
-	owners := t.owners(parents, row.ID(r))
-	if len(owners) == 0 { // it is another's, then
-		var ops []ovsdb.Operation
-		for _, p := range t.parents {
-			ops = append(ops, row.Select(p.table, append(p.columns(), p.column), row.Includes(p.column, row.UUIDs(row.ID(r)))))
-		}
-		results, err := selectRows(ctx, v.OVSDB, host.Northbound, ops...)
-		if err != nil {
-			return nil, tree{}, err
-		}
-		for i, p := range t.parents {
-			parents[p.attribute] = results[i]
-		}
-		owners = t.owners(parents, row.ID(r))
+	ops := make([]ovsdb.Operation, len(t.parents))
+	for i, p := range t.parents {
+		ops[i] = row.Select(p.table, p.columns(), row.Includes(p.column, row.UUIDs(row.ID(r))))
 	}
-	for _, p := range t.parents {
-		if on, ok := owners[p.attribute]; ok {
+	results, err := selectRows(ctx, v.OVSDB, host.Northbound, ops...)
+	if err != nil {
+		return nil, tree{}, err
+	}
+	for i, p := range t.parents {
+		for _, on := range results[i] {
 			return r, tree{Table: p.table, Column: p.column, Row: row.Record(on)}, nil
 		}
 	}
 	return nil, tree{}, nil
+}
+
+// wants says whether a parent is the one that is wanted.
+func (t *table) wants(want fields, parent tree) bool {
+	return slices.ContainsFunc(t.parents, func(p relative) bool {
+		return p.table == parent.Table && p.nameOf(ovsdb.Row(parent.Row)) == want.text(p.attribute)
+	})
 }
 
 // readRelatives answers the attributes that name rows which the row refers to, or
@@ -228,7 +205,7 @@ func (r relative) namesOf(rows []ovsdb.Row) []string {
 	return out
 }
 
-// readBelow reads the rows that live with the row: those of fields, and all where
+// readBelow reads the rows that live with the row: those of attributes, and all where
 // it is to go.
 func (t *table) readBelow(ctx context.Context, v host.View, o owner, want, have fields) error {
 	f := have.found()
@@ -243,7 +220,7 @@ func (t *table) readBelow(ctx context.Context, v host.View, o owner, want, have 
 	}
 	for _, below := range f.Tree.Below {
 		if r := ovsdb.Row(below.Row); below.Column == t.inUse && !o.ours(r) {
-			return fmt.Errorf("its %s belongs to %s: remove that first", strings.TrimSpace(strings.ToLower(strings.ReplaceAll(below.Table, "_", " "))+" "+row.String(r, "name")), whose(row.Map(r, "external_ids")))
+			return fmt.Errorf("its %s belongs to %s: remove that first", strings.TrimSpace(spoken(below.Table)+" "+row.String(r, "name")), whose(row.Map(r, "external_ids")))
 		}
 	}
 	for attribute := range t.parts {
@@ -332,5 +309,8 @@ func (t *table) needs(ctx context.Context, v host.View, want fields) error {
 
 // missing says that there is no row of a name.
 func (r relative) missing(name string) error {
-	return fmt.Errorf("there is no %s %q: %w", strings.ToLower(strings.ReplaceAll(r.table, "_", " ")), name, step.ErrNotYet)
+	return fmt.Errorf("there is no %s %q: %w", spoken(r.table), name, step.ErrNotYet)
 }
+
+// spoken is what messages call a row of a table that no kind of this step's keeps.
+func spoken(table string) string { return strings.ToLower(strings.ReplaceAll(table, "_", " ")) }

@@ -76,7 +76,7 @@ func (w *writing) remove() error {
 		slices.Sort(inUse)
 		return fmt.Errorf("%s %s is in use (%s): %w", w.title, w.have.text("name"), strings.Join(inUse, ", "), step.ErrConflict)
 	}
-	w.guard(slices.DeleteFunc(columns, func(c string) bool { return slices.Contains(w.hidden, c) })...)
+	w.guard(slices.DeleteFunc(columns, func(c string) bool { return slices.Contains(hidden(w.name), c) })...)
 	if f.Parent != nil {
 		w.tx.Mutate(f.Parent.Table, row.ID(ovsdb.Row(f.Parent.Row)), row.RemoveRefs(f.Parent.Column, row.ID(r)))
 	} else {
@@ -93,12 +93,16 @@ func (w *writing) insert(ctx context.Context) error {
 		w.tx.GuardNone(w.name, w.owner.mine())
 	}
 	fresh, me := w.fresh(w.want), w.newName()
-	if err := w.refer(ctx, fresh); err != nil {
-		return err
+	for attribute := range w.refs {
+		if err := w.refer(ctx, fresh, attribute); err != nil {
+			return err
+		}
 	}
-	f := w.want.found()
-	if f != nil && f.Tree != nil {
-		w.regrow(fresh, f.Tree.Below)
+	if f := w.want.found(); f != nil && f.Tree != nil {
+		w.regrow(fresh, slices.DeleteFunc(slices.Clone(f.Tree.Below), func(b tree) bool {
+			_, is := w.parts[b.Column]
+			return is && w.want.managed(b.Column)
+		}))
 	}
 	for attribute, p := range w.parts {
 		if w.want.managed(attribute) {
@@ -118,14 +122,11 @@ func (w *writing) insert(ctx context.Context) error {
 	return w.hold(ctx, me)
 }
 
-// regrow makes the rows again that lived with a row, but for those of attributes.
+// regrow makes the rows again that lived with a row.
 func (w *writing) regrow(above ovsdb.Row, below []tree) {
 	refs := map[string][]string{}
 	for _, b := range below {
-		if _, is := w.parts[b.Column]; is && above["_uuid"] == nil && b.Table == w.parts[b.Column].table && w.want.managed(b.Column) {
-			continue
-		}
-		r, name := b.Row.Insertable("up"), w.newName()
+		r, name := b.Row.Insertable(hidden(b.Table)...), w.newName()
 		for column := range strong(b.Table) {
 			delete(r, column)
 		}
@@ -138,27 +139,25 @@ func (w *writing) regrow(above ovsdb.Row, below []tree) {
 	}
 }
 
-// refer has the row refer to those that are named: by fields, and by what was
-// recorded. A recorded one that is gone by now is left out.
-func (w *writing) refer(ctx context.Context, r ovsdb.Row) error {
-	for attribute, ref := range w.refs {
-		names := w.want.list(attribute)
-		managed := w.want.managed(attribute)
-		if f := w.want.found(); f != nil && !managed {
-			names = f.Names[attribute]
-		}
-		ids, err := ref.ids(ctx, w.view, names)
-		if err != nil && (managed || !errors.Is(err, step.ErrConflict)) {
-			return err
-		}
-		if managed || len(names) > 0 {
-			r[ref.column] = row.UUIDs(ids...)
-		}
+// refer has the row refer to those that an attribute names, or to those that were
+// recorded where no attribute says. A recorded one that is gone by now is left out.
+func (w *writing) refer(ctx context.Context, r ovsdb.Row, attribute string) error {
+	ref, managed := w.refs[attribute], w.want.managed(attribute)
+	names := w.want.list(attribute)
+	if f := w.want.found(); f != nil && !managed {
+		names = f.Names[attribute]
+	}
+	ids, err := ref.ids(ctx, w.view, names)
+	if err != nil && (managed || !errors.Is(err, step.ErrConflict)) {
+		return err
+	}
+	if managed || len(names) > 0 {
+		r[ref.column] = row.UUIDs(ids...)
 	}
 	return nil
 }
 
-// hold has the rows refer to this one that are named: by fields, and by what was
+// hold has the rows refer to this one that are named: by attributes, and by what was
 // recorded. A recorded one that is gone by now is left out.
 func (w *writing) hold(ctx context.Context, me string) error {
 	for _, h := range w.holders {
@@ -201,7 +200,7 @@ func (w *writing) change(ctx context.Context) error {
 	for attribute, ref := range w.refs {
 		if w.want.managed(attribute) && !slices.Equal(slices.Sorted(slices.Values(w.have.list(attribute))), slices.Sorted(slices.Values(w.want.list(attribute)))) {
 			guarded = append(guarded, ref.column)
-			if err := w.refer(ctx, columns); err != nil {
+			if err := w.refer(ctx, columns, attribute); err != nil {
 				return err
 			}
 		}
