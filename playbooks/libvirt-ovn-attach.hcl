@@ -48,42 +48,21 @@ play "underlay" {
 play "central" {
   hosts = role.central
 
-  step "package" "ovn-central" {
-    names = ["ovn-common", "ovn-central"]
-    data  = ["/var/lib/ovn", "/var/log/ovn"]
-  }
-
-  step "ovn_connection" "southbound" {
-    database = "southbound"
-    target   = "ptcp:6642:${host.vars.underlay}"
+  use "central" "ovn" {
+    address = host.vars.underlay
   }
 }
 
 play "hypervisors" {
   hosts = role.compute
 
-  step "ovn_chassis" "self" {
-    remote               = [for h in role.central : "tcp:${h.vars.underlay}:6642"]
-    encap_type           = "geneve"
-    encap_ip             = host.vars.underlay
-    bridge_datapath_type = host.vars.datapath
-  }
-
-  step "ovs_bridge" "br-int" {
-    datapath_type = host.vars.datapath
-    fail_mode     = "secure"
-  }
-
-  step "package" "ovn-host" {
-    names = ["ovn-common", "ovn-host"]
-    data  = ["/var/lib/ovn", "/var/log/ovn"]
+  use "chassis" "ovn" {
+    centrals = [for h in role.central : h.vars.underlay]
+    address  = host.vars.underlay
+    datapath = host.vars.datapath
   }
 
   use "libvirt" "self" {}
-
-  step "probe_ovn_remote" "southbound" {
-    tags = ["probe"]
-  }
 }
 
 play "machines" {
@@ -143,7 +122,7 @@ play "logical" {
     tags     = ["probe"]
     for_each = var.guests
     port     = hosts[each.key].step.libvirt_interface.lan.interface_id
-    chassis  = hosts[each.key].step.ovn_chassis.self.system_id
+    chassis  = hosts[each.key].step.ovn_chassis["ovn/chassis"].system_id
   }
 }
 

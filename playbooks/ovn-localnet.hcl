@@ -8,39 +8,7 @@
 # trunked to all of them. Never join one VLAN by a localnet and an l2gateway port: that is a
 # loop.
 
-include = ["lists/ovn.hcl"]
-
-variable "vlan" {
-  description = "The VLAN outside, and an address that answers there."
-  type        = object({ id = number, address = string, network = string })
-  default     = { id = 301, address = "192.168.31.254", network = "physnet301" }
-}
-
-variable "trunks" {
-  description = "The VLANs at the trunk."
-  type        = list(number)
-  default     = [300, 301]
-}
-
-variable "guests" {
-  description = "Where each guest lives, and what it is called on the network."
-  type        = map(object({ host = string, mac = string, address = string }))
-  default = {
-    vm1 = { host = "n1", mac = "02:ac:1f:00:00:01", address = "192.168.31.1" }
-    vm2 = { host = "n2", mac = "02:ac:1f:00:00:02", address = "192.168.31.2" }
-  }
-}
-
-variable "mtu" {
-  description = "Of the guests: that of the underlay less 58 bytes of geneve."
-  type        = number
-  default     = 1442
-}
-
-locals {
-  mine   = { for h in role.compute : h.name => { for name, g in var.guests : name => g if g.host == h.name } }
-  others = { for name, g in var.guests : name => [for n, o in var.guests : o if n != name] }
-}
+include = ["lists/ovn.hcl", "lists/outside-vlan.hcl"]
 
 play "underlay" {
   hosts = concat(role.central, role.compute)
@@ -84,15 +52,7 @@ play "chassis" {
 play "logical" {
   hosts = role.central[0]
 
-  step "ovn_switch" "ls301" {}
-
-  step "ovn_switch_port" "guest" {
-    for_each      = var.guests
-    name          = each.key
-    switch        = "ls301"
-    addresses     = ["${each.value.mac} ${each.value.address}"]
-    port_security = ["${each.value.mac} ${each.value.address}"]
-  }
+  use "switch" "vlan" {}
 
   step "ovn_switch_port" "physnet301" {
     switch    = "ls301"
@@ -106,14 +66,7 @@ play "logical" {
 play "guests" {
   hosts = role.compute
 
-  step "fake_vm" "guest" {
-    for_each  = local.mine[host.name]
-    name      = each.key
-    iface_id  = each.key
-    mac       = each.value.mac
-    addresses = ["${each.value.address}/24"]
-    mtu       = var.mtu
-  }
+  use "guests" "vlan" {}
 }
 
 play "outside" {
@@ -141,19 +94,7 @@ play "bound" {
 play "packets" {
   hosts = role.compute
 
-  step "probe_ping" "outside" {
-    for_each  = local.mine[host.name]
-    tags      = ["probe"]
-    namespace = each.key
-    target    = var.vlan.address
-  }
-
-  step "probe_ping" "guest" {
-    for_each  = local.mine[host.name]
-    tags      = ["probe"]
-    namespace = each.key
-    target    = local.others[each.key][0].address
-  }
+  use "reach" "vlan" {}
 
   # By the trunk, with the VLAN's tag, and by no tunnel.
   step "probe_capture" "trunk" {
