@@ -158,7 +158,7 @@ func plug(lab, network, port string, end plugEnd) error {
 	}
 	err = inNetns(fabricNetns(lab), func() error {
 		if old, err := netlink.LinkByName(veth.Name); err == nil {
-			if err := netlink.LinkDel(old); err != nil {
+			if err := removeLink(old); err != nil {
 				return fmt.Errorf("pull out %s: %w", veth.Name, err)
 			}
 		}
@@ -219,10 +219,19 @@ func removeMachineLinks(lab string) error {
 		if !strings.HasPrefix(link.Attrs().Name, machineLinkPrefix(lab)) {
 			continue
 		}
-		var gone netlink.LinkNotFoundError
-		if err := netlink.LinkDel(link); err != nil && !errors.As(err, &gone) && !errors.Is(err, unix.ENODEV) {
+		if err := removeLink(link); err != nil {
 			return fmt.Errorf("remove link %s: %w", link.Attrs().Name, err)
 		}
+	}
+	return nil
+}
+
+// removeLink removes a link that may be going by itself meanwhile: the kernel takes a namespace down, and with it both
+// ends of the pairs that lead into it, some time after the namespace's last name and process are gone.
+func removeLink(link netlink.Link) error {
+	var gone netlink.LinkNotFoundError
+	if err := netlink.LinkDel(link); err != nil && !errors.As(err, &gone) && !errors.Is(err, unix.ENODEV) {
+		return err
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // TestMain lets the test binary be what weft is to a lab: the supervisor of a host, and a weft lab up to be killed.
@@ -245,5 +246,38 @@ func TestDownAfterIPNetns(t *testing.T) {
 	}
 	if left := lab.traces(t); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
+	}
+}
+
+// TestRemoveLinkThatGoes: a namespace that ends takes the pairs into it along when the kernel finds the time, which may be
+// between our seeing a link and our removing it.
+func TestRemoveLinkThatGoes(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: it makes a link")
+	}
+	err := onThread(func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		veth := netlink.NewVeth(netlink.NewLinkAttrs())
+		veth.Name, veth.PeerName = "near", "far"
+		if err := netlink.LinkAdd(veth); err != nil {
+			return err
+		}
+		seen, err := netlink.LinkByName("near")
+		if err != nil {
+			return err
+		}
+		far, err := netlink.LinkByName("far")
+		if err != nil {
+			return err
+		}
+		if err := netlink.LinkDel(far); err != nil {
+			return err
+		}
+		return removeLink(seen)
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
