@@ -14,6 +14,7 @@ type Unit struct {
 	Type         string // of a service: "simple", "forking", "oneshot", …; else empty
 	ExecStart    string // path of the program of a service, empty where it has none
 	MainPID      int    // 0 where no process runs
+	Triggers     string // the service that a socket starts; else empty
 	StartedAt    int64  // ActiveEnterTimestampMonotonic, microseconds; 0 if never
 }
 

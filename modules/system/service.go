@@ -25,6 +25,10 @@ type ServiceSpec struct {
 	Masked    step.Attr[bool] `json:"masked,omitzero" doc:"Whether it cannot be started at all."`
 	RestartOn []string        `json:"restart_on,omitzero" weft:"trigger" doc:"Steps whose changes restart the unit here, once."`
 	Steady    string          `json:"steady,omitzero" default:"2s" doc:"How long after its start it must still run to count as running."`
+
+	// Behind is whether the service runs that a socket starts: an undo gives that
+	// back, too.
+	Behind step.Attr[bool] `json:"service,omitzero" weft:"found"`
 }
 
 // Validate finds attributes that contradict each other.
@@ -52,6 +56,9 @@ is fine, and for static units the only way.
 
 A unit counts as running when it is active and still the same process after the time that steady gives: one that falls over at once
 is not running, however often systemd starts it again.
+
+To start or stop a socket, the service behind it is stopped for a moment where it runs: systemd starts no socket whose service runs,
+and a service keeps the sockets that it was started with.
 
 A change of a step that restart_on names raises the need to restart the unit. It is settled once, in this step's place, also by the next run if
 this one is killed. Undo brings enabled, masked and running back; a unit found failed is left stopped.`,
@@ -111,6 +118,13 @@ func (services) Read(ctx context.Context, v host.View, want ServiceSpec) (Servic
 		}
 	}
 	have.Running = step.Is(running)
+	if u.Triggers != "" && want.Running.Managed() {
+		behind, err := v.Units.Unit(ctx, u.Triggers)
+		if err != nil {
+			return have, err
+		}
+		have.Behind = step.Is(active(behind))
+	}
 	return have, nil
 }
 
@@ -235,7 +249,11 @@ func uptimeSince(uptime string, started int64) (time.Duration, error) {
 // Diff compares the three.
 func (services) Diff(have, want ServiceSpec) []step.Delta {
 	want.Steady, have.Steady = "", ""
-	return step.Compare(have, want)
+	deltas := step.Compare(have, want)
+	if now, was := have.Behind.Or(false), want.Behind.Or(have.Behind.Or(false)); now != was {
+		deltas = append(deltas, step.Change("service", now, was))
+	}
+	return deltas
 }
 
 // Write gives the orders in the one sequence that works for each change: a
@@ -261,10 +279,42 @@ func (services) Write(ctx context.Context, h host.Host, have, want ServiceSpec) 
 	if wantMasked && !masked {
 		orders = append(orders, host.Mask)
 	}
-	for _, verb := range orders {
-		if err := h.Units.Do(ctx, verb, want.Unit); err != nil {
+	do := func() error {
+		for _, verb := range orders {
+			if err := h.Units.Do(ctx, verb, want.Unit); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if have.Behind.Managed() && (changed(have.Running, want.Running) || changed(have.Behind, want.Behind)) {
+		return behind(ctx, h, have, want, do)
+	}
+	return do()
+}
+
+// behind gives orders about a socket while its service is stopped: systemd starts no socket whose service runs, and a
+// service that runs keeps a socket open that was stopped. One that is enabled runs afterwards even where it did not before:
+// a step that was killed here may have stopped it.
+func behind(ctx context.Context, h host.Host, have, want ServiceSpec, orders func() error) error {
+	socket, err := h.Units.Unit(ctx, want.Unit)
+	if err != nil {
+		return err
+	}
+	service, err := h.Units.Unit(ctx, socket.Triggers)
+	if err != nil {
+		return err
+	}
+	if active(service) {
+		if err := h.Units.Do(ctx, host.Stop, socket.Triggers); err != nil {
 			return err
 		}
+	}
+	if err := orders(); err != nil {
+		return err
+	}
+	if want.Behind.Or(have.Behind.Or(false) || service.FileState == "enabled") {
+		return h.Units.Do(ctx, host.Start, socket.Triggers)
 	}
 	return nil
 }
@@ -279,7 +329,11 @@ func order(a step.Attr[bool], yes, no host.UnitVerb) host.UnitVerb {
 // Advise says when a service goes down.
 func (services) Advise(f *step.Finding, have, want ServiceSpec) {
 	for _, d := range f.Deltas {
-		if d.Path == "running" && !want.Running.Or(true) {
+		switch socket := strings.HasSuffix(want.Unit, ".socket"); {
+		case d.Path != "running":
+		case socket:
+			f.Cost.Disruption = "restarts the service of " + want.Unit + " where it runs"
+		case !want.Running.Or(true):
 			f.Cost.Disruption = "stops " + want.Unit
 		}
 	}

@@ -93,6 +93,41 @@ func TestServiceLawsOfAMaskedUnit(t *testing.T) {
 	})
 }
 
+const (
+	lawSocket     = steptest.Prefix + ".socket"
+	usrSocketFile = "/usr/lib/systemd/system/" + lawSocket
+	listener      = "[Socket]\nListenStream=/run/" + steptest.Prefix + "\n[Install]\nWantedBy=sockets.target\n"
+)
+
+// TestServiceLawsOfASocket: its service may run already, without it.
+func TestServiceLawsOfASocket(t *testing.T) {
+	socket := func(name string, verb host.UnitVerb) steptest.Hand {
+		return steptest.Hand{Name: name, Fake: func(m *fake.Machine) { m.Systemctl(verb, lawSocket) },
+			Host: steptest.Run("systemctl", string(verb), lawSocket)}
+	}
+	stopped := socket("running", host.Stop) // which the service does not notice
+	laws(t, steptest.Subject{
+		Kind: serviceKind(),
+		Machine: func() *fake.Machine {
+			m := unitMachine()
+			m.WriteFile(usrSocketFile, listener)
+			return m
+		},
+		Policy: []string{"steady", "masked"},
+		Found:  []steptest.Hand{{Name: "stopped"}, ctl("its service runs", host.Enable, host.Start), socket("listening", host.Start)},
+		Cases: []steptest.Case{
+			{Name: "listens", Spec: ServiceSpec{Unit: lawSocket, Running: step.Is(true), Enabled: step.Is(true), Steady: "10ms"},
+				Drift: []steptest.Hand{stopped, socket("enabled", host.Disable)}},
+			{Name: "silent", Spec: ServiceSpec{Unit: lawSocket, Running: step.Is(false)}},
+		},
+		Touches: steptest.Touches{Units: []string{lawUnit, lawSocket}, Files: []string{"/etc/systemd/system/sockets.target.wants/" + lawSocket}},
+		Clean: sequence(
+			steptest.Run("systemctl", "disable", "--now", lawSocket), steptest.Run("systemctl", "disable", "--now", lawUnit),
+			typed(usrUnitFile, sleeper), typed(usrSocketFile, listener), steptest.Run("systemctl", "daemon-reload"),
+		),
+	})
+}
+
 const switchUnit = `[Unit]
 Requires=ovsdb-server.service
 Requires=ovs-vswitchd.service network.target

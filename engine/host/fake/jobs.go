@@ -22,6 +22,9 @@ func (m *Machine) start(name string) error {
 	case d.load != "loaded":
 		return fmt.Errorf("unit %s is %s", d.name, d.load)
 	}
+	if service := m.UnitState(d.name).Triggers; service != "" && m.UnitState(service).ActiveState == "active" {
+		return fmt.Errorf("socket service %s already active, refusing", service)
+	}
 	m.settle(d, "activating", "start")
 	for _, wanted := range d.words("Unit.Wants") {
 		_ = m.start(wanted) // systemd.unit(5): its failure does not matter

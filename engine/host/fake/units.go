@@ -1,6 +1,7 @@
 package fake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,9 @@ func (m *Machine) UnitState(name string) host.Unit {
 		s.Type = serviceType(d)
 		program, _, _ := strings.Cut(d.first("Service.ExecStart"), " ")
 		s.ExecStart = strings.TrimLeft(program, "-@:+!")
+	}
+	if service, ok := strings.CutSuffix(d.name, ".socket"); ok && d.load == "loaded" {
+		s.Triggers = cmp.Or(d.first("Socket.Service"), service+".service")
 	}
 	if u := m.units[d.name]; u != nil {
 		s.ActiveState, s.SubState, s.MainPID, s.StartedAt = u.active, u.sub, u.pid, u.started

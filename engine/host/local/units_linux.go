@@ -88,8 +88,15 @@ func (s *systemd) unit(ctx context.Context, name string) (host.Unit, error) {
 			property{"Service", "MainPID", &pid},
 			property{"Service", "ExecStart", &exec})
 	}
+	var triggers []string
+	if strings.HasSuffix(name, ".socket") {
+		properties = append(properties, property{"Unit", "Triggers", &triggers})
+	}
 	if err := s.read(ctx, name, properties); err != nil {
 		return host.Unit{}, err
+	}
+	if len(triggers) > 0 {
+		u.Triggers = triggers[0]
 	}
 	u.MainPID, u.StartedAt = int(pid), int64(started)
 	if len(exec) > 0 {
