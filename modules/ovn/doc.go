@@ -19,6 +19,7 @@
 //	ovn_ha_chassis_group  the chassis that take over from one another
 //	ovn_stale_chassis     the chassis that reinstalled hosts left behind, removed
 //	ovn_stale_ports       the logical ports of guests that are no more, removed
+//	vm_migrate            where a guest of libvirt runs, moved with its ports
 //	probe_ovn_port        where a logical port is bound, and whether it is up
 //	probe_ovn_chassis     whether a chassis is registered and keeps up
 //	probe_ovn_remote      whether a chassis is connected to the southbound database
@@ -42,7 +43,7 @@ func Kinds() []step.Kind {
 		connectionKind(), chassisKind(), switchKind(), switchPortKind(),
 		routerKind(), routerPortKind(), natKind(), staticRouteKind(), dhcpOptionsKind(),
 		addressSetKind(), portGroupKind(), aclKind(), haChassisGroupKind(), dnsKind(), loadBalancerKind(),
-		staleChassisKind(), stalePortsKind(),
+		staleChassisKind(), stalePortsKind(), migrateKind(),
 		probePortKind(), probeChassisKind(), probeRemoteKind(),
 	}
 }

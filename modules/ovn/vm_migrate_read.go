@@ -1,0 +1,226 @@
+package ovn
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"weft/engine/host"
+	"weft/engine/host/row"
+	"weft/engine/host/xmltree"
+	"weft/engine/step"
+)
+
+// migrations are the places of guests.
+type migrations struct{ owner owner }
+
+// nowhereError says that a guest is at work on none of the hypervisors. An earlier
+// play may start it; to an undo another hand has.
+type nowhereError struct{ message string }
+
+// Error says where it was looked for.
+func (e *nowhereError) Error() string { return e.message }
+
+// Is makes the error a step.ErrNotYet and a step.ErrConflict.
+func (e *nowhereError) Is(target error) bool {
+	return target == step.ErrNotYet || target == step.ErrConflict
+}
+
+// sight is where a guest was seen.
+type sight struct {
+	at       string
+	crossing bool // a migration is under way
+	unasked  []string
+	failures []error // of those that were not asked
+}
+
+// look asks all hypervisors for a guest.
+func look(ctx context.Context, v host.View, s migrationState) (sight, error) {
+	var seen sight
+	var lives, off []string
+	for _, name := range slices.Sorted(maps.Keys(s.How.Hypervisors)) {
+		states, err := statesAt(ctx, v, s.How.Hypervisors[name].URI)
+		if errors.Is(err, host.ErrNotReady) { // no virsh: no other would answer either
+			return seen, fmt.Errorf("%w: virsh is in the package libvirt-clients", err)
+		}
+		if err != nil {
+			seen.unasked, seen.failures = append(seen.unasked, name), append(seen.failures, err)
+			continue
+		}
+		g, there := states[s.Domain]
+		seen.crossing = seen.crossing || g.crossing()
+		if g.lives() {
+			lives = append(lives, name)
+		} else if there && !g.crossing() {
+			off = append(off, name)
+		}
+	}
+	switch {
+	case len(lives) == 1:
+		seen.at = lives[0]
+		return seen, nil
+	case len(lives) > 1:
+		return seen, fmt.Errorf("domain %s is at work on %s at once: two machines with one MAC, and perhaps one disk; see which is the true one, and destroy the others at once",
+			s.Domain, strings.Join(lives, " and "))
+	case seen.crossing:
+		return seen, fmt.Errorf("domain %s is on its way between two hypervisors at this moment", s.Domain)
+	}
+	return seen, seen.nowhere(s.Domain, off)
+}
+
+func (s sight) nowhere(domain string, off []string) error {
+	if len(s.failures) > 0 {
+		return fmt.Errorf("domain %s may be at work on %s, which could not be asked: %w", domain, strings.Join(s.unasked, ", "), errors.Join(s.failures...))
+	}
+	if len(off) > 0 {
+		return &nowhereError{fmt.Sprintf("domain %s is shut off on %s: start it there, or define it where it shall run", domain, strings.Join(off, ", "))}
+	}
+	return &nowhereError{fmt.Sprintf("no hypervisor has a domain %s", domain)}
+}
+
+// settled waits until no migration of the guest is under way.
+func settled(ctx context.Context, v host.View, s migrationState) (seen sight, err error) {
+	var nowhere *nowhereError
+	err = step.Await(ctx, s.How.Timeout, func() (err error) {
+		v.Memo.Forget()
+		seen, err = look(ctx, v, s)
+		switch {
+		case errors.As(err, &nowhere):
+			return nil // and it will not come by waiting
+		case err == nil && seen.crossing:
+			return fmt.Errorf("domain %s is still on its way from %s", s.Domain, seen.at)
+		}
+		return err
+	})
+	if nowhere != nil {
+		return seen, nowhere
+	}
+	return seen, err
+}
+
+// Read implements [step.Resource].
+func (m migrations) Read(ctx context.Context, v host.View, want migrationState) (migrationState, error) {
+	have := migrationState{Domain: want.Domain, How: want.How}
+	seen, err := look(ctx, v, want)
+	if err != nil {
+		return have, err
+	}
+	have.At, have.Found = seen.at, &migrationFound{Unasked: seen.unasked}
+	if have.At != want.At || want.Autostart.Managed() {
+		if err := readDefinition(ctx, v, &have); err != nil {
+			return have, err
+		}
+	}
+	if have.At == want.At {
+		if err := readDowntime(ctx, v, &have); err != nil {
+			return have, err
+		}
+	}
+	if len(want.Ports) == 0 && want.How.chassis(have.At) == "" {
+		return have, nil
+	}
+	ids, err := cardsOf(ctx, v, have)
+	if err != nil {
+		return have, err
+	}
+	for p := range want.Ports {
+		ids = append(ids, p)
+	}
+	have.Ports, err = m.requested(ctx, v, ids, want.How.Adopt)
+	return have, err
+}
+
+// readDefinition adds what goes along with the guest.
+func readDefinition(ctx context.Context, v host.View, s *migrationState) error {
+	r, err := v.Commands.Query(ctx, virsh(s.How.Hypervisors[s.At].URI, "dominfo", "--domain", s.Domain))
+	if err != nil {
+		return err
+	}
+	is := parseTitled(string(r.Stdout))
+	s.Found.Persistent = is["Persistent"] == "yes"
+	s.Autostart = step.Is(is["Autostart"] == "enable")
+	return nil
+}
+
+// cardsOf are what the network cards of a guest that plug into Open vSwitch are called there.
+func cardsOf(ctx context.Context, v host.View, s migrationState) ([]string, error) {
+	uri := s.How.Hypervisors[s.At].URI
+	r, err := v.Commands.Query(ctx, virsh(uri, "dumpxml", "--domain", s.Domain))
+	if err != nil {
+		return nil, err
+	}
+	n, err := xmltree.Parse(string(r.Stdout))
+	if err != nil {
+		return nil, fmt.Errorf("the definition of domain %s at %s: %w", s.Domain, uri, err)
+	}
+	var ids []string
+	for _, card := range n.At("devices").All("interface") {
+		port := card.At("virtualport")
+		if id := port.At("parameters").Get("interfaceid"); port.Get("type") == "openvswitch" && id != "" {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// requested is the requested-chassis of those ports that OVN has.
+func (m migrations) requested(ctx context.Context, v host.View, ids []string, adopt bool) (keys, error) {
+	out := keys{}
+	for _, id := range ids {
+		found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select(portTable, []string{"options", "external_ids"}, row.Is("name", id)))
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range found[0] {
+			if !m.owner.ours(p) && !adopt {
+				return nil, &foreignError{object: "logical switch port " + id, whose: whose(row.Map(p, "external_ids"))}
+			}
+			out[id] = step.None[string]()
+			if value, set := row.Map(p, "options")[requestedChassis]; set {
+				out[id] = step.Is(value)
+			}
+		}
+	}
+	return out, nil
+}
+
+// readDowntime adds how long the last migration to where the guest is took it from its work.
+func readDowntime(ctx context.Context, v host.View, s *migrationState) error {
+	r, err := v.Commands.Query(ctx, virsh(s.How.Hypervisors[s.At].URI, "domjobinfo", "--domain", s.Domain, "--completed", "--keep-completed"))
+	var refused *host.ExitError
+	if err != nil && !errors.As(err, &refused) {
+		return err
+	}
+	if ms, told := downtime(string(r.Stdout)); told {
+		s.Found.Downtime = &ms
+	}
+	return nil
+}
+
+// Diff implements [step.Resource].
+func (migrations) Diff(have, want migrationState) []step.Delta {
+	return step.Compare(have, want.wanted(have))
+}
+
+// Advise tells where the guest will be, and what the journey costs.
+func (migrations) Advise(f *step.Finding, have, want migrationState) {
+	out := map[string]any{"at": want.At}
+	if have.At == want.At && have.Found.Downtime != nil {
+		out["downtime_ms"] = *have.Found.Downtime
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		panic("ovn: outputs that do not encode: " + err.Error())
+	}
+	f.Outputs = b
+	if have.At != want.At {
+		f.Cost.Disruption = fmt.Sprintf("domain %s stands still for a moment on its way from %s to %s", want.Domain, have.At, want.At)
+	}
+	for _, name := range have.Found.Unasked {
+		f.Warnings = append(f.Warnings, fmt.Sprintf("hypervisor %s could not be asked whether it has a domain %s too", name, want.Domain))
+	}
+}
