@@ -18,16 +18,27 @@ import (
 // migrations are the places of guests.
 type migrations struct{ owner owner }
 
-// nowhereError says that a guest is at work on none of the hypervisors. An earlier
-// play may start it; to an undo another hand has.
-type nowhereError struct{ message string }
+// nowhereError says that a guest was seen at work on none of the hypervisors. An
+// earlier step may start it, or bring what it takes to ask them.
+type nowhereError struct {
+	message string
+	unasked error // why some could not be asked; nil where it is nowhere for certain
+}
 
 // Error says where it was looked for.
-func (e *nowhereError) Error() string { return e.message }
+func (e *nowhereError) Error() string {
+	if e.unasked != nil {
+		return e.message + ": " + e.unasked.Error()
+	}
+	return e.message
+}
 
-// Is makes the error a step.ErrNotYet and a step.ErrConflict.
+func (e *nowhereError) Unwrap() error { return e.unasked }
+
+// Is makes the error a step.ErrNotYet, and where there is no doubt a
+// step.ErrConflict: to an undo another hand took the guest away.
 func (e *nowhereError) Is(target error) bool {
-	return target == step.ErrNotYet || target == step.ErrConflict
+	return target == step.ErrNotYet || target == step.ErrConflict && e.unasked == nil
 }
 
 // sight is where a guest was seen.
@@ -74,30 +85,31 @@ func look(ctx context.Context, v host.View, s migrationState) (sight, error) {
 
 func (s sight) nowhere(domain string, off []string) error {
 	if len(s.failures) > 0 {
-		return fmt.Errorf("domain %s may be at work on %s, which could not be asked: %w", domain, strings.Join(s.unasked, ", "), errors.Join(s.failures...))
+		return &nowhereError{fmt.Sprintf("domain %s may be at work on %s, which could not be asked", domain, strings.Join(s.unasked, ", ")), errors.Join(s.failures...)}
 	}
 	if len(off) > 0 {
-		return &nowhereError{fmt.Sprintf("domain %s is shut off on %s: start it there, or define it where it shall run", domain, strings.Join(off, ", "))}
+		return &nowhereError{message: fmt.Sprintf("domain %s is shut off on %s: start it there, or define it where it shall run", domain, strings.Join(off, ", "))}
 	}
-	return &nowhereError{fmt.Sprintf("no hypervisor has a domain %s", domain)}
+	return &nowhereError{message: "no hypervisor has a domain " + domain}
 }
 
 // settled waits until no migration of the guest is under way.
 func settled(ctx context.Context, v host.View, s migrationState) (seen sight, err error) {
-	var nowhere *nowhereError
+	var gone error // and it will not come by waiting
 	err = step.Await(ctx, s.How.Timeout, func() (err error) {
 		v.Memo.Forget()
 		seen, err = look(ctx, v, s)
 		switch {
-		case errors.As(err, &nowhere):
-			return nil // and it will not come by waiting
+		case errors.Is(err, step.ErrConflict):
+			gone = err
+			return nil
 		case err == nil && seen.crossing:
 			return fmt.Errorf("domain %s is still on its way from %s", s.Domain, seen.at)
 		}
 		return err
 	})
-	if nowhere != nil {
-		return seen, nowhere
+	if gone != nil {
+		return seen, gone
 	}
 	return seen, err
 }

@@ -153,7 +153,9 @@ func (c certificate) addExtensions(b *cryptobyte.Builder) {
 		}))
 		addCritical(b, oidKeyUsage, []byte(certAndCRLSign))
 	} else {
-		addCritical(b, oidKeyUsage, []byte(digitalSignature))
+		// Not critical: libvirt and qemu want a key for RSA's encipherment, which an Ed25519 key is never for
+		// (RFC 8410 section 5), and refuse one that says so aloud.
+		addExtension(b, oidKeyUsage, []byte(digitalSignature))
 		addExtension(b, oidExtendedKeyUsage, sequence(func(b *cryptobyte.Builder) {
 			b.AddASN1ObjectIdentifier(oidServerAuth)
 			b.AddASN1ObjectIdentifier(oidClientAuth)
