@@ -93,7 +93,7 @@ func (s stalePorts) Read(ctx context.Context, v host.View, want StalePortsSpec) 
 	for _, p := range found[0] {
 		name, guest := row.String(p, "name"), row.Map(p, "external_ids")[vmKey]
 		of, id, isGuests := strings.Cut(guest, "/")
-		if !isGuests || !s.owner.ours(p) || domains[strings.ToLower(id)] {
+		if !isGuests || id == "" || !s.owner.ours(p) || domains[strings.ToLower(id)] {
 			continue // it is none of ours, or its guest is there, on whichever host
 		}
 		_, listed := want.Guests[of]

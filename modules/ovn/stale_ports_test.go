@@ -109,6 +109,7 @@ func TestPortsThatStay(t *testing.T) {
 		{"it is up", map[string][]string{"ubuntu2": {}}, []ovsdb.Row{guestPort("p", "ubuntu2/"+goneID), {"name": "p", "up": row.Optional(true)}}, []string{"port p of guest ubuntu2/" + goneID + " is up"}},
 		{"it carries a container's", map[string][]string{"ubuntu2": {}}, []ovsdb.Row{gone, {"name": "container", "parent_name": row.Optional("p")}}, []string{"port p of guest"}},
 		{"its guest is not named whole", map[string][]string{"ubuntu2": {}}, []ovsdb.Row{guestPort("p", goneID)}, nil},
+		{"its guest has no UUID", map[string][]string{"ubuntu2": {}}, []ovsdb.Row{guestPort("p", "ubuntu2/")}, nil},
 		{"it is another site's", map[string][]string{"ubuntu2": {}}, []ovsdb.Row{{"name": "p", "external_ids": row.Strmap(map[string]string{ownerKey: "prod/vm_attach.v0", vmKey: "ubuntu2/" + goneID})}}, nil},
 		{"it is nobody's", map[string][]string{"ubuntu2": {}}, []ovsdb.Row{{"name": "p", "external_ids": row.Strmap(map[string]string{vmKey: "ubuntu2/" + goneID})}}, nil},
 	} {
