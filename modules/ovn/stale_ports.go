@@ -24,7 +24,8 @@ const vmKey = "weft-vm"
 
 // StalePortsSpec is the attributes of an ovn_stale_ports.
 type StalePortsSpec struct {
-	Guests map[string]step.Attr[[]string] `json:"guests" weft:"required" doc:"The hosts that may have guests, each with those that are there, running or not: UUIDs of libvirt domains, or null where the host could not be asked."`
+	Hosts  []string            `json:"hosts" weft:"required,set" doc:"Names of the hosts that may have guests. While one of them is not in guests, nothing is removed."`
+	Guests map[string][]string `json:"guests" weft:"required" doc:"The guests that are there, running or not: UUIDs of libvirt domains by host. Hosts that could not be asked are null or left out."`
 
 	// Stale are the ports that are to go, by name; nil in what a playbook says, not
 	// in what was found.
@@ -57,15 +58,16 @@ func stalePortsKind() step.Kind {
 		Name:    "ovn_stale_ports",
 		Summary: "Removes the logical switch ports of guests that are no more.",
 		Doc: `A port that weft made for a guest says so in external_ids: weft-owner, as all that weft makes, and weft-vm with the guest's host and
-the UUID of its domain. The guest is dead where every host of ` + "`guests`" + ` was asked, that host among them, and none has a domain of that
+the UUID of its domain. The guest is dead where all ` + "`hosts`" + ` were asked, that host among them, and none has a domain of that
 UUID: it was undefined, and its port was left. A domain that is shut down is there, and one that was moved to another host is there too.
 
-While one of the hosts could not be asked (null), no port goes, for the guest may be on it. A port that is up stays whatever the hosts say: some
-chassis has a network card of its name. Ports without either key, of another site, of hosts that are not in ` + "`guests`" + `, or that carry ports of
+While one of the hosts could not be asked, no port goes, for the guest may be on it. A port that is up stays whatever the hosts say: some
+chassis has a network card of its name. Ports without either key, of another site, of other hosts, or that carry ports of
 containers stay as well. All that go do so in one transaction, and undo makes them again on their switches.`,
 		Spec:   StalePortsSpec{},
 		Target: step.SharedNorthbound,
 		Example: `step "ovn_stale_ports" "guests" {
+  hosts  = ["ubuntu2", "ubuntu3"]
   guests = { ubuntu2 = ["5b0f1f0e-8d5c-4a39-9c1c-0d2f2a5b7e11"], ubuntu3 = [] }
 }`,
 		Make: func(u step.Unit) (step.Step, error) {
@@ -79,7 +81,7 @@ containers stay as well. All that go do so in one transaction, and undo makes th
 type stalePorts struct{ owner owner }
 
 func (s stalePorts) Read(ctx context.Context, v host.View, want StalePortsSpec) (StalePortsSpec, error) {
-	have := StalePortsSpec{Guests: want.Guests, Stale: map[string]stalePort{}}
+	have := StalePortsSpec{Hosts: want.Hosts, Guests: want.Guests, Stale: map[string]stalePort{}}
 	found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select(portTable, []string{"name", "parent_name", "external_ids", "up"}))
 	if err != nil {
 		return have, err
@@ -96,9 +98,8 @@ func (s stalePorts) Read(ctx context.Context, v host.View, want StalePortsSpec) 
 		if !isGuests || id == "" || !s.owner.ours(p) || domains[strings.ToLower(id)] {
 			continue // it is none of ours, or its guest is there, on whichever host
 		}
-		_, listed := want.Guests[of]
 		switch {
-		case !listed:
+		case want.Guests[of] == nil && !slices.Contains(unasked, of):
 			waiting[of]++
 		case len(unasked) > 0:
 			for _, of := range unasked {
@@ -126,13 +127,14 @@ func (s stalePorts) Read(ctx context.Context, v host.View, want StalePortsSpec) 
 // the hosts that were not.
 func (s StalePortsSpec) alive() (domains map[string]bool, unasked []string) {
 	domains = map[string]bool{}
-	for of, all := range s.Guests {
-		ids, is := all.Get()
-		if !is {
-			unasked = append(unasked, of)
-		}
-		for _, id := range ids {
+	for _, all := range s.Guests {
+		for _, id := range all {
 			domains[strings.ToLower(id)] = true
+		}
+	}
+	for _, of := range s.Hosts {
+		if s.Guests[of] == nil {
+			unasked = append(unasked, of)
 		}
 	}
 	return domains, unasked
