@@ -110,6 +110,8 @@ play "logical" {
     switch        = "ls1"
     addresses     = ["${hosts[each.key].step.libvirt_interface.lan.mac} ${each.value.address}"]
     port_security = ["${each.value.mac} ${each.value.address}"]
+    # By this `weft gc` finds the port once the machine is no more.
+    external_ids = { weft-vm = "${each.key}/${hosts[each.key].step.libvirt_domain.guest.uuid}" }
   }
 
   step "ovn_switch_port" "observer" {

@@ -24,6 +24,10 @@ func gcCommand(s streams) *cobra.Command {
   ports     of a compute's integration bridge whose guest is gone. They go when they
             were seen dead twice in one boot: the first pass notes them, a later one,
             a minute after at least, removes them (-e after=5m for a longer time).
+  guests'   logical ports, once no hypervisor has the guest, running or not, and all could
+  ports     be asked. They are known by external_ids:weft-vm; one that is up stays. Computes
+            that have no libvirt count as not asked: -e 'hypervisors=["h1","h2"]' names
+            those that may have guests.
   chassis   of the southbound database whose end of a tunnel a compute has by now under
             another name, as a host that was installed anew has.
 

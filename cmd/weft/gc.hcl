@@ -1,5 +1,5 @@
-# What `weft gc` does: the ports that dead guests left in a bridge, and the chassis
-# that reinstalled hosts left in the southbound database.
+# What `weft gc` does: the ports that dead guests left in a bridge and on logical
+# switches, and the chassis that reinstalled hosts left in the southbound database.
 #
 # A host that cannot be asked is left alone, and so is what only it could prove
 # dead.
@@ -16,6 +16,16 @@ variable "after" {
   default     = "1m"
 }
 
+variable "hypervisors" {
+  description = "Names of the computes that may have guests of libvirt; empty: all of them. Ports of guests go only where all of these could be asked."
+  type        = list(string)
+  default     = []
+}
+
+locals {
+  hypervisors = length(var.hypervisors) > 0 ? var.hypervisors : [for h in role.compute : h.name]
+}
+
 play "ports" {
   hosts        = role.compute
   max_failures = length(role.compute)
@@ -28,6 +38,9 @@ play "ports" {
     bridge = var.bridge
     after  = var.after
   }
+
+  # Which guests the host has: null where no libvirtd answers.
+  step "libvirt_domains" "guests" {}
 }
 
 play "chassis" {
@@ -40,6 +53,17 @@ play "chassis" {
         encap_types = hosts[h.name].step.ovn_chassis.self.encap_types
         encap_ips   = hosts[h.name].step.ovn_chassis.self.encap_ips
       } if hosts[h.name].step.ovn_chassis.self.known
+    }
+  }
+}
+
+play "guests" {
+  hosts = slice(role.central, 0, min(1, length(role.central)))
+
+  step "ovn_stale_ports" "gone" {
+    hosts = local.hypervisors
+    guests = {
+      for name in local.hypervisors : name => hosts[name].step.libvirt_domains.guests.known ? hosts[name].step.libvirt_domains.guests.uuids : null
     }
   }
 }

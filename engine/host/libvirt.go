@@ -34,6 +34,16 @@ type LibvirtReader interface {
 	// [fs.ErrNotExist] where there is none, and [ErrNotReady] where no
 	// libvirtd listens.
 	Virtual(ctx context.Context, object VirtualObject, name string) (Virtual, error)
+	// Domains lists all domains, those that run and those that are only
+	// defined, by name. The error wraps [ErrNotReady] where no libvirtd
+	// listens: that is no list without domains.
+	Domains(ctx context.Context) ([]DomainName, error)
+}
+
+// DomainName is what a domain is known by.
+type DomainName struct {
+	Name string
+	UUID string // as in [Virtual]; a domain keeps it where it is moved to another host
 }
 
 // VirtualVerb is an order to libvirtd about a domain or a network.

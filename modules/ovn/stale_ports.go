@@ -18,13 +18,14 @@ import (
 
 // vmKey is the key in external_ids of a logical switch port that weft made for a
 // guest, which says whose it is: HOST/UUID, the host's name in the inventory and
-// the UUID of its libvirt domain. The step that attaches a guest writes it, and
-// whoever moves the guest to another host writes it anew.
+// the UUID of its libvirt domain. The step that attaches a guest writes it. The
+// host is where the guest was then: it may have been moved since.
 const vmKey = "weft-vm"
 
 // StalePortsSpec is the attributes of an ovn_stale_ports.
 type StalePortsSpec struct {
-	Guests map[string][]string `json:"guests" weft:"required" doc:"The guests that are there, running or not: UUIDs of libvirt domains by host. Hosts that could not be asked are left out, and the ports of their guests stay."`
+	Hosts  []string            `json:"hosts" weft:"required,set" doc:"Names of the hosts that may have guests. While one of them is not in guests, nothing is removed."`
+	Guests map[string][]string `json:"guests" weft:"required" doc:"The guests that are there, running or not: UUIDs of libvirt domains by host. Hosts that could not be asked are null or left out."`
 
 	// Stale are the ports that are to go, by name; nil in what a playbook says, not
 	// in what was found.
@@ -38,6 +39,10 @@ type stalePort struct {
 	Guest  string         `json:"guest"`
 	Port   SwitchPortSpec `json:"port"`
 	Digest string         `json:"digest"` // of the port, without UUIDs
+	// Up says that some chassis has a network card of the port's name, or had it when
+	// it was last heard of. Such a port is not removed, so an undo has no business
+	// with it; one that an undo brought back may well come up.
+	Up bool `json:"up,omitzero"`
 }
 
 // shownPort is a stale port in a plan.
@@ -53,14 +58,16 @@ func stalePortsKind() step.Kind {
 		Name:    "ovn_stale_ports",
 		Summary: "Removes the logical switch ports of guests that are no more.",
 		Doc: `A port that weft made for a guest says so in external_ids: weft-owner, as all that weft makes, and weft-vm with the guest's host and
-the UUID of its domain. Where that host was asked for its guests (` + "`guests`" + `) and has no domain of that UUID, the guest was undefined
-and its port was left: it goes. A domain that is shut down is there, and keeps its ports.
+the UUID of its domain. The guest is dead where all ` + "`hosts`" + ` were asked, that host among them, and none has a domain of that
+UUID: it was undefined, and its port was left. A domain that is shut down is there, and one that was moved to another host is there too.
 
-Ports without either key, of another site, of hosts that were not asked, or that carry ports of containers stay. All that go do so in one
-transaction, and undo makes them again on their switches.`,
+While one of the hosts could not be asked, no port goes, for the guest may be on it. A port that is up stays whatever the hosts say: some
+chassis has a network card of its name. Ports without either key, of another site, of other hosts, or that carry ports of
+containers stay as well. All that go do so in one transaction, and undo makes them again on their switches.`,
 		Spec:   StalePortsSpec{},
 		Target: step.SharedNorthbound,
 		Example: `step "ovn_stale_ports" "guests" {
+  hosts  = ["ubuntu2", "ubuntu3"]
   guests = { ubuntu2 = ["5b0f1f0e-8d5c-4a39-9c1c-0d2f2a5b7e11"], ubuntu3 = [] }
 }`,
 		Make: func(u step.Unit) (step.Step, error) {
@@ -74,8 +81,8 @@ transaction, and undo makes them again on their switches.`,
 type stalePorts struct{ owner owner }
 
 func (s stalePorts) Read(ctx context.Context, v host.View, want StalePortsSpec) (StalePortsSpec, error) {
-	have := StalePortsSpec{Guests: want.Guests, Stale: map[string]stalePort{}}
-	found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select(portTable, []string{"name", "parent_name", "external_ids"}))
+	have := StalePortsSpec{Hosts: want.Hosts, Guests: want.Guests, Stale: map[string]stalePort{}}
+	found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select(portTable, []string{"name", "parent_name", "external_ids", "up"}))
 	if err != nil {
 		return have, err
 	}
@@ -83,37 +90,54 @@ func (s stalePorts) Read(ctx context.Context, v host.View, want StalePortsSpec) 
 	for _, p := range found[0] {
 		parents[row.String(p, "parent_name")] = true
 	}
-	unasked := map[string]bool{}
+	domains, unasked := want.alive()
+	waiting := map[string]int{}
 	for _, p := range found[0] {
 		name, guest := row.String(p, "name"), row.Map(p, "external_ids")[vmKey]
-		of, _, isGuests := strings.Cut(guest, "/")
-		if !isGuests || !s.owner.ours(p) {
-			continue
+		of, id, isGuests := strings.Cut(guest, "/")
+		if !isGuests || id == "" || !s.owner.ours(p) || domains[strings.ToLower(id)] {
+			continue // it is none of ours, or its guest is there, on whichever host
 		}
-		_, asked := want.Guests[of]
 		switch {
-		case !asked:
-			unasked[of] = true
-		case want.lives(guest):
+		case want.Guests[of] == nil && !slices.Contains(unasked, of):
+			waiting[of]++
+		case len(unasked) > 0:
+			for _, of := range unasked {
+				waiting[of]++
+			}
 		case parents[name]:
 			have.Left = append(have.Left, "port "+name+" of guest "+guest+", which is gone, carries ports of containers: they must go first")
 		default:
-			if have.Stale[name], err = s.stale(ctx, v, name, guest); err != nil {
+			stale, err := s.stale(ctx, v, name, guest)
+			if err != nil {
 				return have, err
 			}
+			stale.Up, _ = row.Bool(p, "up")
+			have.Stale[name] = stale
 		}
 	}
-	for _, of := range slices.Sorted(maps.Keys(unasked)) {
-		have.Left = append(have.Left, "host "+of+" was not asked for its guests: their ports are left alone")
+	for of, ports := range waiting {
+		have.Left = append(have.Left, fmt.Sprintf("host %s was not asked for its guests: the ports of guests that no other host has are left alone (%d)", of, ports))
 	}
 	slices.Sort(have.Left)
 	return have, nil
 }
 
-// lives says whether the domain of a HOST/UUID is there.
-func (s StalePortsSpec) lives(guest string) bool {
-	of, id, _ := strings.Cut(guest, "/")
-	return slices.ContainsFunc(s.Guests[of], func(domain string) bool { return strings.EqualFold(domain, id) })
+// alive are the UUIDs of the domains of all hosts that were asked, lower case, and
+// the hosts that were not.
+func (s StalePortsSpec) alive() (domains map[string]bool, unasked []string) {
+	domains = map[string]bool{}
+	for _, all := range s.Guests {
+		for _, id := range all {
+			domains[strings.ToLower(id)] = true
+		}
+	}
+	for _, of := range s.Hosts {
+		if s.Guests[of] == nil {
+			unasked = append(unasked, of)
+		}
+	}
+	return domains, unasked
 }
 
 // stale reads a port whole.
@@ -157,15 +181,20 @@ func digestOf(p SwitchPortSpec) string {
 	return fmt.Sprintf("%x", sha256.Sum256(b))
 }
 
+// removable are the names of the ports that go, or that went.
+func removable(stale map[string]stalePort) []string {
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(stale)), func(name string) bool { return stale[name].Up })
+}
+
 func (stalePorts) Diff(have, want StalePortsSpec) []step.Delta {
 	var deltas []step.Delta
 	if want.Stale == nil { // what a playbook says
-		for _, name := range slices.Sorted(maps.Keys(have.Stale)) {
+		for _, name := range removable(have.Stale) {
 			deltas = append(deltas, step.Change("guests.stale."+name, have.Stale[name].shown(), nil))
 		}
 		return deltas
 	}
-	for _, name := range slices.Sorted(maps.Keys(want.Stale)) {
+	for _, name := range removable(want.Stale) {
 		was := want.Stale[name]
 		switch now, there := have.Stale[name]; {
 		case !there:
@@ -180,6 +209,11 @@ func (stalePorts) Diff(have, want StalePortsSpec) []step.Delta {
 // Advise says what stays.
 func (stalePorts) Advise(f *step.Finding, have, _ StalePortsSpec) {
 	f.Warnings = append(f.Warnings, have.Left...)
+	for _, name := range slices.Sorted(maps.Keys(have.Stale)) {
+		if p := have.Stale[name]; p.Up {
+			f.Warnings = append(f.Warnings, fmt.Sprintf("port %s of guest %s is up and left alone, though no host has the guest: some chassis has a network card of that name, or had it when it was last heard of", name, p.Guest))
+		}
+	}
 }
 
 // Write removes the ports in one transaction, or, for an undo, makes them again in
@@ -187,7 +221,7 @@ func (stalePorts) Advise(f *step.Finding, have, _ StalePortsSpec) {
 func (s stalePorts) Write(ctx context.Context, h host.Host, have, want StalePortsSpec) error {
 	w := writing{table: portRows(), view: h.View(), owner: s.owner}
 	if want.Stale == nil {
-		for _, name := range slices.Sorted(maps.Keys(have.Stale)) {
+		for _, name := range removable(have.Stale) {
 			there, gone := have.Stale[name].Port, SwitchPortSpec{Name: name, State: step.Absent}
 			w.have, w.want = fieldsOf(&there), fieldsOf(&gone)
 			if err := w.remove(); err != nil {
@@ -195,7 +229,7 @@ func (s stalePorts) Write(ctx context.Context, h host.Host, have, want StalePort
 			}
 		}
 	} else {
-		for _, name := range slices.Sorted(maps.Keys(want.Stale)) {
+		for _, name := range removable(want.Stale) {
 			if _, there := have.Stale[name]; there {
 				continue
 			}

@@ -2,8 +2,11 @@ package acceptance
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"weft/engine/control/run"
 )
 
 const libvirtGuests = "playbooks/libvirt-ovs-guests.hcl"
@@ -61,7 +64,7 @@ func unplug(domain, kind, mac string) string {
 func TestLibvirtOnOVN(t *testing.T) {
 	s := scenario{
 		inventory: "inventories/libvirt-ovn.hcl", hosts: []string{"hyper1", "hyper2"}, playbooks: []string{"playbooks/libvirt-ovn-attach.hcl"},
-		works: attachedWorks, before: guestImage, memory: []string{"fake_vm."},
+		works: attachedWorks, before: guestImage, memory: []string{"fake_vm."}, more: deadGuest,
 		drifts: []drift{
 			{"a card that is unplugged", "hyper2", unplug("g2", "bridge", "52:54:00:16:00:22"), 0},
 			{"a machine that was shut off", "hyper2", "virsh -q destroy g2", 0},
@@ -78,9 +81,77 @@ func attachedWorks(t *testing.T, s scenario) {
 		t.Errorf("a machine does not answer:\n%s", out)
 	}
 	for host, mac := range map[string]string{"hyper1": "52:54:00:16:00:11", "hyper2": "52:54:00:16:00:22"} {
-		id := strings.TrimSpace(s.on(t, host, "ovs-vsctl --bare --columns=external_ids find interface 'external_ids:attached-mac=\""+mac+"\"' | tr ' ' '\\n' | sed -n s/^iface-id=//p"))
+		id := portOf(t, s, host, mac)
 		if up := strings.TrimSpace(s.on(t, "hyper1", "ovn-nbctl lsp-get-up "+id)); id == "" || up != "up" {
 			t.Errorf("the logical port %q of the card %s is %s", id, mac, up)
 		}
 	}
+}
+
+// portOf is the name of the logical port of a card.
+func portOf(t *testing.T, s scenario, host, mac string) string {
+	t.Helper()
+	return strings.TrimSpace(s.on(t, host, "ovs-vsctl --bare --columns=external_ids find interface 'external_ids:attached-mac=\""+mac+"\"' | tr ' ' '\\n' | sed -n s/^iface-id=//p"))
+}
+
+// deadGuest has another hand take a machine away: its ports go once it is on no
+// host and every host said so, and not before; those of the other machine stay.
+func deadGuest(t *testing.T, s scenario) {
+	port, other := portOf(t, s, "hyper2", "52:54:00:16:00:22"), portOf(t, s, "hyper1", "52:54:00:16:00:11")
+	gc := func(what string, want run.Exit, args ...string) string {
+		t.Helper()
+		r := weft(t, append([]string{"gc", "-i", s.inventory, "-e", "after=2s"}, args...)...)
+		if r.exit != int(want) {
+			t.Errorf("%s: gc ends with %d, want %d\n%s%s", what, r.exit, want, r.stdout, r.stderr)
+		}
+		return r.stdout
+	}
+	holds := func(what string, want ...string) {
+		t.Helper()
+		ports := strings.Fields(s.on(t, "hyper1", "ovn-nbctl --bare --columns=name list logical_switch_port"))
+		want = append(want, other, "ls1-observer")
+		slices.Sort(ports)
+		slices.Sort(want)
+		if !slices.Equal(ports, want) {
+			t.Errorf("%s: the logical ports are %q, want %q", what, ports, want)
+		}
+	}
+	gc("all are well", run.OK, "--plan", "--detailed-exitcode")
+
+	definition := s.on(t, "hyper2", "virsh dumpxml --inactive g2; virsh -q destroy g2; virsh -q undefine g2")
+	define := "cat > /tmp/g2.xml <<'END'\n" + definition + "\nEND\nvirsh -q define /tmp/g2.xml"
+	s.on(t, "hyper1", define)
+	s.on(t, "hyper1", "for i in $(seq 100); do [ $(ovn-nbctl lsp-get-up "+port+") = down ] && exit 0; sleep 0.2; done; exit 1")
+	gc("moved to another host by hand", run.OK, "--plan", "--detailed-exitcode")
+
+	s.on(t, "hyper1", "virsh -q undefine g2")
+	must(t, "lab", "cut", "-i", s.inventory, "--network", "management", "hyper2")
+	out := gc("dead, with a host out of reach", run.NoContact, "-y")
+	must(t, "lab", "mend", "-i", s.inventory, "hyper2")
+	if !strings.Contains(out, "host hyper2 was not asked for its guests") {
+		t.Errorf("nobody said why the port stays:\n%s", out)
+	}
+	holds("dead, with a host out of reach", port)
+
+	const left = "ovs-vsctl list-ports br-int | grep -x left2; true"
+	s.on(t, "hyper2", "ovs-vsctl --no-wait add-port br-int left2 -- set interface left2 external_ids:iface-id="+port+"; ovs-vsctl --timeout=10 wait-until interface left2 ofport=-1")
+	if out := gc("dead", run.OK, "-y"); !strings.Contains(out, "guests.stale."+port) || !strings.Contains(out, "for the first time") {
+		t.Errorf("the plan does not name what goes:\n%s", out)
+	}
+	holds("dead")
+	s.on(t, "hyper2", "sleep 2.1")
+	gc("dead, the second time", run.OK, "-y")
+	if is := s.on(t, "hyper2", left); is != "" {
+		t.Errorf("br-int still has the port %s", is)
+	}
+	gc("all is gone", run.OK, "--plan", "--detailed-exitcode")
+	if out := s.on(t, "hyper1", "ip netns exec observer ping -c 3 -i 0.3 -W 2 172.16.22.11; true"); strings.Contains(out, "100% packet loss") {
+		t.Errorf("the other machine does not answer:\n%s", out)
+	}
+
+	s.on(t, "hyper2", define+"; virsh -q autostart g2; virsh -q start g2")
+	if steps := s.repair(t); !slices.Equal(steps, []string{`ovn_switch_port.guest["hyper2"]`}) {
+		t.Errorf("with the machine back %q changed, want its port alone", steps)
+	}
+	s.works(t, s)
 }

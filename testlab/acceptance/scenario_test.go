@@ -19,6 +19,8 @@ type scenario struct {
 	drifts    []drift
 	// before brings a bare host what no playbook does.
 	before func(t *testing.T, s scenario)
+	// more is what else is tried while all is as it should be; it leaves it so.
+	more func(t *testing.T, s scenario)
 	// memory begins the addresses of steps whose objects no boot brings back.
 	memory []string
 }
@@ -53,6 +55,9 @@ func (s scenario) run(t *testing.T) {
 				t.Errorf("it was repaired by %q, want %d", steps, max(d.steps, 1))
 			}
 		})
+	}
+	if s.more != nil {
+		s.more(t, s)
 	}
 	s.unchanged(t)
 	t.Run("cold boot", func(t *testing.T) {

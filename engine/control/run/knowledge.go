@@ -11,7 +11,8 @@ import (
 )
 
 // knowledge is what expressions can know of hosts: facts, frozen for the run,
-// and outputs as they arrive. It grows and never changes its mind.
+// and outputs as they arrive. It grows and never changes its mind: of outputs that
+// turn out to be others it knows nothing more.
 type knowledge struct {
 	mu      sync.RWMutex
 	facts   map[string]*host.Facts
@@ -82,7 +83,8 @@ func (k *knowledge) lose(host string) {
 }
 
 // setOutputs adds a step's outputs. One that was known and is another now is an
-// error: steps were planned with the old value.
+// error: steps were planned with the old value. Neither value is known from then
+// on, so that what other hosts have yet to do is not done by the old one.
 func (k *knowledge) setOutputs(host, address string, outputs json.RawMessage) error {
 	if len(outputs) == 0 {
 		return nil
@@ -102,6 +104,8 @@ func (k *knowledge) setOutputs(host, address string, outputs json.RawMessage) er
 	}
 	for name, was := range before {
 		if is, ok := after[name]; ok && !bytes.Equal(was, is) {
+			delete(k.outputs[host], address)
+			k.version++
 			return fmt.Errorf("%s of %s was planned as %s and is %s now: plan again", name, address, was, is)
 		}
 	}

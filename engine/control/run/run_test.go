@@ -221,6 +221,30 @@ func TestOutputsOfThoseThatCouldBeAsked(t *testing.T) {
 	}
 }
 
+// TestOutputsThatTurnOutOtherwise: nothing is done by a value that was planned with
+// and holds no more.
+func TestOutputsThatTurnOutOtherwise(t *testing.T) {
+	f := newFleet(t)
+	f.machine("b").WriteFile("/seen", "old")
+	f.machine("c").WriteFile("/seen", "fine")
+	r := New(f.program(`
+		play "asked" {
+			hosts        = role.other
+			max_failures = length(role.other)
+			step "note" "/x" { text = "x" }
+			step "note" "/seen" {}
+		}
+		play "sum" {
+			hosts = role.first
+			step "note" "/sum" { text = join(",", [for h in role.other : "${h.name}=${hosts[h.name].step.note["/seen"].text}" if hosts[h.name].step.note["/seen"].known]) }
+		}`), f, wire.Change, f.options())
+	defer r.Close()
+	r.Plan(t.Context())
+	f.machine("b").WriteFile("/seen", "new")
+	r.Apply(t.Context())
+	f.holds("a:/sum=c=fine", "b:/seen=new", "c:/seen=fine", "c:/x=x") // b was taken back
+}
+
 func TestCutConnectionIsUnreachable(t *testing.T) {
 	f := newFleet(t)
 	f.machine("a")

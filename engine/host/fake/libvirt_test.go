@@ -1,6 +1,8 @@
 package fake
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -108,5 +110,28 @@ func TestLibvirtBoots(t *testing.T) {
 	}
 	if v, _ := m.VirtualState(host.VirtualDomain, "v0"); v.Active {
 		t.Error("the clone's boot was this machine's")
+	}
+}
+
+// All domains are listed, whether they run or are only defined or only run.
+func TestLibvirtListsDomains(t *testing.T) {
+	m := switched()
+	door := m.Host().Libvirt
+	v, _ := m.VirtualState(host.VirtualDomain, "v0")
+	want := []host.DomainName{{Name: "v0", UUID: v.UUID}}
+	for _, order := range []host.VirtualVerb{"", host.VirtualStart, host.VirtualUndefine} {
+		if order != "" {
+			m.Virsh(order, host.VirtualDomain, "v0")
+		}
+		if got, err := door.Domains(t.Context()); err != nil || !slices.Equal(got, want) {
+			t.Errorf("after %q: %v, %v", order, got, err)
+		}
+	}
+	m.Virsh(host.VirtualDestroy, host.VirtualDomain, "v0")
+	if got, err := door.Domains(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("after all went: %v, %v", got, err)
+	}
+	if _, err := New().Host().Libvirt.Domains(t.Context()); !errors.Is(err, host.ErrNotReady) {
+		t.Errorf("without libvirtd: %v", err)
 	}
 }

@@ -41,6 +41,7 @@ const (
 	procDomainUpdateDevice = 174
 	procDomainState        = 212
 	procDomainUndefine     = 231
+	procListAllDomains     = 273
 )
 
 // Numbers of the protocol and of the API, from virnetprotocol.x and libvirt's
