@@ -21,13 +21,17 @@ func traceCommand(s streams) *cobra.Command {
 		Use:   "trace FROM TO -i INVENTORY",
 		Short: "Follow a packet between two guests, to the hop where it dies",
 		Long: `Trace asks the hosts what OVN and Open vSwitch would do with a packet, and shows its
-way hop by hop: the guest's port, the logical switches and routers, the chassis and the
-tunnel between them, OpenFlow, the other guest's port. Where it dies, the last line
-names the hop: port security, an ACL, a router without a route, a tunnel that is down.
+way hop by hop: the guest's port, the logical switches and routers, OpenFlow of each
+chassis and the tunnels between them, the other guest's port. Where it dies, the last
+line names the hop: port security, an ACL, a router without a route, a tunnel that is
+down, a chassis whose flows are not all there.
 
 FROM and TO are logical ports, addresses, or guests as Open vSwitch knows them: fake
 VMs, or any interface with an iface-id, by its name or as HOST/NAME. TO may be an
 address outside too. The packet is an ICMP echo request; --udp and --tcp take a port.
+
+Ports say how many packets came in and went out since they were made. A datapath in
+userspace counts twice what it puts into a tunnel.
 
 It changes nothing and sends nothing. With --ping it sends a few packets from the
 namespace of FROM too, and compares what the ports on the way count.

@@ -123,6 +123,7 @@
 //	step.sysctl["net.ipv4.ip_forward"].value                # a name with dots
 //	step.file.motd["issue"].path                            # of a for_each
 //	hosts["compute1"].step.ovn_chassis.self.system_id       # of an earlier play
+//	hosts[each.value.host].step.file.motd[each.key].digest  # both computed
 //	[for h in role.compute : h.step.ovn_chassis.self.system_id]
 //
 // The outputs of a step that was left out are null. References that wait for

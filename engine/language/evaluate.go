@@ -107,9 +107,10 @@ func missingName(expr hcl.Expression, ctx *hcl.EvalContext, m *mistakes) bool {
 	}
 	var traversal hcl.Traversal
 	var value cty.Value
+	var said string
 	switch e := expr.(type) {
 	case *hclsyntax.ScopeTraversalExpr:
-		traversal = e.Traversal[1:]
+		said, traversal = e.Traversal.RootName(), e.Traversal[1:]
 		v, diags := e.Traversal[:1].TraverseAbs(ctx)
 		if diags.HasErrors() {
 			return false
@@ -120,11 +121,10 @@ func missingName(expr hcl.Expression, ctx *hcl.EvalContext, m *mistakes) bool {
 		if diags.HasErrors() {
 			return false
 		}
-		traversal, value = e.Traversal, v
+		said, traversal, value = spelled(e.Source, ctx), e.Traversal, v
 	default:
 		return false
 	}
-	said := nameOf(expr)
 	for _, t := range traversal {
 		next, diags := t.TraversalStep(value)
 		if !diags.HasErrors() {
@@ -161,12 +161,7 @@ func missingKey(e *hclsyntax.IndexExpr, ctx *hcl.EvalContext, m *mistakes) bool 
 	if !key.IsKnown() || key.IsNull() || collection.IsNull() || !collection.IsKnown() {
 		return false
 	}
-	said := nameOf(e.Collection)
-	if t, ok := e.Collection.(*hclsyntax.ScopeTraversalExpr); ok {
-		for _, part := range t.Traversal[1:] {
-			said += partText(part)
-		}
-	}
+	said := spelled(e.Collection, ctx)
 	t := collection.Type()
 	switch {
 	case key.Type() == cty.String && (t.IsObjectType() || t.IsMapType()):
@@ -190,11 +185,29 @@ func whyNot(name string) note {
 	}
 }
 
-func nameOf(expr hcl.Expression) string {
-	if e, ok := expr.(*hclsyntax.ScopeTraversalExpr); ok {
-		return e.Traversal.RootName()
+// spelled is what an expression names, with what its keys are here: a["b"].c of
+// a[each.key].c. What is more than a name is "this".
+func spelled(expr hcl.Expression, ctx *hcl.EvalContext) string {
+	said, rest := "this", hcl.Traversal(nil)
+	switch e := expr.(type) {
+	case *hclsyntax.ScopeTraversalExpr:
+		said, rest = e.Traversal.RootName(), e.Traversal[1:]
+	case *hclsyntax.RelativeTraversalExpr:
+		said, rest = spelled(e.Source, ctx), e.Traversal
+	case *hclsyntax.IndexExpr:
+		key, diags := e.Key.Value(ctx)
+		if diags.HasErrors() || key.IsMarked() || !key.IsKnown() || key.IsNull() {
+			return "this"
+		}
+		said, rest = spelled(e.Collection, ctx), hcl.Traversal{hcl.TraverseIndex{Key: key}}
 	}
-	return "this"
+	if said == "this" {
+		return said
+	}
+	for _, part := range rest {
+		said += partText(part)
+	}
+	return said
 }
 
 func partText(t hcl.Traverser) string {

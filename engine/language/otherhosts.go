@@ -138,33 +138,77 @@ func (x *evaluation) otherStep(kinds map[string]map[string]cty.Value, host strin
 		kinds[ref.kind] = steps
 	}
 	k := x.p.config.kinds[ref.kind]
+	play, at := x.p.lastRun(x.play, host, ref.address())
 	switch {
-	case !x.p.runs(x.play, host, ref.address()):
+	case play == nil:
 		steps[ref.name] = cty.DynamicVal
-	case !ref.hasKey:
-		steps[ref.name] = x.outputs(k, host, ref.address(), ref.at)
+	case play.steps[at].keyed():
+		steps[ref.name] = x.otherKeys(steps[ref.name], play, at, host, ref)
 	default:
-		keys := map[string]cty.Value{}
-		if before, ok := steps[ref.name]; ok {
-			keys = before.AsValueMap()
-		}
-		keys[ref.key] = x.outputs(k, host, ref.address()+"["+strconv.Quote(ref.key)+"]", ref.at)
-		steps[ref.name] = cty.ObjectVal(keys)
+		steps[ref.name] = x.outputs(k, host, ref.address(), ref.at)
 	}
 }
 
-// runs says whether a step of an earlier play runs on a host. A play whose
-// hosts are not known may run anywhere.
-func (p *Program) runs(before *Play, host, address string) bool {
-	for _, q := range p.Plays[:before.index] {
-		if !slices.ContainsFunc(q.steps, func(s *stepDef) bool { return s.address == address }) {
-			continue
-		}
-		if q.unknown || q.has(host) {
-			return true
+// otherKeys is what is known of the steps of a for_each of another host: of all of
+// them, unless it is not known yet which they are. Then it is of those that are written
+// out.
+func (x *evaluation) otherKeys(before cty.Value, play *Play, at int, host string, ref stepName) cty.Value {
+	if all := x.p.keysOn(play, at, host, x.k); all.IsKnown() {
+		return all
+	}
+	if !ref.hasKey {
+		return cty.DynamicVal
+	}
+	keys := map[string]cty.Value{}
+	switch {
+	case before == cty.NilVal:
+	case !before.IsKnown(): // another one names them by what is computed
+		return before
+	default:
+		keys = before.AsValueMap()
+	}
+	keys[ref.key] = x.outputs(x.p.config.kinds[ref.kind], host, ref.address()+"["+strconv.Quote(ref.key)+"]", ref.at)
+	return cty.ObjectVal(keys)
+}
+
+// keysOn are the steps of a for_each on a host of an earlier play, with their outputs
+// as far as they are known; unknown where it is not known which they are. What is
+// wrong with them is told where that play is evaluated.
+func (p *Program) keysOn(play *Play, at int, host string, k Known) cty.Value {
+	h := p.values.byName[host]
+	if h == nil {
+		return cty.DynamicVal
+	}
+	x := p.evaluation(play, h, k)
+	x.earlier()
+	for _, s := range play.steps[:at+1] {
+		if s.named && s.kind.spec != nil {
+			x.step(s)
 		}
 	}
-	return false
+	if keys, ok := x.own[play.steps[at].address]; ok {
+		return keys
+	}
+	return cty.DynamicVal
+}
+
+// lastRun is the last play before another that has a step on a host, and where the
+// step is in it; nil where there is none. A play whose hosts are not known may run
+// anywhere.
+func (p *Program) lastRun(before *Play, host, address string) (*Play, int) {
+	for _, q := range slices.Backward(p.Plays[:before.index]) {
+		at := slices.IndexFunc(q.steps, func(s *stepDef) bool { return s.address == address })
+		if at >= 0 && (q.unknown || q.has(host)) {
+			return q, at
+		}
+	}
+	return nil, -1
+}
+
+// runs says whether a step of an earlier play runs on a host.
+func (p *Program) runs(before *Play, host, address string) bool {
+	play, _ := p.lastRun(before, host, address)
+	return play != nil
 }
 
 func (p *Play) has(host string) bool { return p.members[host] }

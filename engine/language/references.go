@@ -1,6 +1,7 @@
 package language
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 )
@@ -261,22 +262,20 @@ func (l *loader) other(at refPlace, ref stepName) *stepName {
 		return nil
 	}
 	is := func(s *stepDef) bool { return s.address == ref.address() }
-	for i, p := range l.c.plays {
-		j := slices.IndexFunc(p.steps, is)
-		switch {
-		case j < 0:
-		case i < at.play:
+	var found *stepDef
+	for _, p := range l.c.plays[:at.play] { // several may have it, on other hosts each
+		if j := slices.IndexFunc(p.steps, is); j >= 0 {
 			p.steps[j].named = true
-			if p.steps[j].keyed() && !ref.hasKey {
-				l.error(ref.at, fmt.Sprintf("step %s is many steps, for it has a for_each", ref.address()),
-					hint(`of another host, write which one: .step.%s["KEY"].OUTPUT`, ref.address()))
-				return nil
-			}
-			if !l.output(ref, p.steps[j]) {
-				return nil
-			}
-			return &ref
-		case i == at.play:
+			found = cmp.Or(found, p.steps[j])
+		}
+	}
+	if found != nil {
+		return l.otherOutput(ref, found)
+	}
+	for i, p := range l.c.plays[at.play:] {
+		switch {
+		case !slices.ContainsFunc(p.steps, is):
+		case i == 0:
 			l.error(ref.at, fmt.Sprintf("step %s of another host is in this same play", ref.address()),
 				detail("Hosts of a play run side by side and never wait for one another."), hint("move what needs it to a later play"))
 			return nil
@@ -287,6 +286,19 @@ func (l *loader) other(at refPlace, ref stepName) *stepName {
 	}
 	l.unknownStep(ref)
 	return nil
+}
+
+// otherOutput checks what follows KIND.NAME of a step of another host.
+func (l *loader) otherOutput(ref stepName, found *stepDef) *stepName {
+	if found.keyed() && !ref.hasKey && ref.output != "" {
+		l.error(ref.at, fmt.Sprintf("step %s is many steps, for it has a for_each", ref.address()),
+			hint(`of another host, write which one: .step.%s["KEY"].%s`, ref.address(), ref.output))
+		return nil
+	}
+	if !l.output(ref, found) {
+		return nil
+	}
+	return &ref
 }
 
 // paramNames checks the params that an expression names.

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -60,8 +61,37 @@ func FuzzFlowTrace(f *testing.F) {
 				t.Errorf("a tunnel to nowhere in %q", text)
 			}
 		}
+		for _, o := range got.outputs {
+			if o.port < 0 || o.port > 99999 {
+				t.Errorf("out of %+v", o)
+			}
+		}
 		if got.actions != "" && !strings.Contains(text, "Datapath actions: ") {
 			t.Errorf("actions of %q", text)
+		}
+	})
+}
+
+// What one host says goes into a question to another: whatever it is, that is one flow.
+func FuzzCarried(f *testing.F) {
+	for _, text := range recordedTexts(f, "ofproto/trace", "gateway", "six", "overlay") {
+		for line := range strings.Lines(text) {
+			if actions, ok := strings.CutPrefix(line, "Datapath actions: "); ok {
+				f.Add(icmpFlow, strings.TrimSpace(actions))
+			}
+		}
+	}
+	f.Add("tcp6,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,ipv6_src=fd00::1,ipv6_dst=fd00::2,nw_ttl=64,tp_src=1,tp_dst=80", "clone(set(tunnel(tun_id=0x3,ipv6_src=fe80::1%eth0,ipv6_dst=fd00::2)),1),push_vlan(vid=9,pcp=0),2")
+	flow := regexp.MustCompile(`^in_port=1,(icmp|tcp|udp)6?(,[a-z_0-9]+=[0-9a-f.:]+(x[0-9a-f]+)?)+$`)
+	f.Fuzz(func(t *testing.T, fields, actions string) {
+		read, _ := readFrame(fields)
+		for _, c := range carriedBy(read, actions) {
+			if c.frame.valid() && !flow.MatchString(c.openFlow(1)) {
+				t.Errorf("%q and %q became %q", fields, actions, c.openFlow(1))
+			}
+			if !c.remote.IsValid() || c.tag < 0 || c.tag > 4095 {
+				t.Errorf("in the tunnel is %+v", c)
+			}
 		}
 	})
 }
@@ -72,8 +102,8 @@ func FuzzCounts(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		for port, c := range readCounts(text) {
-			if port < 0 || port > 99999 || c.rx < 0 || c.tx < 0 {
-				t.Errorf("port %d counted %d and %d", port, c.rx, c.tx)
+			if port < 0 || port > 99999 || min(c.rx, c.tx, c.dropped, c.errors) < 0 {
+				t.Errorf("port %d counted %+v", port, c)
 			}
 		}
 	})

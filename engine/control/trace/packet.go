@@ -37,18 +37,19 @@ func (p packet) logical(inport string) string {
 	return strings.Join(parts, " && ")
 }
 
-// openFlow is the flow of ofproto/trace, in the language of ovs-fields(7).
-func (p packet) openFlow(inport int) string {
-	family, source, destination, echo := "", "nw_src", "nw_dst", "icmp_type=8,icmp_code=0"
+// frame is the packet as the OpenFlow of its guest's chassis meets it.
+func (p packet) frame() frame {
+	f := frame{protocol: p.protocol, source: p.mac, target: p.nextMAC, from: p.from, to: p.to, ttl: 64, details: [2]int{sourcePort, p.port}}
+	if p.protocol == "icmp" {
+		f.details = [2]int{8, 0}
+	}
 	if p.from.Is6() {
-		family, source, destination, echo = "6", "ipv6_src", "ipv6_dst", "icmpv6_type=128,icmpv6_code=0"
+		f.protocol += "6"
+		if p.protocol == "icmp" {
+			f.details = [2]int{128, 0}
+		}
 	}
-	last := echo
-	if p.protocol != "icmp" {
-		last = fmt.Sprintf("tp_src=%d,tp_dst=%d", sourcePort, p.port)
-	}
-	return fmt.Sprintf("in_port=%d,%s%s,dl_src=%s,dl_dst=%s,%s=%s,%s=%s,nw_ttl=64,%s",
-		inport, p.protocol, family, p.mac, p.nextMAC, source, p.from, destination, p.to, last)
+	return f
 }
 
 // called is the packet in a few words.

@@ -89,8 +89,8 @@ func TestPacketSpellings(t *testing.T) {
 	if got := p.logical(`a"b`); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	want = "in_port=3,udp6,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,ipv6_src=fd00:1::10,ipv6_dst=fd00:2::11,nw_ttl=64,tp_src=49152,tp_dst=53"
-	if got := p.openFlow(3); got != want {
+	want = "in_port=3,udp6,dl_src=02:00:00:00:00:01,dl_dst=02:00:00:00:00:02,ipv6_src=fd00:1::10,ipv6_dst=fd00:2::11,nw_ttl=64,udp_src=49152,udp_dst=53"
+	if got := p.frame().openFlow(3); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 }

@@ -1,14 +1,9 @@
 package trace
 
 import (
-	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
-	"time"
-
-	"weft/engine/wire"
 )
 
 // source looks at the port that the packet leaves its guest by.
@@ -49,6 +44,7 @@ func (t *tracer) guest(e end, chassis string) {
 			hop.Why = "it is on " + strings.Join(names, ", ")
 		}
 		t.dies(hop)
+		return
 	case i.wrong != "" || i.number <= 0:
 		hop.What = fmt.Sprintf("Open vSwitch could not make %s: %s", i.name, orText(i.wrong, "it has no OpenFlow port"))
 		hop.Do = "on " + m.name + ": journalctl -u ovs-vswitchd"
@@ -60,6 +56,7 @@ func (t *tracer) guest(e end, chassis string) {
 	default:
 		t.pass(hop.Where, "%s, port %d of %s", i.name, i.number, i.bridge)
 	}
+	t.at(port{m, i})
 }
 
 // stops are the chassis that the packet comes by, in order: the guest's, that of
@@ -114,6 +111,7 @@ func (t *tracer) tunnel(from, to string) {
 		what += ", BFD " + there.bfdState
 	}
 	t.pass(where, "%s", what)
+	t.at(port{a, there}, port{b, back})
 }
 
 // tunnelEnd looks at the tunnel of a host to a chassis, and says whether the
@@ -164,85 +162,6 @@ func agree(told string, known []string) bool {
 	list := strings.Split(told, ",")
 	slices.Sort(list)
 	return slices.Equal(slices.Compact(list), known)
-}
-
-// openFlow asks the source's Open vSwitch what it does with the packet.
-func (t *tracer) openFlow(ctx context.Context, stops []string) {
-	m := t.on(stops[0])
-	if m == nil || t.died() {
-		return
-	}
-	i, ok := t.plugged(t.from.port.name)[m]
-	if !ok {
-		return
-	}
-	where := m.bridge + " on " + m.name
-	if said := t.flows(ctx, m, i.number); said != "" {
-		t.unknown(where, "%s cannot say: %s", m.name, oneLine(said))
-		return
-	}
-	hop := Hop{Where: where}
-	next := ""
-	if len(stops) > 1 {
-		next = stops[1]
-	}
-	switch {
-	case t.flow.unresolved():
-		hop.Where = fmt.Sprintf("tunnel %s to %s", m.name, t.called(next))
-		hop.What = strings.Join(t.flow.remarks, "; ")
-		hop.Why = "the other end of the tunnel does not answer on the underlay"
-		hop.Do = fmt.Sprintf("on %s: ping %s; look at links and VLANs between", m.name, strings.Join(t.chassis[next].encaps, ", "))
-		t.dies(hop)
-	case t.flow.dropped():
-		hop.What = "the OpenFlow flows drop it at: " + t.flow.last
-		hop.Why = "the logical flows let it pass: those of the chassis are older, or not all there"
-		hop.Do = "on " + m.name + ": systemctl status ovn-controller; is it connected, and its tunnels made?"
-		t.dies(hop)
-	case next == "":
-		t.pass(where, "stays on %s", m.name)
-	case !t.flow.leadsTo(t.chassis[next].encaps):
-		hop.What = fmt.Sprintf("it goes to %s, and not to %s (%s)", t.flow.whither(), t.called(next), strings.Join(t.chassis[next].encaps, ", "))
-		hop.Why = "the flows of " + m.name + " do not know yet where the port is bound, or the datapath hides it"
-		hop.Do = "on " + m.name + ": systemctl status ovn-controller"
-		t.dies(hop)
-	default:
-		t.pass(where, "into the tunnel to %s", t.flow.whither())
-	}
-}
-
-// flows has Open vSwitch trace the packet, and returns what keeps it from that. A
-// tunnel's other end that is not known is asked for by that (ARP), and given a
-// moment to answer.
-func (t *tracer) flows(ctx context.Context, m *machine, inport int) string {
-	for try := range 5 {
-		said := t.one(ctx, m.name, wire.Ask{Daemon: &wire.DaemonCall{
-			Daemon: "ovs-vswitchd", Command: "ofproto/trace", Args: []string{m.bridge, t.packet.openFlow(inport)},
-		}})
-		if said.Error != "" {
-			return said.Error
-		}
-		if t.flow = readFlowTrace(said.Text); !t.flow.unresolved() || try == 4 {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err().Error()
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-	return ""
-}
-
-func (t flowTrace) leadsTo(encaps []string) bool {
-	return slices.ContainsFunc(t.remotes, func(ip netip.Addr) bool { return slices.Contains(encaps, ip.String()) })
-}
-
-func (t flowTrace) whither() string {
-	var all []string
-	for _, ip := range t.remotes {
-		all = append(all, ip.String())
-	}
-	return orText(strings.Join(all, ", "), "no tunnel")
 }
 
 // destination looks at where the packet comes out.

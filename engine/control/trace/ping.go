@@ -3,9 +3,7 @@ package trace
 import (
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"time"
 
 	"weft/engine/host"
@@ -16,25 +14,6 @@ import (
 // its own.
 const pings = 10
 
-// counts are the packets that ports of the integration bridge took in and gave
-// out, by the ports' numbers.
-type counts map[int]struct{ rx, tx int }
-
-var portCounts = regexp.MustCompile(`port +([0-9]{1,5}): rx pkts=([0-9]{1,18}),[^\n]*\n +tx pkts=([0-9]{1,18}),`)
-
-// readCounts reads what ovs-ofctl(8) dump-ports says.
-func readCounts(text string) counts {
-	c := counts{}
-	for _, m := range portCounts.FindAllStringSubmatch(text, -1) {
-		var n [3]int
-		for i, digits := range m[1:] {
-			n[i], _ = strconv.Atoi(digits) // they fit
-		}
-		c[n[0]] = struct{ rx, tx int }{n[1], n[2]}
-	}
-	return c
-}
-
 // ping sends packets from the guest, where that is a namespace, and says how far
 // they came by what the ports on the way counted meanwhile.
 func (t *tracer) ping(ctx context.Context, stops []string) {
@@ -43,7 +22,13 @@ func (t *tracer) ping(ctx context.Context, stops []string) {
 		t.unknown("ping", "%s is no host that answered", t.called(stops[0]))
 		return
 	}
-	before := t.counted(ctx, stops)
+	var hosts []*machine
+	for _, s := range stops {
+		if m := t.on(s); m != nil {
+			hosts = append(hosts, m)
+		}
+	}
+	before := t.counted(ctx, hosts)
 	said := t.one(ctx, source.name, wire.Ask{Ping: &host.Ping{
 		Namespace: t.from.iface.name, Target: t.packet.to, Source: t.packet.from,
 		Count: pings, Interval: 100 * time.Millisecond, Wait: 2 * time.Second,
@@ -52,7 +37,7 @@ func (t *tracer) ping(ctx context.Context, stops []string) {
 		t.unknown("ping", "none was sent: %s", oneLine(said.Error))
 		return
 	}
-	after := t.counted(ctx, stops)
+	after := t.counted(ctx, hosts)
 	r := said.Ping
 	if r.Received > 0 {
 		t.pass("ping", "%d of %d answered, %s", r.Received, r.Sent, r.Average.Round(10*time.Microsecond))
@@ -61,21 +46,6 @@ func (t *tracer) ping(ctx context.Context, stops []string) {
 	hop := Hop{Where: "ping", What: fmt.Sprintf("none of %d answered", r.Sent), Why: r.Refused}
 	t.blame(stops, before, after, &hop)
 	t.dies(hop)
-}
-
-// counted asks the hosts on the way for what their ports counted.
-func (t *tracer) counted(ctx context.Context, stops []string) map[string]counts {
-	questions := map[string][]wire.Ask{}
-	for _, s := range stops {
-		if m := t.on(s); m != nil {
-			questions[m.name] = []wire.Ask{{Query: []string{"ovs-ofctl", "-OOpenFlow10,OpenFlow13,OpenFlow14,OpenFlow15", "dump-ports", m.bridge}}}
-		}
-	}
-	all := map[string]counts{}
-	for name, said := range t.asker.Ask(ctx, questions) {
-		all[name] = readCounts(said[0].Text)
-	}
-	return all
 }
 
 // blame finds the first port on the way that did not count the packets.

@@ -18,8 +18,8 @@ import (
 func tables() []wire.Rows {
 	return []wire.Rows{
 		{Database: host.OpenVSwitch, Table: "Open_vSwitch", Columns: []string{"external_ids"}},
-		{Database: host.OpenVSwitch, Table: "Bridge", Columns: []string{"name", "ports"}},
-		{Database: host.OpenVSwitch, Table: "Port", Columns: []string{"name", "interfaces"}},
+		{Database: host.OpenVSwitch, Table: "Bridge", Columns: []string{"name", "ports", "datapath_type"}},
+		{Database: host.OpenVSwitch, Table: "Port", Columns: []string{"name", "interfaces", "tag"}},
 		{Database: host.OpenVSwitch, Table: "Interface", Columns: []string{"name", "type", "ofport", "error", "admin_state", "link_state",
 			"options", "external_ids", "bfd", "bfd_status", "status"}},
 		{Database: host.Northbound, Table: "Logical_Switch", Columns: []string{"name", "ports"}},
@@ -57,14 +57,18 @@ type machine struct {
 	encaps   string // ovn-encap-ip
 	mappings string // ovn-bridge-mappings
 	mute     bool   // its Open vSwitch does not run
-	bridges  []string
-	ifaces   []iface
+	// userspace says that the integration bridge's datapath is Open vSwitch's own,
+	// which makes tunnels itself.
+	userspace bool
+	bridges   []string
+	ifaces    []iface
 }
 
 // iface is an interface of Open vSwitch.
 type iface struct {
 	name, kind, bridge  string
 	number              int // ofport; 0 where there is none yet
+	tag                 int // the VLAN of an access port
 	wrong               string
 	down                bool
 	id, mac             string // iface-id and attached-mac
@@ -158,9 +162,13 @@ func machineOf(name string, tables map[string][]ovsdb.Row) *machine {
 	ports, interfaces := row.ByID(tables["Port"]), row.ByID(tables["Interface"])
 	for _, b := range tables["Bridge"] {
 		m.bridges = append(m.bridges, row.String(b, "name"))
+		m.userspace = m.userspace || row.String(b, "name") == m.bridge && row.String(b, "datapath_type") == "netdev"
 		for _, p := range row.Refs(b, "ports") {
-			for _, i := range row.Refs(ports[p], "interfaces") {
-				m.ifaces = append(m.ifaces, ifaceOf(interfaces[i], row.String(b, "name")))
+			tag, _ := row.Int(ports[p], "tag")
+			for _, id := range row.Refs(ports[p], "interfaces") {
+				i := ifaceOf(interfaces[id], row.String(b, "name"))
+				i.tag = tag
+				m.ifaces = append(m.ifaces, i)
 			}
 		}
 	}

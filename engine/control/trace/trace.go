@@ -43,6 +43,10 @@ type Hop struct {
 	What  string `json:"what"` // what is there, or what happens to the packet
 	Why   string `json:"why,omitempty"`
 	Do    string `json:"do,omitempty"` // what the operator does next
+	// Counted is what the ports at the hop have counted since they were made.
+	Counted []Counted `json:"counted,omitempty"`
+
+	ports []port
 }
 
 // Result is the way of a packet.
@@ -88,6 +92,7 @@ func Run(ctx context.Context, hosts []string, asker Asker, o Options) (*Result, 
 		return nil, fmt.Errorf("%s may be behind the port %s of %s, and its Ethernet address is not known: a packet cannot be followed there", t.to.ip, port, t.from.port.sw)
 	}
 	t.walk(ctx)
+	t.count(ctx)
 	return t.result(), ctx.Err()
 }
 
@@ -120,11 +125,7 @@ func (t *tracer) walk(ctx context.Context) {
 	if t.died() {
 		return
 	}
-	for i := 1; i < len(stops); i++ {
-		t.tunnel(stops[i-1], stops[i])
-	}
-	t.openFlow(ctx, stops)
-	t.destination(stops)
+	t.through(ctx, stops)
 	if t.options.Ping && !t.died() {
 		t.ping(ctx, stops)
 	}
@@ -132,6 +133,18 @@ func (t *tracer) walk(ctx context.Context) {
 
 func (t *tracer) pass(where, format string, a ...any) {
 	t.hops = append(t.hops, Hop{Where: where, State: Passes, What: fmt.Sprintf(format, a...)})
+}
+
+// at notes the ports of the latest hop, whose counters are asked for at the end.
+func (t *tracer) at(ports ...port) { t.hops[len(t.hops)-1].ports = ports }
+
+// aside returns the hops that a look would add.
+func (t *tracer) aside(look func()) []Hop {
+	n := len(t.hops)
+	look()
+	added := slices.Clone(t.hops[n:])
+	t.hops = t.hops[:n]
+	return added
 }
 
 func (t *tracer) dies(h Hop) {
@@ -143,9 +156,9 @@ func (t *tracer) unknown(where, format string, a ...any) {
 	t.hops = append(t.hops, Hop{Where: where, State: Unknown, What: fmt.Sprintf(format, a...)})
 }
 
-func (t *tracer) died() bool {
-	return slices.ContainsFunc(t.hops, func(h Hop) bool { return h.State == Dies })
-}
+func (t *tracer) died() bool { return slices.ContainsFunc(t.hops, Hop.dies) }
+
+func (h Hop) dies() bool { return h.State == Dies }
 
 // one puts one question to one host. A host that is not reached any more says so.
 func (t *tracer) one(ctx context.Context, host string, q wire.Ask) wire.Answer {

@@ -101,6 +101,9 @@ func way(r *Result) string {
 		if h.Why != "" {
 			fmt.Fprintf(&b, " | %s", h.Why)
 		}
+		for _, c := range h.Counted {
+			fmt.Fprintf(&b, " | %+v", c)
+		}
 		b.WriteString("\n")
 	}
 	if r.Died != nil {
@@ -157,6 +160,10 @@ func TestTrace(t *testing.T) {
 		// acl-add ls1 to-lport 1001 'outport=="ls1-vm2" && tcp.dst==7' allow-related, and all else dropped
 		{name: "stateful", from: "vm1", to: "vm2", options: Options{Protocol: "tcp", Port: 7}},
 		{name: "lost", from: "vm1", to: "vm2", options: Options{Ping: true}}, // ubuntu3 without its underlay
+		{name: "forgotten", from: "vm1", to: "vm2"},                          // ovs-ofctl --strict del-flows br-int table=65,priority=100,reg15=0x2,metadata=0x1 on ubuntu3
+		{name: "tag", from: "vm1", to: "vm2"},                                // ovs-vsctl set port eth1 tag=9 on ubuntu3
+		{name: "othertag", from: "vm1", to: "vm2"},                           // ovs-vsctl set port br-phy tag=9 on ubuntu3
+		{name: "gone", from: "vm1", to: "vm2"},                               // ovn-controller of ubuntu3 stopped
 		{name: "arp", from: "vm1", to: "vm2"},                                // the same, after ovs-appctl tnl/neigh/flush on ubuntu2
 	} {
 		t.Run(c.name, func(t *testing.T) { traced(t, "overlay", overlay, c.name, c.from, c.to, c.options) })
@@ -253,6 +260,10 @@ func TestAltered(t *testing.T) {
 		{"a gateway on no chassis", "outside", "198.51.100.1", "h0", []string{`"logical_port":"cr-lr1-ls3"`, `"logical_port":"cr-other"`}, "gateway cr-lr1-ls3", "on no chassis"},
 		{"no flows", "gateway", "v1", "h0", []string{"gress(dp=", "(dp="}, "ls1 ingress", "no logical flow takes the packet in"},
 		{"a guest's port that Open vSwitch could not make", "gateway", "v1", "h1", []string{`"name":"v1","ofport":3`, `"name":"v1","ofport":-1`}, "port v1 on h1", "could not make v1: it has no OpenFlow port"},
+		{"flows of the destination that lead elsewhere", "gateway", "v1", "h1", []string{"    output:3\\n", "    output:1\\n"}, "br-int on h1", "and not of v1"},
+		{"flows of the destination that drop", "gateway", "v1", "h1", []string{"Datapath actions: 7", "Datapath actions: drop"}, "br-int on h1", "drop what comes out of the tunnel at: table 65"},
+		{"a destination whose Open vSwitch does not run", "gateway", "v1", "h1", []string{`"text":"Flow: icmp`, `"absent":true,"error":"no pidfile","text":"Flow: icmp`}, "br-int on h1", "ovs-vswitchd does not run there"},
+		{"a tunnel from another address", "gateway", "v1", "h2", []string{"ipv4(src=177.1.1.3,", "ipv4(src=177.1.1.9,"}, "tunnel h2 to h1", "h2 sends from 177.1.1.9, and no tunnel of h1 is to that address"},
 		{"a switch without a router", "gateway", "v1", "h0", []string{`["router-port","lr1-ls1"]`, `["router-port","gone"]`}, "ls1 router", "no router's port joins ls1"},
 		{"a router of another network", "gateway", "v1", "h0", []string{`172.16.1.254/24`, `172.31.1.254/24`}, "ls1 router", "no router's port has a network with 172.16.1.10"},
 	} {

@@ -29,7 +29,7 @@ func Trace(w io.Writer, environment func(string) (string, bool), r *trace.Result
 			mark = p.yellow("?   ")
 		}
 		where := onLine(h.Where)
-		fmt.Fprintf(&b, "  %s  %s%s  %s\n", mark, where, strings.Repeat(" ", wide-utf8.RuneCountInString(where)), onLine(h.What))
+		fmt.Fprintf(&b, "  %s  %s%s  %s\n", mark, where, strings.Repeat(" ", wide-utf8.RuneCountInString(where)), onLine(h.What+counted(h)))
 	}
 	switch h := r.Died; {
 	case h != nil:
@@ -46,6 +46,25 @@ func Trace(w io.Writer, environment func(string) (string, bool), r *trace.Result
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// counted says what the ports at a hop have counted: of a tunnel, at both ends.
+func counted(h trace.Hop) string {
+	var b strings.Builder
+	for _, c := range h.Counted {
+		b.WriteString("; ")
+		if len(h.Counted) > 1 {
+			b.WriteString(c.Host + " ")
+		}
+		fmt.Fprintf(&b, "%d in, %d out", c.In, c.Out)
+		if c.Dropped > 0 {
+			fmt.Fprintf(&b, ", %d dropped", c.Dropped)
+		}
+		if c.Errors > 0 {
+			fmt.Fprintf(&b, ", %d errors", c.Errors)
+		}
+	}
+	return b.String()
 }
 
 // onLine keeps what others chose on the line that it is shown on.

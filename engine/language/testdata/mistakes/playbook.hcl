@@ -118,6 +118,12 @@ play "gateway" {
   step "file" "/etc/nine" {
     content = hots.name
   }
+
+  step "file" "ten" {
+    for_each = ["a", "c"]
+    path     = each.key
+    content  = hosts["ubuntu2"].step.file.later[each.key].digest
+  }
 }
 
 play "compute" {
