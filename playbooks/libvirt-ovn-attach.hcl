@@ -5,22 +5,17 @@
 # A network card is plugged into br-int, and found by its machine and MAC. What Open
 # vSwitch calls it (iface-id) is an output of that step, read where the machine runs;
 # the central host makes the logical port of that name. No name is typed twice.
+#
+# A machine that shall live elsewhere is given its new host in the variable guests, and
+# moved by playbooks/vm-migrate.hcl before this playbook is applied again: this one
+# would start a second machine there.
 
-include = ["lists/ovn.hcl", "lists/libvirt.hcl"]
+include = ["lists/ovn.hcl", "lists/libvirt.hcl", "lists/guests.hcl"]
 
 variable "image" {
   description = "Directory on the hosts that has vmlinuz and initrd."
   type        = string
   default     = "/srv/guest"
-}
-
-variable "guests" {
-  description = "The machine of each hypervisor: its name, MAC and address."
-  type        = map(object({ name = string, mac = string, address = string }))
-  default = {
-    hyper1 = { name = "g1", mac = "52:54:00:16:00:11", address = "172.16.22.11" }
-    hyper2 = { name = "g2", mac = "52:54:00:16:00:22", address = "172.16.22.22" }
-  }
 }
 
 variable "observer" {
@@ -69,12 +64,13 @@ play "machines" {
   hosts = role.compute
 
   step "libvirt_domain" "guest" {
-    name = var.guests[host.name].name
+    for_each = local.here[host.name]
+    name     = each.key
     xml = templatefile("../templates/libvirt-guest.xml", {
       type      = host.vars.machine
       memory    = 128
       image     = var.image
-      arguments = "net=${var.guests[host.name].mac}=${var.guests[host.name].address}/24"
+      arguments = "net=${each.value.mac}=${each.value.address}/24"
       cards     = []
     })
     running   = true
@@ -82,8 +78,9 @@ play "machines" {
   }
 
   step "libvirt_interface" "lan" {
-    domain      = var.guests[host.name].name
-    mac         = var.guests[host.name].mac
+    for_each    = local.here[host.name]
+    domain      = each.key
+    mac         = each.value.mac
     bridge      = "br-int"
     virtualport = "openvswitch"
     model       = "virtio"
@@ -106,12 +103,12 @@ play "logical" {
 
   step "ovn_switch_port" "guest" {
     for_each      = var.guests
-    name          = hosts[each.key].step.libvirt_interface.lan.interface_id
+    name          = hosts[each.value.host].step.libvirt_interface.lan[each.key].interface_id
     switch        = "ls1"
-    addresses     = ["${hosts[each.key].step.libvirt_interface.lan.mac} ${each.value.address}"]
+    addresses     = ["${hosts[each.value.host].step.libvirt_interface.lan[each.key].mac} ${each.value.address}"]
     port_security = ["${each.value.mac} ${each.value.address}"]
     # By this `weft gc` finds the port once the machine is no more.
-    external_ids = { weft-vm = "${each.key}/${hosts[each.key].step.libvirt_domain.guest.uuid}" }
+    external_ids = { weft-vm = "${each.value.host}/${hosts[each.value.host].step.libvirt_domain.guest[each.key].uuid}" }
   }
 
   step "ovn_switch_port" "observer" {
@@ -123,8 +120,8 @@ play "logical" {
   step "probe_ovn_port" "guest" {
     tags     = ["probe"]
     for_each = var.guests
-    port     = hosts[each.key].step.libvirt_interface.lan.interface_id
-    chassis  = hosts[each.key].step.ovn_chassis["ovn/chassis"].system_id
+    port     = hosts[each.value.host].step.libvirt_interface.lan[each.key].interface_id
+    chassis  = hosts[each.value.host].step.ovn_chassis["ovn/chassis"].system_id
   }
 }
 

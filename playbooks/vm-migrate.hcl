@@ -1,18 +1,15 @@
-# Moves virtual machines to the hypervisors where they shall run, while they work.
+# Moves virtual machines to the hypervisors where they shall live, while they work.
 #
-#     weft apply playbooks/vm-migrate.hcl -i inventories/vm-migrate.hcl -e 'place={ g1 = "hyper2" }'
+#     weft apply playbooks/vm-migrate.hcl -i inventories/libvirt-ovn.hcl
 #
-# For hypervisors as playbooks/libvirt-ovn-attach.hcl builds them. Their libvirtds let
-# one another in by certificates, and so the central host, which tells OVN of both
-# places before a machine moves, and of the new one afterwards.
+# For machines and hypervisors as playbooks/libvirt-ovn-attach.hcl makes them: give a
+# machine its new host in the variable guests, apply this playbook, and then that one.
+#
+# The libvirtds let one another in by certificates, and so the central host, which tells
+# OVN of both places before a machine moves, and of the new one afterwards. Applied
+# again, this renews the certificates that near their end.
 
-include = ["lists/libvirt-tls.hcl"]
-
-variable "place" {
-  description = "Where each machine shall run, by its name."
-  type        = map(string)
-  default     = {}
-}
+include = ["lists/libvirt-tls.hcl", "lists/guests.hcl"]
 
 variable "lifetime" {
   description = "How long the certificate of a host lives. It is renewed in the last third."
@@ -101,9 +98,9 @@ play "move" {
   hosts = role.central[0]
 
   step "vm_migrate" "guest" {
-    for_each = var.place
+    for_each = var.guests
     domain   = each.key
-    to       = each.value
+    to       = each.value.host
     hypervisors = {
       for h in role.compute : h.name => {
         uri     = "qemu+tls://${h.vars.underlay}/system"

@@ -59,16 +59,25 @@ func unplug(domain, kind, mac string) string {
 		trap gone EXIT; echo "%[3]s" | virsh -q detach-device %[1]s /dev/stdin --live`, domain, mac, card)
 }
 
+const (
+	attachGuests  = "playbooks/libvirt-ovn-attach.hcl"
+	migrateGuests = "playbooks/vm-migrate.hcl"
+)
+
 // TestLibvirtOnOVN is machines of two hypervisors on one logical switch: what Open
 // vSwitch calls their cards is read where they run, and used where OVN is.
 func TestLibvirtOnOVN(t *testing.T) {
 	s := scenario{
-		inventory: "inventories/libvirt-ovn.hcl", hosts: []string{"hyper1", "hyper2"}, playbooks: []string{"playbooks/libvirt-ovn-attach.hcl"},
-		works: attachedWorks, before: guestImage, memory: []string{"fake_vm."}, more: deadGuest,
+		inventory: "inventories/libvirt-ovn.hcl", hosts: []string{"hyper1", "hyper2"}, playbooks: []string{attachGuests, migrateGuests},
+		works: attachedWorks, before: guestImage, memory: []string{"fake_vm."},
+		more: func(t *testing.T, s scenario) {
+			deadGuest(t, s)
+			movedGuest(t, s)
+		},
 		drifts: []drift{
 			{"a card that is unplugged", "hyper2", unplug("g2", "bridge", "52:54:00:16:00:22"), 0},
 			{"a machine that was shut off", "hyper2", "virsh -q destroy g2", 0},
-			{"a logical port that is gone", "hyper1", "ovn-nbctl lsp-del $(ovn-nbctl --bare --columns=name find logical_switch_port 'external_ids:weft-owner=\"lab/ovn_switch_port.guest[\\\"hyper2\\\"]\"')", 0},
+			{"a logical port that is gone", "hyper1", "ovn-nbctl lsp-del $(ovn-nbctl --bare --columns=name find logical_switch_port 'external_ids:weft-owner=\"lab/ovn_switch_port.guest[\\\"g2\\\"]\"')", 2},
 		},
 	}
 	s.run(t)
@@ -150,8 +159,8 @@ func deadGuest(t *testing.T, s scenario) {
 	}
 
 	s.on(t, "hyper2", define+"; virsh -q autostart g2; virsh -q start g2")
-	if steps := s.repair(t); !slices.Equal(steps, []string{`ovn_switch_port.guest["hyper2"]`}) {
-		t.Errorf("with the machine back %q changed, want its port alone", steps)
+	if steps := s.repair(t); !slices.Equal(steps, []string{`ovn_switch_port.guest["g2"]`, `vm_migrate.guest["g2"]`}) {
+		t.Errorf("with the machine back %q changed, want its port alone, and where it is bound", steps)
 	}
 	s.works(t, s)
 }
