@@ -22,6 +22,9 @@ type table struct {
 	title string // what messages call a row: "logical router port"
 	// named says by which column the label is a row's name; empty where rows have none.
 	named string
+	// unique names are the database's own law (an index of its schema): it refuses a
+	// second row of one, and need not be asked to look for it.
+	unique bool
 	// labelled rows have no name, and get one in external_ids (weft-name) for others
 	// to refer to them by.
 	labelled bool

@@ -87,9 +87,11 @@ func (w *writing) remove() error {
 
 // insert makes the row, with what lives with it.
 func (w *writing) insert(ctx context.Context) error {
-	if w.named != "" {
+	switch {
+	case w.unique:
+	case w.named != "":
 		w.tx.GuardNone(w.name, row.Is(w.named, w.want.text("name")))
-	} else {
+	default:
 		w.tx.GuardNone(w.name, w.owner.mine())
 	}
 	fresh, me := w.fresh(w.want), w.newName()
