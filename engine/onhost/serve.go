@@ -133,6 +133,7 @@ type session struct {
 	left     []*journal.Journal // of earlier runs that left something open
 	units    map[string]*unit
 	known    []*unit // the same, in the order they were first seen
+	settlers []*unit // of these, those that settle a need, or did
 	waiting  []waiting
 	changed  bool // something was changed in this session
 

@@ -141,18 +141,19 @@ type holder struct {
 type rows[S any] struct {
 	*table
 	owner owner
+	shape shape // of S
 }
 
 func (r rows[S]) Read(ctx context.Context, v host.View, want S) (S, error) {
 	have := want
-	err := r.read(ctx, v, r.owner, fieldsOf(&want), fieldsOf(&have))
+	err := r.read(ctx, v, r.owner, r.shape.of(&want), r.shape.of(&have))
 	return have, err
 }
 
 func (rows[S]) Diff(have, want S) []step.Delta { return step.Compare(have, want) }
 
 func (r rows[S]) Write(ctx context.Context, h host.Host, have, want S) error {
-	return r.write(ctx, h, r.owner, fieldsOf(&have), fieldsOf(&want))
+	return r.write(ctx, h, r.owner, r.shape.of(&have), r.shape.of(&want))
 }
 
 // rowStep waits for the rows that a change needs, which a step above may bring.
@@ -192,7 +193,7 @@ func madeRow[S any](u step.Unit, t *table, resource func(rows[S]) step.Resource[
 	if t.labelled {
 		a.setKey("external_ids", nameKey, a.text("name"))
 	}
-	inner := step.Of(t.title+" "+a.text("name"), resource(rows[S]{t, o}), want)
+	inner := step.Of(t.title+" "+a.text("name"), resource(rows[S]{t, o, a.shape}), want)
 	if !a.state().There() {
 		return inner, nil
 	}

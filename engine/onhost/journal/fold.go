@@ -13,8 +13,16 @@ type Run struct {
 	Records []*Record // in the order they were made
 	Closed  bool      // nothing was open when the last session ended
 
-	boots map[Direction]int // the reboots that were ordered
+	boots map[Direction]int    // the reboots that were ordered
+	of    map[string][]*Record // a step, by its address
+	about map[string][]*Record // an object
 }
+
+// Of are the records of a step, in the order they were made.
+func (r *Run) Of(address string) []*Record { return r.of[address] }
+
+// About are the records of an object, in the order they were made.
+func (r *Run) About(object string) []*Record { return r.about[object] }
 
 // Direction is what a reboot is for.
 type Direction string
@@ -145,7 +153,12 @@ func (r *Run) addRecord(l line) error {
 	for _, n := range l.Needs {
 		rec.Needs = append(rec.Needs, Need{Need: n, Open: true})
 	}
+	if r.of == nil {
+		r.of, r.about = map[string][]*Record{}, map[string][]*Record{}
+	}
 	r.Records = append(r.Records, rec)
+	r.of[rec.Unit.Address] = append(r.of[rec.Unit.Address], rec)
+	r.about[rec.Finding.Object] = append(r.about[rec.Finding.Object], rec)
 	return nil
 }
 
