@@ -16,9 +16,10 @@ import (
 // commit runs a change of the northbound database and asks for a new
 // generation in the same transaction, so that a probe can tell when it is in
 // force.
-func commit(ctx context.Context, h host.Host, tx *row.Tx) error {
+func commit(ctx context.Context, h host.Host, tx *row.Tx) ([]ovsdb.OperationResult, error) {
 	tx.Add(ovsdb.Operation{Op: ovsdb.OperationMutate, Table: "NB_Global", Mutations: []ovsdb.Mutation{row.Increment("nb_cfg")}}) // of its only row
-	return conflicts(tx.Commit(ctx, h.OVSDB, host.Northbound))
+	results, err := tx.Commit(ctx, h.OVSDB, host.Northbound)
+	return results, conflicts(results, err)
 }
 
 // conflicts tells an undo that another hand was there: the transaction was decided

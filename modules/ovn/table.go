@@ -54,6 +54,21 @@ type table struct {
 	parts map[string]part
 	// inUse is the column whose rows of others keep the row from being removed.
 	inUse string
+	// seen is what the latest look for a row came upon beside it.
+	seen seen
+}
+
+// seen spares a step questions: a change that follows a look asks again only by having
+// its transaction wait for what was seen.
+type seen struct {
+	row   string              // the UUID of the row
+	above map[namedRow]string // of the wanted parents, those that are the only ones of their name
+}
+
+// A namedRow is one of a relative table, by its name.
+type namedRow struct {
+	relative
+	name string
 }
 
 // A relative is a table whose rows refer to others, or are referred to.
