@@ -90,7 +90,7 @@ func benchmarkPorts(b *testing.B, n int) {
 	sampled := attachNbctl(b, socket, n)
 
 	socket = serve(b, host.Northbound, "ovn-nb.ovsschema", "NB_Global")
-	r := newRunner(b, socket)
+	r := newRunner(b, host.Northbound, socket)
 	attach := r.apply(b, "attach", all, wire.Changed)
 	converge := r.apply(b, "converge", all, wire.Converged)
 	check := r.check(b, all)
@@ -151,9 +151,9 @@ func attachNbctl(b *testing.B, socket string, n int) time.Duration {
 // directories.
 type runner struct{ config onhost.Config }
 
-func newRunner(b *testing.B, socket string) *runner {
+func newRunner(b *testing.B, db host.Database, socket string) *runner {
 	h := local.New()
-	h.OVSDB = door(b, host.Northbound, socket)
+	h.OVSDB = door(b, db, socket)
 	dir := b.TempDir()
 	return &runner{onhost.Config{
 		Table: modules.Kinds(), Host: h, Digest: strings.Repeat("0", 64),
