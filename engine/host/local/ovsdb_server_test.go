@@ -99,7 +99,7 @@ func TestIndexAnswersAsTheServer(t *testing.T) {
 		}
 		return results
 	}
-	for i := range 200 { // an index is kept from some round on
+	for i := range 60 { // an index is kept from some round on
 		value := fmt.Sprint("value", i%7)
 		id := change(func(tx *row.Tx) {
 			tx.Insert("QoS", "", ovsdb.Row{"type": value, "external_ids": row.Strmap(map[string]string{"n": "1"})})
