@@ -16,13 +16,22 @@ import (
 	"weft/engine/host/row"
 )
 
-// schemas is where the package ovn-central leaves what its databases are made of.
-const schemas = "/usr/share/ovn/"
+// schemas is where `make bench` unpacks what OVN's databases are made of: installing
+// that package would start OVN here.
+const schemas = "../../bin/ovn/usr/share/ovn/"
 
 // serve runs ovsdb-server on a new database of OVN with one row in its global
 // table, which ovn-northd would make, and returns its socket.
 func serve(b *testing.B, db host.Database, schema, global string) string {
 	b.Helper()
+	for _, needed := range []string{"ovsdb-server", "ovsdb-tool", "ovn-nbctl"} {
+		if _, err := exec.LookPath(needed); err != nil {
+			b.Skipf("%s is not installed; `make bench` does that", needed)
+		}
+	}
+	if _, err := os.Stat(schemas + schema); err != nil {
+		b.Skipf("%v; `make bench` brings it", err)
+	}
 	dir := b.TempDir()
 	file, socket := filepath.Join(dir, "db"), filepath.Join(dir, "sock")
 	if out, err := exec.Command("ovsdb-tool", "create", file, schemas+schema).CombinedOutput(); err != nil {
