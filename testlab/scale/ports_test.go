@@ -217,7 +217,7 @@ func (r *runner) session(b *testing.B, run string, want wire.UnitState, units in
 	seen := 0
 	for events := wire.NewReader[wire.Event](outR); ; {
 		e, err := events.Read()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		must(b, err)
