@@ -13,8 +13,10 @@ SOURCES   := $(shell find cmd engine modules -name '*.go' ! -name '*_test.go') g
 # sshd to start on ports of their own, and another tool to reach the lab with.
 LAB_PACKAGES  := mmdebstrap systemd-container apt-utils ethtool iproute2 openssh-client qemu-system-x86 qemu-utils e2fsprogs ovmf
 TEST_PACKAGES := openssh-server sudo ansible-core dnsmasq-base
+# What the benchmarks start databases with; neither has a service.
+BENCH_PACKAGES := openvswitch-common ovn-common
 
-.PHONY: build test unit lab-test laws chaos lint bench demo setup setup-tests reference clean
+.PHONY: build test unit lab-test laws chaos lint bench demo setup setup-tests setup-bench reference clean
 
 build: bin/weft
 
@@ -35,7 +37,8 @@ engine/control/push/runners/weft-runner-linux-%.gz: $(SOURCES)
 # Packages that are missing are installed; as root, or by sudo.
 setup: PACKAGES = $(LAB_PACKAGES)
 setup-tests: PACKAGES = $(LAB_PACKAGES) $(TEST_PACKAGES)
-setup setup-tests:
+setup-bench: PACKAGES = $(LAB_PACKAGES) $(BENCH_PACKAGES)
+setup setup-tests setup-bench:
 	@missing=$$(for p in $(PACKAGES); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || echo $$p; done); \
 	if [ -n "$$missing" ]; then \
 	  sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
@@ -86,9 +89,17 @@ boots: setup-tests build bin/chaos/weft
 laws: setup-tests build
 	WEFT_LAWS_WHOLE=1 $(GO) test -count=1 -v -timeout 3h -run TestLaws ./testlab/acceptance
 
-bench: setup build
+# The schemas of OVN are in the package that would start OVN on this machine: it is
+# unpacked, not installed.
+SCHEMAS := bin/ovn/usr/share/ovn/ovn-nb.ovsschema
+
+$(SCHEMAS): | setup-bench
+	@mkdir -p bin/ovn && cd bin/ovn && apt-get -qq download ovn-central && dpkg-deb -x ovn-central_*.deb . && rm ovn-central_*.deb
+
+bench: setup-bench build $(SCHEMAS)
 	$(GO) test -run '^$$' -bench . -benchtime 10x ./cmd/weft-runner ./engine/onhost ./engine/language ./engine/control/...
 	$(GO) test -run '^$$' -bench . -benchtime 20x -timeout 30m ./testlab/acceptance
+	$(GO) test -run '^$$' -bench . -benchtime 1x -timeout 30m ./testlab/scale
 
 # Every fault at every effect of every kind and of scenario S1, on machines in
 # memory: a quarter of an hour.

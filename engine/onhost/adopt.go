@@ -49,9 +49,9 @@ func (c *change) halfMade(ctx context.Context) ([]half, error) {
 
 func (c *change) halfIn(j *journal.Journal) []half {
 	var all []half
-	for _, rec := range j.Records {
+	for _, rec := range j.About(c.found.Object) {
 		live := j == c.s.own && rec.Unit.Address != c.x.Address // another step of this run, still at it
-		if rec.HalfMade() && !live && rec.Finding.Object == c.found.Object && rec.Unit.Kind == c.x.Kind {
+		if rec.HalfMade() && !live && rec.Unit.Kind == c.x.Kind {
 			all = append(all, half{journal: j, record: rec})
 		}
 	}

@@ -213,7 +213,7 @@ func (c *change) needs() []step.Need {
 	for _, n := range c.found.Needs {
 		add(n)
 	}
-	for _, x := range c.s.known {
+	for _, x := range c.s.settlers {
 		if x.settles != nil && x != c.x && slices.Contains(x.Triggers, c.x.Address) {
 			n := *x.settles
 			n.Reason = c.x.Address

@@ -88,6 +88,9 @@ func (s *session) stillAgain(ctx context.Context) {
 // session came.
 func (c *change) cover(ctx context.Context) error {
 	t, why := c.x.Guard, ""
+	if t == 0 && len(c.found.Cost.Severs) == 0 {
+		return nil
+	}
 	if t == 0 {
 		carries, err := c.s.carriers(ctx)
 		if err != nil {

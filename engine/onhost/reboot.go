@@ -203,15 +203,14 @@ func (s *session) awaitUp(ctx context.Context) error {
 // tried is the change of this run that a unit made before the machine booted
 // anew for it; nil where there is none.
 func (s *session) tried(x *unit) *journal.Record {
-	for _, rec := range slices.Backward(s.own.Records) {
-		if rec.Unit.Address != x.Address {
-			continue
-		}
-		needed := slices.ContainsFunc(rec.Needs, func(n journal.Need) bool { return isReboot(n.Need) })
-		if needed && rec.State == journal.Pending && s.bootedSince(rec) && string(rec.Unit.Spec) == string(x.Spec) {
-			return rec
-		}
+	all := s.own.Of(x.Address)
+	if len(all) == 0 {
 		return nil
+	}
+	rec := all[len(all)-1]
+	needed := slices.ContainsFunc(rec.Needs, func(n journal.Need) bool { return isReboot(n.Need) })
+	if needed && rec.State == journal.Pending && s.bootedSince(rec) && string(rec.Unit.Spec) == string(x.Spec) {
+		return rec
 	}
 	return nil
 }

@@ -133,6 +133,7 @@ type session struct {
 	left     []*journal.Journal // of earlier runs that left something open
 	units    map[string]*unit
 	known    []*unit // the same, in the order they were first seen
+	settlers []*unit // of these, those that settle a need, or did
 	waiting  []waiting
 	changed  bool // something was changed in this session
 
@@ -189,6 +190,9 @@ func (s *session) one(ctx context.Context, r numbered) {
 	err := s.dispatch(ctx, r.request)
 	if s.endWhole != nil {
 		s.endWhole()
+	}
+	if s.own != nil {
+		err = errors.Join(err, s.own.Sync())
 	}
 	s.out.say(wire.Event{Done: &wire.Done{Error: text(err)}})
 	if err := s.out.flush(); err != nil {

@@ -60,6 +60,7 @@ func (s *session) construct(x *unit) (err error) {
 	if settler, ok := x.step.(step.Settler); ok && err == nil {
 		n := settler.Settles()
 		x.settles = &n
+		s.settlers = append(s.settlers, x)
 	}
 	return err
 }

@@ -163,7 +163,7 @@ func asPrefix(address, mask string) (netip.Prefix, bool) {
 
 func addressSetRows() *table {
 	return &table{
-		name: "Address_Set", title: "address set", named: "name",
+		name: "Address_Set", title: "address set", named: "name", unique: true,
 		means: map[string]func(string) string{"addresses": canonicalMember},
 	}
 }

@@ -138,7 +138,7 @@ func (t *table) spelledKeys(name string, have, want keys) keys {
 func (t *table) value(want fields, name string, recorded, now ovsdb.Row) any {
 	column := t.columnOf(name)
 	if raw, ok := recorded[column]; ok {
-		back := fields{reflect.New(want.spec.Type()).Elem()}
+		back := fields{reflect.New(want.spec.Type()).Elem(), want.shape}
 		t.take(back, want, name, recorded)
 		if reflect.DeepEqual(back.field(name).Interface(), want.field(name).Interface()) {
 			return raw

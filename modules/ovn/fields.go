@@ -9,34 +9,52 @@ import (
 )
 
 // fields are the attributes of a spec, by the names that playbooks have for them.
-type fields struct{ spec reflect.Value }
+type fields struct {
+	spec  reflect.Value
+	shape shape
+}
+
+// A shape is where the attributes of a type are. It is read off the type once for all
+// states of a step: that takes longer than to read a row.
+type shape struct {
+	places map[string]int
+	named  []string // see [fields.names]
+}
 
 // fieldsOf wants a pointer to a spec.
-func fieldsOf(spec any) fields { return fields{reflect.ValueOf(spec).Elem()} }
+func fieldsOf(spec any) fields { return fieldsIn(reflect.ValueOf(spec).Elem()) }
 
-// names are all but those that say which object is meant and what becomes of it.
-func (a fields) names() []string {
-	var out []string
-	for i := range a.spec.NumField() {
-		f := step.FieldOf(a.spec.Type().Field(i))
-		switch {
-		case f.Name == "", f.Has("label"), f.Has("found"), f.Name == "state", f.Name == "adopt":
-		default:
-			out = append(out, f.Name)
+func fieldsIn(spec reflect.Value) fields { return fields{spec, shapeOf(spec.Type())} }
+
+// of are the attributes of another state of the same type; it wants a pointer.
+func (s shape) of(spec any) fields { return fields{reflect.ValueOf(spec).Elem(), s} }
+
+func shapeOf(t reflect.Type) shape {
+	s := shape{places: map[string]int{}}
+	for i := range t.NumField() {
+		f := step.FieldOf(t.Field(i))
+		if f.Name == "" {
+			continue
+		}
+		s.places[f.Name] = i
+		if !f.Has("label") && !f.Has("found") && f.Name != "state" && f.Name != "adopt" {
+			s.named = append(s.named, f.Name)
 		}
 	}
-	return out
+	return s
 }
+
+// names are all but those that say which object is meant and what becomes of it.
+func (a fields) names() []string { return a.shape.named }
 
 // field is a field by its attribute's name. A name that the spec does not have is
 // our own mistake.
 func (a fields) field(name string) reflect.Value {
-	for i := range a.spec.NumField() {
-		if tag, _, _ := strings.Cut(a.spec.Type().Field(i).Tag.Get("json"), ","); tag == name {
-			return a.spec.Field(i)
-		}
+	i, ok := a.shape.places[name]
+	if !ok {
+		panic(fmt.Sprintf("ovn: %s has no attribute %s", a.spec.Type(), name))
 	}
-	panic(fmt.Sprintf("ovn: %s has no attribute %s", a.spec.Type(), name))
+	return a.spec.Field(i)
 }
 
 // pointer is a pointer to a field.

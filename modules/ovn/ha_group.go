@@ -70,7 +70,7 @@ func (s *HAChassisGroupSpec) Validate() []step.Problem {
 
 func haChassisGroupRows() *table {
 	return &table{
-		name: "HA_Chassis_Group", title: "HA chassis group", named: "name",
+		name: "HA_Chassis_Group", title: "HA chassis group", named: "name", unique: true,
 		parts: map[string]part{"ha_chassis": {table: "HA_Chassis"}},
 	}
 }

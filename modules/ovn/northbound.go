@@ -16,25 +16,27 @@ import (
 // commit runs a change of the northbound database and asks for a new
 // generation in the same transaction, so that a probe can tell when it is in
 // force.
-func commit(ctx context.Context, h host.Host, tx *row.Tx) error {
-	global, err := selectRows(ctx, h.OVSDB, host.Northbound, row.Select("NB_Global", []string{"_uuid"}))
-	if err != nil {
-		return err
-	}
-	for _, g := range global[0] {
-		tx.Mutate("NB_Global", row.ID(g), row.Increment("nb_cfg"))
-	}
-	return conflicts(tx.Commit(ctx, h.OVSDB, host.Northbound))
+func commit(ctx context.Context, h host.Host, tx *row.Tx) ([]ovsdb.OperationResult, error) {
+	tx.Add(ovsdb.Operation{Op: ovsdb.OperationMutate, Table: "NB_Global", Mutations: []ovsdb.Mutation{row.Increment("nb_cfg")}}) // of its only row
+	results, err := tx.Commit(ctx, h.OVSDB, host.Northbound)
+	return results, conflicts(results, err)
 }
 
 // conflicts tells an undo that another hand was there: the transaction was decided
-// on what is so no longer, or takes a row away that is needed by now.
+// on what is so no longer, takes a row away that is needed by now, or makes one of a
+// name that another has by now.
 func conflicts(_ []ovsdb.OperationResult, err error) error {
 	refused, _ := errors.AsType[*host.OperationError](err)
-	if errors.Is(err, row.ErrChanged) || refused != nil && refused.Kind == "referential integrity violation" {
+	if errors.Is(err, row.ErrChanged) || refused != nil && (refused.Kind == "referential integrity violation" || nameTaken(refused)) {
 		return fmt.Errorf("%w (%w)", err, step.ErrConflict)
 	}
 	return err
+}
+
+// nameTaken says whether a row was refused since another of its table has its name: the
+// database says so at the commit, and names no operation.
+func nameTaken(refused *host.OperationError) bool {
+	return refused.Op == "" && refused.Kind == "constraint violation" && strings.Contains(refused.Details, "identical values")
 }
 
 // selectRows are the rows that each select found.

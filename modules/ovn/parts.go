@@ -19,7 +19,7 @@ func partRows(a fields, attribute string) []ovsdb.Row {
 	list := a.field(attribute)
 	out := make([]ovsdb.Row, list.Len())
 	for i := range out {
-		one := fields{list.Index(i)}
+		one := fieldsIn(list.Index(i))
 		out[i] = ovsdb.Row{}
 		for _, name := range one.names() {
 			switch f := one.pointer(name).(type) {
@@ -41,7 +41,7 @@ func takeParts(have fields, attribute string, below []tree) {
 		if b.Column != attribute {
 			continue
 		}
-		one := fields{reflect.New(have.field(attribute).Type().Elem()).Elem()}
+		one := fieldsIn(reflect.New(have.field(attribute).Type().Elem()).Elem())
 		for _, name := range one.names() {
 			switch f := one.pointer(name).(type) {
 			case *string:

@@ -56,7 +56,7 @@ const portGroupTable = "Port_Group"
 
 func portGroupRows() *table {
 	return &table{
-		name: portGroupTable, title: "port group", named: "name", inUse: "acls",
+		name: portGroupTable, title: "port group", named: "name", unique: true, inUse: "acls",
 		refs: map[string]relative{"ports": {table: portTable, column: "ports"}},
 	}
 }

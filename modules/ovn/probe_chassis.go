@@ -70,11 +70,7 @@ func (s ProbeChassisSpec) Probe(ctx context.Context, v host.View) (step.Report, 
 }
 
 func (s ProbeChassisSpec) look(ctx context.Context, v host.View) (step.Report, error) {
-	all, err := allChassis(ctx, v)
-	if err != nil {
-		return step.Report{}, err
-	}
-	at, err := chassisNamed(all, s.Chassis)
+	at, err := chassisNamed(ctx, v, s.Chassis)
 	if err != nil {
 		return step.Report{}, err
 	}

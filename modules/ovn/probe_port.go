@@ -110,13 +110,18 @@ func (s ProbePortSpec) look(ctx context.Context, v host.View) (step.Report, erro
 
 // bound is the chassis that the port is bound to.
 func (s ProbePortSpec) bound(ctx context.Context, v host.View, binding ovsdb.Row) (ovsdb.Row, error) {
-	all, err := allChassis(ctx, v)
-	if err != nil {
-		return nil, err
-	}
-	at, isBound := row.ByID(all)[row.Ref(binding, "chassis")]
 	wanted, particular := s.Chassis.Get()
-	if !isBound {
+	var at ovsdb.Row
+	if id := row.Ref(binding, "chassis"); id != "" {
+		found, err := chassisWhere(ctx, v, row.IsRow(id))
+		if err != nil {
+			return nil, err
+		}
+		if len(found[0]) > 0 { // else it is gone since
+			at = found[0][0]
+		}
+	}
+	if at == nil {
 		place := "a chassis"
 		if particular {
 			place = wanted
@@ -129,7 +134,7 @@ func (s ProbePortSpec) bound(ctx context.Context, v host.View, binding ovsdb.Row
 	if !particular || wanted == row.String(at, "name") || wanted == row.String(at, "hostname") {
 		return at, nil
 	}
-	if _, err := chassisNamed(all, wanted); err != nil {
+	if _, err := chassisNamed(ctx, v, wanted); err != nil {
 		return nil, err
 	}
 	return nil, &step.ProbeError{

@@ -71,7 +71,7 @@ removal records it with its gateway chassis, and rollback makes it again.`,
 
 func routerPortRows() *table {
 	return &table{
-		name: "Logical_Router_Port", title: "logical router port", named: "name",
+		name: "Logical_Router_Port", title: "logical router port", named: "name", unique: true,
 		parents: []relative{{attribute: "router", table: "Logical_Router", column: "ports"}},
 		unset:   map[string]any{"enabled": true},
 		means:   map[string]func(string) string{"mac": canonical, "networks": canonicalInterface},

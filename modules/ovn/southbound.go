@@ -12,32 +12,44 @@ import (
 	"weft/engine/step"
 )
 
-// chassisNamed is the chassis with that name or hostname. Two chassis of one
-// hostname are what a reinstalled host leaves behind.
-func chassisNamed(all []ovsdb.Row, name string) (ovsdb.Row, error) {
-	var found []ovsdb.Row
-	for _, c := range all {
-		if row.String(c, "name") == name {
-			return c, nil
-		}
-		if row.String(c, "hostname") == name {
-			found = append(found, c)
+// chassisNamed is the chassis with that name, or else with that hostname. Two chassis of
+// one hostname are what a reinstalled host leaves behind.
+func chassisNamed(ctx context.Context, v host.View, name string) (ovsdb.Row, error) {
+	found, err := chassisWhere(ctx, v, row.Is("name", name), row.Is("hostname", name))
+	if err != nil {
+		return nil, err
+	}
+	named, of := found[0], found[1]
+	switch {
+	case len(named) > 0:
+		return named[0], nil
+	case len(of) == 1:
+		return of[0], nil
+	case len(of) > 1:
+		return nil, &step.ProbeError{
+			Wanted: inSouthbound(name), Seen: fmt.Sprintf("%d chassis with that hostname: %s", len(of), listed(names(of, "name"))),
+			Hint: "one of them is dead; `ovn-sbctl chassis-del NAME` removes it",
 		}
 	}
-	wanted := "chassis " + name + " in the southbound database"
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return nil, &step.ProbeError{
-			Wanted: wanted, Seen: "chassis " + listed(names(all, "name")),
-			Hint: "on that host, see that ovn-controller runs and what it says in /var/log/ovn/ovn-controller.log, and compare ovn-remote in `ovs-vsctl get Open_vSwitch . external_ids`",
-		}
+	all, err := selectRows(ctx, v.OVSDB, host.Southbound, row.Select("Chassis", []string{"name"}))
+	if err != nil {
+		return nil, err
 	}
 	return nil, &step.ProbeError{
-		Wanted: wanted, Seen: fmt.Sprintf("%d chassis with that hostname: %s", len(found), listed(names(found, "name"))),
-		Hint: "one of them is dead; `ovn-sbctl chassis-del NAME` removes it",
+		Wanted: inSouthbound(name), Seen: "chassis " + listed(names(all[0], "name")),
+		Hint: "on that host, see that ovn-controller runs and what it says in /var/log/ovn/ovn-controller.log, and compare ovn-remote in `ovs-vsctl get Open_vSwitch . external_ids`",
 	}
+}
+
+func inSouthbound(chassis string) string { return "chassis " + chassis + " in the southbound database" }
+
+// chassisWhere are the chassis that meet each of the conditions.
+func chassisWhere(ctx context.Context, v host.View, conditions ...ovsdb.Condition) ([][]ovsdb.Row, error) {
+	ops := make([]ovsdb.Operation, len(conditions))
+	for i, c := range conditions {
+		ops[i] = row.Select("Chassis", []string{"_uuid", "name", "hostname", "encaps"}, c)
+	}
+	return selectRows(ctx, v.OVSDB, host.Southbound, ops...)
 }
 
 func listed(names []string) string {
@@ -77,13 +89,4 @@ func reached(ctx context.Context, v host.View, chassis ovsdb.Row) (generation in
 		return 0, &step.ProbeError{Wanted: fmt.Sprintf("generation %d from chassis %s", wanted, name), Seen: fmt.Sprintf("generation %d", got), Hint: "its row is stale or ovn-controller is stuck: on that host see /var/log/ovn/ovn-controller.log"}
 	}
 	return got, nil
-}
-
-// allChassis is the table Chassis.
-func allChassis(ctx context.Context, v host.View) ([]ovsdb.Row, error) {
-	found, err := selectRows(ctx, v.OVSDB, host.Southbound, row.Select("Chassis", []string{"_uuid", "name", "hostname", "encaps"}))
-	if err != nil {
-		return nil, err
-	}
-	return found[0], nil
 }

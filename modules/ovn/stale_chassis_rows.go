@@ -27,6 +27,10 @@ func (staleChassis) Read(ctx context.Context, v host.View, want StaleChassisSpec
 		return have, err
 	}
 	encaps := row.ByID(found[1])
+	private := map[string]ovsdb.Row{}
+	for _, p := range found[2] {
+		private[row.String(p, "name")] = p
+	}
 	live := want.live()
 	for _, c := range found[0] {
 		name := row.String(c, "name")
@@ -45,11 +49,7 @@ func (staleChassis) Read(ctx context.Context, v host.View, want StaleChassisSpec
 			have.Foreign = append(have.Foreign, d.describe())
 			continue
 		}
-		for _, p := range found[2] {
-			if row.String(p, "name") == name {
-				d.Private = row.Record(p)
-			}
-		}
+		d.Private = row.Record(private[name])
 		d.Digest = d.digest()
 		have.Dead[name] = d
 	}

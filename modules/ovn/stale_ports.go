@@ -243,5 +243,6 @@ func (s stalePorts) Write(ctx context.Context, h host.Host, have, want StalePort
 	if w.tx.Empty() {
 		return nil
 	}
-	return commit(ctx, h, &w.tx)
+	_, err := commit(ctx, h, &w.tx)
+	return err
 }

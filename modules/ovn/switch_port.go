@@ -83,7 +83,7 @@ func (s *SwitchPortSpec) Validate() []step.Problem {
 
 func portRows() *table {
 	return &table{
-		name: portTable, title: "logical switch port", named: "name",
+		name: portTable, title: "logical switch port", named: "name", unique: true,
 		parents: []relative{{attribute: "switch", table: "Logical_Switch", column: "ports"}},
 		unset:   map[string]any{"enabled": true},
 		always:  []string{"type"},

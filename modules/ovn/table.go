@@ -22,6 +22,9 @@ type table struct {
 	title string // what messages call a row: "logical router port"
 	// named says by which column the label is a row's name; empty where rows have none.
 	named string
+	// unique names are the database's own law (an index of its schema): it refuses a
+	// second row of one, and need not be asked to look for it.
+	unique bool
 	// labelled rows have no name, and get one in external_ids (weft-name) for others
 	// to refer to them by.
 	labelled bool
@@ -51,6 +54,21 @@ type table struct {
 	parts map[string]part
 	// inUse is the column whose rows of others keep the row from being removed.
 	inUse string
+	// seen is what the latest look for a row came upon beside it.
+	seen seen
+}
+
+// seen spares a step questions: a change that follows a look asks again only by having
+// its transaction wait for what was seen.
+type seen struct {
+	row   string              // the UUID of the row
+	above map[namedRow]string // of the wanted parents, those that are the only ones of their name
+}
+
+// A namedRow is one of a relative table, by its name.
+type namedRow struct {
+	relative
+	name string
 }
 
 // A relative is a table whose rows refer to others, or are referred to.
@@ -138,18 +156,19 @@ type holder struct {
 type rows[S any] struct {
 	*table
 	owner owner
+	shape shape // of S
 }
 
 func (r rows[S]) Read(ctx context.Context, v host.View, want S) (S, error) {
 	have := want
-	err := r.read(ctx, v, r.owner, fieldsOf(&want), fieldsOf(&have))
+	err := r.read(ctx, v, r.owner, r.shape.of(&want), r.shape.of(&have))
 	return have, err
 }
 
 func (rows[S]) Diff(have, want S) []step.Delta { return step.Compare(have, want) }
 
 func (r rows[S]) Write(ctx context.Context, h host.Host, have, want S) error {
-	return r.write(ctx, h, r.owner, fieldsOf(&have), fieldsOf(&want))
+	return r.write(ctx, h, r.owner, r.shape.of(&have), r.shape.of(&want))
 }
 
 // rowStep waits for the rows that a change needs, which a step above may bring.
@@ -189,7 +208,7 @@ func madeRow[S any](u step.Unit, t *table, resource func(rows[S]) step.Resource[
 	if t.labelled {
 		a.setKey("external_ids", nameKey, a.text("name"))
 	}
-	inner := step.Of(t.title+" "+a.text("name"), resource(rows[S]{t, o}), want)
+	inner := step.Of(t.title+" "+a.text("name"), resource(rows[S]{t, o, a.shape}), want)
 	if !a.state().There() {
 		return inner, nil
 	}

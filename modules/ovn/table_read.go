@@ -47,7 +47,8 @@ func (t *table) read(ctx context.Context, v host.View, o owner, want, have field
 }
 
 // find looks for the row: by its name, or by its owner, or as one that is the same to
-// OVN. The row is nil where there is none.
+// OVN. The row is nil where there is none. In the same transaction it looks at the rows
+// above that are wanted, and at those that own the row which was seen the last time.
 func (t *table) find(ctx context.Context, v host.View, o owner, want fields) (ovsdb.Row, tree, error) {
 	ops := []ovsdb.Operation{row.Select(t.name, nil, o.mine())}
 	if t.named != "" {
@@ -57,14 +58,27 @@ func (t *table) find(ctx context.Context, v host.View, o owner, want fields) (ov
 	if natural != nil {
 		ops = append(ops, row.Select(t.name, nil, natural...))
 	}
+	beside := len(ops)
+	ops = append(ops, t.wantedAbove(want)...)
+	owners := len(ops)
+	if t.seen.row != "" {
+		ops = append(ops, t.owners(t.seen.row)...)
+	}
 	results, err := selectRows(ctx, v.OVSDB, host.Northbound, ops...)
 	if err != nil {
 		return nil, tree{}, err
 	}
+	last := t.seen.row
+	t.seen = seen{above: t.onlyAbove(want, results[beside:owners])}
 	switch rows := results[0]; {
 	case len(rows) > 1:
 		return nil, tree{}, t.several(want.text("name"), len(rows))
 	case len(rows) == 1:
+		t.seen.row = row.ID(rows[0])
+		if t.seen.row == last {
+			found, owner := t.ownedBy(rows[0], results[owners:])
+			return found, owner, nil
+		}
 		return t.withParent(ctx, v, rows[0])
 	case natural == nil:
 		return nil, tree{}, nil
@@ -76,6 +90,32 @@ func (t *table) find(ctx context.Context, v host.View, o owner, want fields) (ov
 		}
 	}
 	return nil, tree{}, nil
+}
+
+// wantedAbove are the selects for the parents that are wanted.
+func (t *table) wantedAbove(want fields) (ops []ovsdb.Operation) {
+	for _, p := range t.parents {
+		if name := want.text(p.attribute); name != "" {
+			ops = append(ops, row.Select(p.table, p.columns(), p.called(name)))
+		}
+	}
+	return ops
+}
+
+// onlyAbove are the wanted parents of which there is one.
+func (t *table) onlyAbove(want fields, found [][]ovsdb.Row) map[namedRow]string {
+	above := map[namedRow]string{}
+	for _, p := range t.parents {
+		name := want.text(p.attribute)
+		if name == "" {
+			continue
+		}
+		if len(found[0]) == 1 {
+			above[namedRow{p, name}] = row.ID(found[0][0])
+		}
+		found = found[1:]
+	}
+	return above
 }
 
 // several is what nobody can tell apart.
@@ -105,26 +145,40 @@ func (t *table) sameAs(want fields) []ovsdb.Condition {
 	return where
 }
 
-// withParent is a row with the one that owns it. A row that was taken off between two
-// reads is none: it is gone with the next commit.
+// withParent is a row with the one that owns it.
 func (t *table) withParent(ctx context.Context, v host.View, r ovsdb.Row) (ovsdb.Row, tree, error) {
 	if len(t.parents) == 0 {
 		return r, tree{}, nil
 	}
-	ops := make([]ovsdb.Operation, len(t.parents))
-	for i, p := range t.parents {
-		ops[i] = row.Select(p.table, p.columns(), row.Includes(p.column, row.UUIDs(row.ID(r))))
-	}
-	results, err := selectRows(ctx, v.OVSDB, host.Northbound, ops...)
+	results, err := selectRows(ctx, v.OVSDB, host.Northbound, t.owners(row.ID(r))...)
 	if err != nil {
 		return nil, tree{}, err
 	}
+	found, owner := t.ownedBy(r, results)
+	return found, owner, nil
+}
+
+// owners are the selects for the rows that own the one with that UUID.
+func (t *table) owners(id string) []ovsdb.Operation {
+	ops := make([]ovsdb.Operation, len(t.parents))
 	for i, p := range t.parents {
-		for _, on := range results[i] {
-			return r, tree{Table: p.table, Column: p.column, Row: row.Record(on)}, nil
+		ops[i] = row.Select(p.table, p.columns(), row.Includes(p.column, row.UUIDs(id)))
+	}
+	return ops
+}
+
+// ownedBy is a row with the first of its owners. A row that was taken off between two
+// reads is none: it is gone with the next commit.
+func (t *table) ownedBy(r ovsdb.Row, owners [][]ovsdb.Row) (ovsdb.Row, tree) {
+	for i, p := range t.parents {
+		for _, on := range owners[i] {
+			return r, tree{Table: p.table, Column: p.column, Row: row.Record(on)}
 		}
 	}
-	return nil, tree{}, nil
+	if len(t.parents) == 0 {
+		return r, tree{}
+	}
+	return nil, tree{}
 }
 
 // wants says whether a parent is the one that is wanted.
@@ -291,6 +345,9 @@ func (t *table) needs(ctx context.Context, v host.View, want fields) error {
 	}
 	for _, attribute := range slices.Sorted(maps.Keys(named)) {
 		r, names := named[attribute], want.list(attribute)
+		if len(names) == 1 && t.seen.above[namedRow{r, names[0]}] != "" {
+			continue
+		}
 		found, err := r.byName(ctx, v, names)
 		if err != nil {
 			return err

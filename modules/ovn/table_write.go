@@ -32,7 +32,16 @@ func (t *table) write(ctx context.Context, h host.Host, o owner, have, want fiel
 	if err != nil || w.tx.Empty() {
 		return err
 	}
-	return commit(ctx, h, &w.tx)
+	results, err := commit(ctx, h, &w.tx)
+	if err != nil {
+		return err
+	}
+	for i, op := range w.tx.Operations() {
+		if op.Op == ovsdb.OperationInsert && op.Table == t.name {
+			t.seen.row = results[i].UUID.GoUUID
+		}
+	}
+	return nil
 }
 
 // writing is one transaction in the making.
@@ -87,9 +96,11 @@ func (w *writing) remove() error {
 
 // insert makes the row, with what lives with it.
 func (w *writing) insert(ctx context.Context) error {
-	if w.named != "" {
+	switch {
+	case w.unique:
+	case w.named != "":
 		w.tx.GuardNone(w.name, row.Is(w.named, w.want.text("name")))
-	} else {
+	default:
 		w.tx.GuardNone(w.name, w.owner.mine())
 	}
 	fresh, me := w.fresh(w.want), w.newName()
@@ -112,7 +123,7 @@ func (w *writing) insert(ctx context.Context) error {
 	w.tx.Insert(w.name, me, fresh)
 	for _, p := range w.parents {
 		if name := w.want.text(p.attribute); name != "" {
-			on, err := p.one(ctx, w.view, name)
+			on, err := w.above(ctx, p, name)
 			if err != nil {
 				return err
 			}
@@ -120,6 +131,17 @@ func (w *writing) insert(ctx context.Context) error {
 		}
 	}
 	return w.hold(ctx, me)
+}
+
+// above is the UUID of the parent of that name. Where a look has seen it a moment ago the
+// transaction is to find it of that name still.
+func (w *writing) above(ctx context.Context, p relative, name string) (string, error) {
+	id, was := w.seen.above[namedRow{p, name}]
+	if !was || p.labelled {
+		return p.one(ctx, w.view, name)
+	}
+	w.tx.Guard(p.table, ovsdb.Row{"_uuid": row.UUID(id), "name": name}, "name")
+	return id, nil
 }
 
 // regrow makes the rows again that lived with a row.

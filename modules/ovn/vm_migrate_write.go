@@ -94,16 +94,12 @@ func (m migrations) announce(ctx context.Context, h host.Host, have, want migrat
 		return err
 	}
 	// Even where a step that was stopped had asked already: nobody knows for which generation.
-	if err := commit(ctx, h, tx); err != nil {
+	if _, err := commit(ctx, h, tx); err != nil {
 		return err
 	}
 	return step.Await(ctx, heard, func() error {
-		all, err := allChassis(ctx, h.View())
-		if err != nil {
-			return err
-		}
 		for _, at := range []string{have.At, want.At} {
-			chassis, err := chassisNamed(all, want.How.chassis(at))
+			chassis, err := chassisNamed(ctx, h.View(), want.How.chassis(at))
 			if err == nil {
 				_, err = reached(ctx, h.View(), chassis)
 			}
@@ -179,7 +175,8 @@ func request(ctx context.Context, h host.Host, ports keys) error {
 	if err != nil || tx.Empty() {
 		return err
 	}
-	return commit(ctx, h, tx)
+	_, err = commit(ctx, h, tx)
+	return err
 }
 
 // requests is the transaction that sets the requested-chassis of ports.

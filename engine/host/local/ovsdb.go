@@ -68,32 +68,35 @@ func (d *OVSDB) Select(ctx context.Context, db host.Database, ops ...ovsdb.Opera
 	if err := row.OnlySelects(ops); err != nil {
 		return nil, err
 	}
-	results, err := d.transact(ctx, db, ops)
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	results, err := d.selectBy(ctx, db, ops)
 	if errors.Is(err, errLost) && ctx.Err() == nil {
-		results, err = d.transact(ctx, db, ops)
+		results, err = d.selectBy(ctx, db, ops)
 	}
 	return results, err
 }
 
 // Transact implements [host.OVSDBWriter].
 func (d *OVSDB) Transact(ctx context.Context, db host.Database, ops ...ovsdb.Operation) ([]ovsdb.OperationResult, error) {
-	results, err := d.transact(ctx, db, ops)
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	c, err := d.connect(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	results, err := c.transact(ctx, db, ops)
 	if errors.Is(err, errNoAnswer) || errors.Is(err, errLost) || errors.Is(err, errUnreadable) {
 		err = fmt.Errorf("%w (%w)", err, host.ErrOutcomeUnknown)
 	}
 	return results, err
 }
 
-func (d *OVSDB) transact(ctx context.Context, db host.Database, ops []ovsdb.Operation) ([]ovsdb.OperationResult, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTime)
-	defer cancel()
+// transact runs operations in one transaction.
+func (c *connection) transact(ctx context.Context, db host.Database, ops []ovsdb.Operation) ([]ovsdb.OperationResult, error) {
 	request, err := encodeTransact(db, ops)
 	if err != nil {
 		return nil, err
-	}
-	c, err := d.connect(ctx, db)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the database %s: %w", db, err)
 	}
 	answer, err := c.call(ctx, "transact", request)
 	if err != nil {
@@ -116,6 +119,14 @@ func (d *OVSDB) transact(ctx context.Context, db host.Database, ops []ovsdb.Oper
 // connect returns the kept connection, or a new one. A server that was there a
 // moment ago is being restarted: it is waited for, once.
 func (d *OVSDB) connect(ctx context.Context, db host.Database) (*connection, error) {
+	c, err := d.await(ctx, db)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the database %s: %w", db, err)
+	}
+	return c, nil
+}
+
+func (d *OVSDB) await(ctx context.Context, db host.Database) (*connection, error) {
 	c, known, err := d.dial(ctx, db)
 	if !known || !errors.Is(err, host.ErrNotReady) {
 		return c, err

@@ -26,14 +26,22 @@ type connection struct {
 	writing sync.Mutex // one message at a time
 
 	mu      sync.Mutex
-	waiting map[string]chan message // by id
-	last    int                     // the last id
-	broken  error                   // set once, when the connection ends
-	ended   chan struct{}           // closed then
+	waiting map[string]waiter // by id
+	last    int               // the last id
+	broken  error             // set once, when the connection ends
+	ended   chan struct{}     // closed then
+	indexes map[lookup]*index
+}
+
+// A waiter waits for an answer. First, where given, sees it before anything that
+// comes after it is read.
+type waiter struct {
+	answer chan message
+	first  func(message)
 }
 
 func newConnection(conn net.Conn) *connection {
-	c := &connection{conn: conn, waiting: map[string]chan message{}, ended: make(chan struct{})}
+	c := &connection{conn: conn, waiting: map[string]waiter{}, ended: make(chan struct{}), indexes: map[lookup]*index{}}
 	go c.read(newMessageReader(conn, maxMessage))
 	return c
 }
@@ -64,6 +72,9 @@ func (c *connection) read(r *messageReader) {
 		if err == nil && m.Method == "echo" {
 			err = c.echo(message{ID: m.ID, Result: m.Params, Error: json.RawMessage("null")})
 		}
+		if err == nil && m.Method == "update" {
+			err = c.notified(m.Params)
+		}
 		if err != nil {
 			c.close(err)
 			return
@@ -78,17 +89,20 @@ func (c *connection) echo(m message) error {
 	return c.send(ctx, m)
 }
 
-// deliver hands an answer to who waits for it. Notifications, and answers that
-// come too late, are nobody's.
+// deliver hands an answer to who waits for it. Other notifications, and answers
+// that come too late, are nobody's.
 func (c *connection) deliver(m message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	answer := c.waiting[string(m.ID)]
-	if answer == nil || m.Method != "" {
+	w, known := c.waiting[string(m.ID)]
+	if !known || m.Method != "" {
 		return
 	}
 	delete(c.waiting, string(m.ID))
-	answer <- m
+	if w.first != nil {
+		w.first(m)
+	}
+	w.answer <- m
 }
 
 // send writes a message. A server that does not read holds us no longer than
@@ -111,6 +125,12 @@ func (c *connection) send(ctx context.Context, m message) error {
 // call sends a request and waits for its answer. The error wraps errLost where
 // the connection ended, and errNoAnswer where ctx did.
 func (c *connection) call(ctx context.Context, method string, params json.RawMessage) (message, error) {
+	return c.exchange(ctx, method, params, nil)
+}
+
+// exchange is call whose answer first sees before anything that the server sends after
+// it is read. It is called with the lock held.
+func (c *connection) exchange(ctx context.Context, method string, params json.RawMessage, first func(message)) (message, error) {
 	if err := ctx.Err(); err != nil {
 		return message{}, err
 	}
@@ -118,7 +138,7 @@ func (c *connection) call(ctx context.Context, method string, params json.RawMes
 	c.mu.Lock()
 	c.last++
 	id := strconv.Itoa(c.last)
-	c.waiting[id] = answer
+	c.waiting[id] = waiter{answer, first}
 	c.mu.Unlock()
 	defer func() {
 		c.mu.Lock()

@@ -1,6 +1,7 @@
 package local_test
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -71,4 +72,54 @@ func TestContractOfOVSDB(t *testing.T) {
 		}
 		return d
 	})
+}
+
+// A door that keeps an index answers as one that keeps none, also right after another
+// hand's change.
+func TestIndexAnswersAsTheServer(t *testing.T) {
+	socket := server(t, vswitchSchema)
+	ours, theirs := openVSwitch(t, socket), openVSwitch(t, socket)
+	ask := func(d host.OVSDB, value string) string {
+		t.Helper()
+		results, err := d.Select(t.Context(), host.OpenVSwitch,
+			row.Select("QoS", []string{"_uuid", "type", "external_ids"}, row.Is("type", value)),
+			row.Select("QoS", nil, row.Is("type", value), row.Includes("external_ids", row.Strmap(map[string]string{"n": "1"}))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprint(results)
+	}
+	change := func(fill func(*row.Tx)) []ovsdb.OperationResult {
+		t.Helper()
+		var tx row.Tx
+		fill(&tx)
+		results, err := tx.Commit(t.Context(), theirs, host.OpenVSwitch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return results
+	}
+	for i := range 60 { // an index is kept from some round on
+		value := fmt.Sprint("value", i%7)
+		id := change(func(tx *row.Tx) {
+			tx.Insert("QoS", "", ovsdb.Row{"type": value, "external_ids": row.Strmap(map[string]string{"n": "1"})})
+		})[0].UUID.GoUUID
+		same := func(when string) {
+			t.Helper()
+			for _, v := range []string{value, "other", "none"} {
+				plain := openVSwitch(t, socket)
+				if got, want := ask(ours, v), ask(plain, v); got != want {
+					t.Fatalf("round %d, %s, %s: %s, not %s", i, when, v, got, want)
+				}
+				_ = plain.Close()
+			}
+		}
+		same("made")
+		change(func(tx *row.Tx) { tx.Update("QoS", id, ovsdb.Row{"type": "other"}) })
+		same("changed")
+		if i%5 > 0 {
+			change(func(tx *row.Tx) { tx.Delete("QoS", id) })
+			same("removed")
+		}
+	}
 }

@@ -13,8 +13,16 @@ type Run struct {
 	Records []*Record // in the order they were made
 	Closed  bool      // nothing was open when the last session ended
 
-	boots map[Direction]int // the reboots that were ordered
+	boots map[Direction]int    // the reboots that were ordered
+	of    map[string][]*Record // a step, by its address
+	about map[string][]*Record // an object
 }
+
+// Of are the records of a step, in the order they were made.
+func (r *Run) Of(address string) []*Record { return r.of[address] }
+
+// About are the records of an object, in the order they were made.
+func (r *Run) About(object string) []*Record { return r.about[object] }
 
 // Direction is what a reboot is for.
 type Direction string
@@ -145,7 +153,12 @@ func (r *Run) addRecord(l line) error {
 	for _, n := range l.Needs {
 		rec.Needs = append(rec.Needs, Need{Need: n, Open: true})
 	}
+	if r.of == nil {
+		r.of, r.about = map[string][]*Record{}, map[string][]*Record{}
+	}
 	r.Records = append(r.Records, rec)
+	r.of[rec.Unit.Address] = append(r.of[rec.Unit.Address], rec)
+	r.about[rec.Finding.Object] = append(r.about[rec.Finding.Object], rec)
 	return nil
 }
 
@@ -181,9 +194,23 @@ func (r *Run) tried(l line) error {
 	return nil
 }
 
-// fold reads a whole journal. It returns how many bytes of it are good: a last
-// line that a power cut tore is left out, anything else that does not read is
-// an error.
+// together is how many lines may be in the file and not on the disk: that a change was
+// verified, the record of the next, and its first effect.
+const together = 3
+
+// torn says whether a power cut explains that a line does not read, with what comes behind
+// it: it is the last and not whole, or a block of it or of those synced with it never came
+// to the disk, and is zeros. What they announce had not begun.
+func torn(text, rest []byte) bool {
+	rest = bytes.Trim(rest, "\x00\n")
+	if len(rest) == 0 {
+		return !json.Valid(text)
+	}
+	return bytes.IndexByte(text, 0) >= 0 && bytes.Count(rest, []byte("\n"))+1 < together
+}
+
+// fold reads a whole journal. It returns how many bytes of it are good: last lines that a
+// power cut tore are left out, anything else that does not read is an error.
 func fold(content []byte) (*Run, int, error) {
 	r := &Run{}
 	good, number := 0, 0
@@ -195,8 +222,7 @@ func fold(content []byte) (*Run, int, error) {
 		text := content[good : good+end]
 		number++
 		if err := r.read(number, text); err != nil {
-			last := len(bytes.Trim(content[good+end:], "\x00\n")) == 0
-			if last && !json.Valid(text) {
+			if torn(text, content[good+end:]) {
 				break
 			}
 			return nil, 0, fmt.Errorf("line %d: %w", number, err)

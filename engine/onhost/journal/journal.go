@@ -19,7 +19,8 @@ type Journal struct {
 	*Run
 	store Store
 	file  File  // nil until the first line of this session
-	size  int64 // of what is good on the disk
+	size  int64 // of what is good in the file
+	loose bool  // lines of it may not be on the disk yet
 	fresh bool  // there is no file yet
 }
 
@@ -37,11 +38,13 @@ type Change struct {
 	At      Moment
 }
 
-// Record writes a change down.
+// Record writes a change down. It is on the disk with the change's first effect, or
+// at once where it takes over what other records hold.
 func (j *Journal) Record(c Change) (*Record, error) {
 	l := line{
 		Kind: lineRecord, Record: len(j.Records) + 1, Play: c.Play, Index: c.Index, Unit: &c.Unit,
 		Finding: &c.Finding, Needs: c.Needs, Adopts: c.Adopts, Moment: c.At,
+		waits: len(c.Adopts) == 0,
 	}
 	if err := j.write(l); err != nil {
 		return nil, err
@@ -72,9 +75,10 @@ func (j *Journal) Pending(rec *Record, at Moment) error {
 	return j.insist(line{Kind: linePending, Record: rec.N, Moment: at})
 }
 
-// Verified says that a change was seen in force.
+// Verified says that a change was seen in force. Of a change that a check can see it is
+// on the disk with the next effect, or after [Journal.Sync].
 func (j *Journal) Verified(rec *Record, at Moment) error {
-	return j.insist(line{Kind: lineVerified, Record: rec.N, Moment: at})
+	return j.insist(line{Kind: lineVerified, Record: rec.N, Moment: at, waits: !rec.Finding.Blind && len(rec.Needs) == 0})
 }
 
 // Failed notes why a change did not succeed. It stays half made.
@@ -135,6 +139,18 @@ func (j *Journal) Adopted(rec *Record, by string) error {
 	return j.insist(line{Kind: lineAdopted, Record: rec.N, Run: by})
 }
 
+// Sync has all lines on the disk.
+func (j *Journal) Sync() error {
+	if j.file == nil || !j.loose {
+		return nil
+	}
+	if err := j.file.Sync(); err != nil {
+		return j.broken(err)
+	}
+	j.loose = false
+	return nil
+}
+
 // Close ends this session's use of the journal. A run with nothing half made
 // loses its marker, so that later sessions need not look at it. A journal that
 // was not written is closed too where it only waited for that.
@@ -143,7 +159,7 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	if j.Open() {
-		return j.closeFile()
+		return errors.Join(j.Sync(), j.closeFile())
 	}
 	if !j.Closed {
 		if err := j.insist(line{Kind: lineClosed}); err != nil {
@@ -212,7 +228,8 @@ func (e *WriteError) Unwrap() error { return e.Err }
 
 func (j *Journal) broken(err error) error { return &WriteError{Dir: j.store.Dir, Err: err} }
 
-// append puts a line on the disk, or leaves the disk as it was.
+// append puts a line on the disk, or leaves the file as it was. A line that waits comes
+// there with the next that does not: one sync before each effect, and not one a line.
 func (j *Journal) append(l line) error {
 	if err := j.open(); err != nil {
 		return err
@@ -222,8 +239,12 @@ func (j *Journal) append(l line) error {
 	if _, err := j.file.Write(body); err != nil {
 		return errors.Join(err, j.file.Truncate(j.size))
 	}
-	if err := j.file.Sync(); err != nil {
-		return errors.Join(err, j.file.Truncate(j.size))
+	j.loose = true
+	if !l.waits {
+		if err := j.file.Sync(); err != nil {
+			return errors.Join(err, j.file.Truncate(j.size))
+		}
+		j.loose = false
 	}
 	j.size += int64(len(body))
 	return nil

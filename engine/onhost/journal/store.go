@@ -27,7 +27,8 @@ const (
 // reserveBytes are given back to a full disk: some thousand lines.
 const reserveBytes = 256 << 10
 
-// A File is what a journal needs of an open file.
+// A File is what a journal needs of an open file. It is truncated before it is first
+// written, and a write goes behind what is there.
 type File interface {
 	io.Writer
 	Sync() error
@@ -38,7 +39,7 @@ type File interface {
 // A Store is the journals of a host.
 type Store struct {
 	Dir string // the state directory
-	// OpenFile opens a file to append to, made with mode 0600 where it is
+	// OpenFile opens a file to write at its end, made with mode 0600 where it is
 	// missing. Nil is the real one; tests fill the disk here.
 	OpenFile func(path string) (File, error)
 }
@@ -56,7 +57,11 @@ func (s Store) openFile(path string) (File, error) {
 
 // OpenFile is what a Store uses where it is told nothing else.
 func OpenFile(path string) (File, error) {
-	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	return &padded{File: f}, nil
 }
 
 // ValidRun says whether a name can be that of a run: letters, digits, dots,
