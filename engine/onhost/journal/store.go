@@ -27,8 +27,7 @@ const (
 // reserveBytes are given back to a full disk: some thousand lines.
 const reserveBytes = 256 << 10
 
-// A File is what a journal needs of an open file. It is truncated before it is first
-// written, and a write goes behind what is there.
+// A File is what a journal needs of an open file.
 type File interface {
 	io.Writer
 	Sync() error
@@ -39,7 +38,7 @@ type File interface {
 // A Store is the journals of a host.
 type Store struct {
 	Dir string // the state directory
-	// OpenFile opens a file to write at its end, made with mode 0600 where it is
+	// OpenFile opens a file to append to, made with mode 0600 where it is
 	// missing. Nil is the real one; tests fill the disk here.
 	OpenFile func(path string) (File, error)
 }
@@ -57,11 +56,7 @@ func (s Store) openFile(path string) (File, error) {
 
 // OpenFile is what a Store uses where it is told nothing else.
 func OpenFile(path string) (File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	return &padded{File: f}, nil
+	return os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 }
 
 // ValidRun says whether a name can be that of a run: letters, digits, dots,
