@@ -194,9 +194,23 @@ func (r *Run) tried(l line) error {
 	return nil
 }
 
-// fold reads a whole journal. It returns how many bytes of it are good: a last
-// line that a power cut tore is left out, anything else that does not read is
-// an error.
+// together is how many lines may be in the file and not on the disk: that a change was
+// verified, the record of the next, and its first effect.
+const together = 3
+
+// torn says whether a power cut explains that a line does not read, with what comes behind
+// it: it is the last and not whole, or a block of it or of those synced with it never came
+// to the disk, and is zeros. What they announce had not begun.
+func torn(text, rest []byte) bool {
+	rest = bytes.Trim(rest, "\x00\n")
+	if len(rest) == 0 {
+		return !json.Valid(text)
+	}
+	return bytes.IndexByte(text, 0) >= 0 && bytes.Count(rest, []byte("\n"))+1 < together
+}
+
+// fold reads a whole journal. It returns how many bytes of it are good: last lines that a
+// power cut tore are left out, anything else that does not read is an error.
 func fold(content []byte) (*Run, int, error) {
 	r := &Run{}
 	good, number := 0, 0
@@ -208,8 +222,7 @@ func fold(content []byte) (*Run, int, error) {
 		text := content[good : good+end]
 		number++
 		if err := r.read(number, text); err != nil {
-			last := len(bytes.Trim(content[good+end:], "\x00\n")) == 0
-			if last && !json.Valid(text) {
+			if torn(text, content[good+end:]) {
 				break
 			}
 			return nil, 0, fmt.Errorf("line %d: %w", number, err)

@@ -75,3 +75,32 @@ func TestOneSyncAnEffect(t *testing.T) {
 	onDisk("the unit was restarted for it", 12)
 	ok(t, j.Close())
 }
+
+// Of lines that are synced at once a power cut leaves any of their blocks, and zeros for
+// the others. They are left out from the first that is not whole; a journal that is damaged
+// further up is not read.
+func TestBlocksThatNeverCame(t *testing.T) {
+	s := Store{Dir: filepath.Join(t.TempDir(), "state")}
+	j := must(t, first(s.Run(header)))
+	effect := host.Effect{Door: "files", Verb: "write", Object: "/a"}
+	one := must(t, first(j.Record(aChange("file /a"))))
+	ok(t, j.Effect(one, effect))
+	good := int(j.size)
+	ok(t, j.Verified(one, Moment{}))
+	two := must(t, first(j.Record(aChange("file /b"))))
+	ok(t, j.Effect(two, effect))
+	whole := must(t, first(os.ReadFile(s.path(header.Run))))
+	for from := good; from < len(whole); from += 7 {
+		left := bytes.Clone(whole)
+		clear(left[from:min(from+40, len(left))])
+		r, n, err := fold(append(left, make([]byte, 100)...))
+		if err != nil || n > from || len(r.Records) > 2 || r.Records[0].State != Applying && r.Records[0].State != Verified {
+			t.Fatalf("zeros from %d of %d: %d bytes are good: %v", from, len(whole), n, err)
+		}
+	}
+	damaged := bytes.Clone(whole)
+	clear(damaged[bytes.IndexByte(damaged, '\n')+5:][:40])
+	if _, _, err := fold(damaged); err == nil {
+		t.Error("a journal that is damaged before its last lines is read")
+	}
+}
