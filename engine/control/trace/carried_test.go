@@ -76,6 +76,7 @@ bridge("br-int")
     ----------------
          0. in_port=LOCAL, priority 1
             output:7
+    output:5
     resubmit(,40)
 40. priority 1
     output:3
@@ -83,7 +84,7 @@ bridge("br-int")
 Final flow: unchanged
 Datapath actions: 4,5
 `)
-	if want := []outlet{{"br-int", 1}, {"br-phy", 7}, {"br-int", 3}}; !reflect.DeepEqual(got.outputs, want) || got.last != "table 40, priority 1" {
+	if want := []outlet{{"br-int", 1}, {"br-phy", 7}, {"br-int", 5}, {"br-int", 3}}; !reflect.DeepEqual(got.outputs, want) || got.last != "table 40, priority 1" {
 		t.Errorf("out of %v, last %q", got.outputs, got.last)
 	}
 }
