@@ -4,7 +4,8 @@
 //	libvirt_network    a network over a bridge, with groups of ports by VLAN
 //	libvirt_domain     a virtual machine: its definition, whether it runs
 //	libvirt_interface  a network card of one
-//	libvirt_domains    all of them, told to other steps
+//	vm_interface       one that another plugged in, told to other steps
+//	libvirt_domains    all virtual machines, told to other steps
 //
 // libvirt has two of everything: what is defined, which the next start goes by,
 // and what runs. Each kind says which of them it converges. Definitions are XML,
@@ -22,5 +23,5 @@ import "weft/engine/step"
 
 // Kinds are the kinds of this family.
 func Kinds() []step.Kind {
-	return []step.Kind{networkKind(), domainKind(), interfaceKind(), domainsKind()}
+	return []step.Kind{networkKind(), domainKind(), interfaceKind(), cardKind(), domainsKind()}
 }
