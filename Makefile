@@ -49,18 +49,18 @@ demo: setup build
 	@sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
 	$$sudo bin/weft lab up -i $(INVENTORY) && $$sudo bin/weft apply -y $(PLAYBOOK) -i $(INVENTORY)
 
-# One package after the other: labs share addresses, and two cores are few. Of scenarios
-# four run at a time, for most of their time is waiting.
+# One package after the other: labs share addresses, and two cores are few. In a package all
+# tests may begin at once; those with labs wait for their turn, of which there are four.
 test: setup-tests build bin/chaos/weft lint
 	$(GO) vet ./...
-	$(GO) test -timeout 60m -p 1 -parallel 4 ./...
+	$(GO) test -timeout 60m -p 1 -parallel 32 ./...
 
 # Seconds, and nothing but Go.
 unit:
 	$(GO) test -short ./...
 
 lab-test: setup-tests build bin/chaos/weft
-	$(GO) test -count=1 -timeout 40m -p 1 -parallel 4 ./testlab/...
+	$(GO) test -count=1 -timeout 40m -p 1 -parallel 32 ./testlab/...
 
 # weft with runners that stop at an effect where a test says so, see
 # engine/onhost/chaos_on.go. The build puts them in the place of the usual ones.

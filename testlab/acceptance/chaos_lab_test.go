@@ -68,6 +68,7 @@ func newChaosLab(t *testing.T) *chaosLab {
 	if _, err := os.Stat(chaosBinary(t)); err != nil {
 		t.Fatalf("bin/chaos/weft is not there; `make bin/chaos/weft` makes it: %v", err)
 	}
+	takeTurn(t, inventory)
 	t.Cleanup(func() { must(t, "lab", "down", "-i", inventory) })
 	l := &chaosLab{found: map[string]string{}, litter: map[string]string{}, ssh: filepath.Join(t.TempDir(), "ssh_config"), temp: t.TempDir(), home: t.TempDir()}
 	l.boot(t)

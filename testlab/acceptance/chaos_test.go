@@ -24,6 +24,7 @@ import (
 // WEFT_CHAOS_WHOLE makes every fault meet every kind of effect (`make chaos`);
 // without it some kinds meet one fault each.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	l := newChaosLab(t)
 	effects := l.record(t)
 	whole := os.Getenv("WEFT_CHAOS_WHOLE") != ""

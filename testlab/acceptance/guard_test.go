@@ -27,6 +27,7 @@ const (
 // VLAN, with the power cut in between, and with a controller that dies. It is
 // done once, and twenty times with WEFT_CHAOS_WHOLE=1.
 func TestGuard(t *testing.T) {
+	t.Parallel()
 	labUp(t, inventory)
 	g := guardTest{args: []string{managementBridge, "-i", inventory, "-l", guardedHost}}
 	converged(t, append(g.args, "--tags", "prepare")...)

@@ -22,6 +22,20 @@ const overlay = "playbooks/ovn-l2-overlay.hcl"
 // up alone.
 var inventory = cmp.Or(os.Getenv("WEFT_ACCEPTANCE_INVENTORY"), "inventories/lab.hcl")
 
+// turns are what tests with labs wait for. Those of the usual lab have one turn among them, for it is one lab; of other
+// labs three are up at a time, since two processors carry no more.
+var turns = struct{ usual, others chan struct{} }{make(chan struct{}, 1), make(chan struct{}, 3)}
+
+// takeTurn waits for the test's turn, and gives it back when the test has ended.
+func takeTurn(t *testing.T, lab string) {
+	turn := turns.others
+	if lab == inventory {
+		turn = turns.usual
+	}
+	turn <- struct{}{}
+	t.Cleanup(func() { <-turn })
+}
+
 // root is the repository.
 func root(t testing.TB) string {
 	t.Helper()
@@ -45,6 +59,7 @@ func labUp(t *testing.T, inventory string) {
 	if _, err := os.Stat(filepath.Join(root(t), "bin/weft")); err != nil {
 		t.Fatalf("bin/weft is not there; `make build` makes it: %v", err)
 	}
+	takeTurn(t, inventory)
 	down := func() { must(t, "lab", "down", "-i", inventory) }
 	down()
 	t.Cleanup(down)

@@ -24,6 +24,7 @@ ls -d /etc/openvswitch /var/lib/openvswitch /var/lib/ovn /var/log/ovn 2>/dev/nul
 
 // TestOverlay is scenario S1 from bare hosts to bare hosts.
 func TestOverlay(t *testing.T) {
+	t.Parallel()
 	labUp(t, inventory)
 	found := map[string]string{}
 	for _, h := range hosts {

@@ -30,6 +30,7 @@ play "slow" {
 // TestRuns is what happens between runs: two at once, one that is
 // interrupted, hosts that are not there, users who are not root.
 func TestRuns(t *testing.T) {
+	t.Parallel()
 	labUp(t, inventory)
 	playbook := filepath.Join(t.TempDir(), "slow.hcl")
 	if err := os.WriteFile(playbook, []byte(slow), 0o644); err != nil {

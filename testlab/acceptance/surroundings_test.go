@@ -49,6 +49,7 @@ func has(t *testing.T, path, text string) bool {
 // TestReinstalled is a host that somebody installed anew: its key is another,
 // nothing is sent to it, and the operator is told both keys and what to do.
 func TestReinstalled(t *testing.T) {
+	t.Parallel()
 	labUp(t, inventory)
 	before := fingerprint(t, "ubuntu3")
 	must(t, "lab", "reinstall", "-i", inventory, "ubuntu3")
