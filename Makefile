@@ -49,11 +49,13 @@ demo: setup build
 	@sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
 	$$sudo bin/weft lab up -i $(INVENTORY) && $$sudo bin/weft apply -y $(PLAYBOOK) -i $(INVENTORY)
 
-# One package after the other: labs share addresses, and two cores are few. In a package all
-# tests may begin at once; those with labs wait for their turn, of which there are four.
+# One package with labs after the other: labs share addresses, and two cores are few. In a
+# package all tests may begin at once; those with labs wait for their turn, of which there
+# are four.
 test: setup-tests build bin/chaos/weft lint
 	$(GO) vet ./...
-	$(GO) test -timeout 60m -p 1 -parallel 32 ./...
+	$(GO) test -timeout 20m ./cmd/... ./engine/... ./modules/...
+	$(GO) test -timeout 60m -p 1 -parallel 32 ./testlab/...
 
 # Seconds, and nothing but Go.
 unit:
