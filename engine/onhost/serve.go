@@ -191,9 +191,6 @@ func (s *session) one(ctx context.Context, r numbered) {
 	if s.endWhole != nil {
 		s.endWhole()
 	}
-	if s.own != nil {
-		err = errors.Join(err, s.own.Sync())
-	}
 	s.out.say(wire.Event{Done: &wire.Done{Error: text(err)}})
 	if err := s.out.flush(); err != nil {
 		s.gate.cut(fmt.Errorf("%w: %w", ErrCut, err))

@@ -43,6 +43,9 @@ func (s *session) remember(u step.Unit) *unit {
 	if len(u.Unknown) == 0 {
 		x.made = s.construct(x)
 	}
+	if x.settles != nil && !slices.Contains(s.settlers, x) {
+		s.settlers = append(s.settlers, x)
+	}
 	return x
 }
 
@@ -60,7 +63,6 @@ func (s *session) construct(x *unit) (err error) {
 	if settler, ok := x.step.(step.Settler); ok && err == nil {
 		n := settler.Settles()
 		x.settles = &n
-		s.settlers = append(s.settlers, x)
 	}
 	return err
 }

@@ -134,13 +134,13 @@ func (w *writing) insert(ctx context.Context) error {
 }
 
 // above is the UUID of the parent of that name. Where a look has seen it a moment ago the
-// transaction is to find it of that name still.
+// transaction is to find it, and no other, of that name still.
 func (w *writing) above(ctx context.Context, p relative, name string) (string, error) {
 	id, was := w.seen.above[namedRow{p, name}]
 	if !was || p.labelled {
 		return p.one(ctx, w.view, name)
 	}
-	w.tx.Guard(p.table, ovsdb.Row{"_uuid": row.UUID(id), "name": name}, "name")
+	w.tx.GuardOnly(p.table, id, row.Is("name", name))
 	return id, nil
 }
 

@@ -75,6 +75,9 @@ func (c *connection) read(r *messageReader) {
 		if err == nil && m.Method == "update" {
 			err = c.notified(m.Params)
 		}
+		if err == nil && m.Method == "monitor_canceled" {
+			err = errors.New("the server holds other rows now")
+		}
 		if err != nil {
 			c.close(err)
 			return

@@ -54,8 +54,7 @@ func (x *index) update(at lookup, told tableUpdates) {
 	}
 }
 
-// monitorID is how updates name the monitor of an index: what
-// it is by.
+// monitorID is how updates name the monitor of an index.
 func (at lookup) monitorID() json.RawMessage {
 	b, _ := json.Marshal([]string{at.table, at.column}) // strings always can be
 	return b
@@ -81,8 +80,13 @@ func (c *connection) notified(params json.RawMessage) error {
 }
 
 // keepIndex asks for a monitor, and has its answer fill the index. A server that
-// refuses is not asked again.
+// refuses is not asked again; nor is one that would not say when it cancels a monitor, as
+// a member of a cluster does that is given a snapshot (ovsdb-server(7), section 4.1.17).
 func (c *connection) keepIndex(ctx context.Context, db host.Database, at lookup) error {
+	aware, err := c.call(ctx, "set_db_change_aware", json.RawMessage("[true]"))
+	if err != nil || aware.refusal() != nil {
+		return err
+	}
 	params, err := json.Marshal([]any{db, at.monitorID(), map[string]any{at.table: map[string]any{"columns": []string{at.column}}}})
 	if err != nil {
 		return err
@@ -112,8 +116,7 @@ func (c *connection) wanted(at lookup) bool {
 	return x.asked == often
 }
 
-// byValue is what
-// it looks by a select for the rows that have it.
+// byValue is the column, and the value in it, by which a select looks for rows.
 func byValue(op ovsdb.Operation) (at lookup, value string, ok bool) {
 	for _, w := range op.Where {
 		if w.Function != ovsdb.ConditionEqual {
@@ -122,8 +125,8 @@ func byValue(op ovsdb.Operation) (at lookup, value string, ok bool) {
 		if w.Column == "_uuid" {
 			return lookup{}, "", false
 		}
-		if value, ok = w.Value.(string); ok {
-			at = lookup{op.Table, w.Column}
+		if text, is := w.Value.(string); is {
+			at, value = lookup{op.Table, w.Column}, text
 		}
 	}
 	return at, value, at.table != ""
@@ -186,8 +189,8 @@ func (d *OVSDB) selectBy(ctx context.Context, db host.Database, ops []ovsdb.Oper
 		again := c.narrow(ops)
 		if again.same(n) {
 			results := make([]ovsdb.OperationResult, len(ops))
-			for i, result := range found {
-				results[n.where[i]] = result
+			for i, at := range n.where {
+				results[at] = found[i]
 			}
 			return results, nil
 		}

@@ -52,11 +52,21 @@ func named(t *testing.T, conn net.Conn, r *messageReader, id, rows string) {
 	answer(t, conn, m, `[{"rows":[`+rows+`]}]`)
 }
 
+// aware answers that the server will say when it cancels a monitor.
+func aware(t *testing.T, conn net.Conn, r *messageReader) {
+	m := next(t, r)
+	if m.Method != "set_db_change_aware" || string(m.Params) != "[true]" {
+		t.Errorf("asked %s %s", m.Method, m.Params)
+	}
+	answer(t, conn, m, `{}`)
+}
+
 // A row that is asked for often is named, and one that takes its place meanwhile is
 // answered in its stead.
 func TestIndexIsRightAfterTheAnswer(t *testing.T) {
 	d := scripted(t, func(t *testing.T, conn net.Conn, r *messageReader) {
 		plainly(t, conn, r, often-1)
+		aware(t, conn, r)
 		m := next(t, r)
 		if m.Method != "monitor" || !strings.Contains(string(m.Params), `{"Bridge":{"columns":["name"]}}`) {
 			t.Errorf("asked %s %s", m.Method, m.Params)
@@ -73,6 +83,45 @@ func TestIndexIsRightAfterTheAnswer(t *testing.T) {
 	})
 	if rows := askOften(t, d); len(rows) != 1 || row.ID(rows[0]) != two {
 		t.Errorf("answered %v", rows)
+	}
+}
+
+// A server that was given other rows tells nobody of these: who hears that it watches no
+// more asks anew.
+func TestIndexIsGivenUp(t *testing.T) {
+	d := scripted(t, func(t *testing.T, conn net.Conn, r *messageReader) {
+		plainly(t, conn, r, often-1)
+		aware(t, conn, r)
+		answer(t, conn, next(t, r), `{}`) // no bridge is there yet
+		if _, err := conn.Write([]byte(`{"id":null,"method":"monitor_canceled","params":[["Bridge","name"]]}`)); err != nil {
+			t.Error(err)
+		}
+		for err := error(nil); err == nil; { // what is asked all the same has no answer
+			_, err = r.next()
+		}
+	}, func(t *testing.T, conn net.Conn, r *messageReader) { plainly(t, conn, r, 2) })
+	if rows := askOften(t, d); len(rows) != 1 || row.ID(rows[0]) != one {
+		t.Errorf("answered %v", rows)
+	}
+}
+
+func TestByValue(t *testing.T) {
+	name, number := row.Is("name", "x"), row.Is("priority", 7)
+	for _, c := range []struct {
+		where []ovsdb.Condition
+		value string
+		ok    bool
+	}{
+		{[]ovsdb.Condition{name}, "x", true},
+		{[]ovsdb.Condition{name, number}, "x", true},
+		{[]ovsdb.Condition{number, name}, "x", true},
+		{[]ovsdb.Condition{number}, "", false},
+		{[]ovsdb.Condition{name, row.IsRow(one)}, "", false},
+	} {
+		at, value, ok := byValue(row.Select("T", nil, c.where...))
+		if ok != c.ok || ok && (value != c.value || at != lookup{"T", "name"}) {
+			t.Errorf("%v: %v %q %v", c.where, at, value, ok)
+		}
 	}
 }
 

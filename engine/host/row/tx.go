@@ -81,6 +81,12 @@ func (t *Tx) GuardNone(table string, where ...ovsdb.Condition) {
 	t.wait(table, where, []string{"_uuid"}, []ovsdb.Row{})
 }
 
+// GuardOnly makes the transaction fail with [ErrChanged] unless one row meets the
+// conditions, and is the one with that UUID.
+func (t *Tx) GuardOnly(table, id string, where ...ovsdb.Condition) {
+	t.wait(table, where, []string{"_uuid"}, []ovsdb.Row{{"_uuid": UUID(id)}})
+}
+
 func (t *Tx) wait(table string, where []ovsdb.Condition, columns []string, rows []ovsdb.Row) {
 	now := 0
 	t.add(ovsdb.Operation{

@@ -182,9 +182,8 @@ type line struct {
 	Foreign []string      `json:"foreign,omitzero"`
 	Own     []string      `json:"own,omitzero"`
 
-	// waits says that the line announces nothing, and that the run may go on without
-	// it after a power cut: a record without an effect is no change, and a change that
-	// was seen in force and is not known to have been is looked at again.
+	// waits says that the line announces nothing: a record without an effect is no
+	// change.
 	waits bool
 }
 

@@ -194,19 +194,16 @@ func (r *Run) tried(l line) error {
 	return nil
 }
 
-// together is how many lines may be in the file and not on the disk: that a change was
-// verified, the record of the next, and its first effect.
-const together = 3
-
 // torn says whether a power cut explains that a line does not read, with what comes behind
-// it: it is the last and not whole, or a block of it or of those synced with it never came
-// to the disk, and is zeros. What they announce had not begun.
-func torn(text, rest []byte) bool {
+// it: it is the last and not whole, or it is a record, and a block of it never came to the disk
+// and is zeros, where its first effect, which is written with it, did come. What they
+// announce had not begun.
+func torn(number int, text, rest []byte) bool {
 	rest = bytes.Trim(rest, "\x00\n")
 	if len(rest) == 0 {
 		return !json.Valid(text)
 	}
-	return bytes.IndexByte(text, 0) >= 0 && bytes.Count(rest, []byte("\n"))+1 < together
+	return number > 1 && bytes.IndexByte(text, 0) >= 0 && bytes.IndexByte(rest, '\n') < 0
 }
 
 // fold reads a whole journal. It returns how many bytes of it are good: last lines that a
@@ -222,7 +219,7 @@ func fold(content []byte) (*Run, int, error) {
 		text := content[good : good+end]
 		number++
 		if err := r.read(number, text); err != nil {
-			if torn(text, content[good+end:]) {
+			if torn(number, text, content[good+end:]) {
 				break
 			}
 			return nil, 0, fmt.Errorf("line %d: %w", number, err)

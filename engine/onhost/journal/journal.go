@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -18,10 +19,11 @@ import (
 type Journal struct {
 	*Run
 	store Store
-	file  File  // nil until the first line of this session
-	size  int64 // of what is good in the file
-	loose bool  // lines of it may not be on the disk yet
-	fresh bool  // there is no file yet
+	file  File   // nil until the first line of this session
+	size  int64  // of what is good on the disk
+	held  []byte // behind that in the file, and to come to the disk with the next line
+	lost  bool   // and no longer in the file
+	fresh bool   // there is no file yet
 }
 
 // Written says whether this session wrote any line.
@@ -75,10 +77,9 @@ func (j *Journal) Pending(rec *Record, at Moment) error {
 	return j.insist(line{Kind: linePending, Record: rec.N, Moment: at})
 }
 
-// Verified says that a change was seen in force. Of a change that a check can see it is
-// on the disk with the next effect, or after [Journal.Sync].
+// Verified says that a change was seen in force.
 func (j *Journal) Verified(rec *Record, at Moment) error {
-	return j.insist(line{Kind: lineVerified, Record: rec.N, Moment: at, waits: !rec.Finding.Blind && len(rec.Needs) == 0})
+	return j.insist(line{Kind: lineVerified, Record: rec.N, Moment: at})
 }
 
 // Failed notes why a change did not succeed. It stays half made.
@@ -139,18 +140,6 @@ func (j *Journal) Adopted(rec *Record, by string) error {
 	return j.insist(line{Kind: lineAdopted, Record: rec.N, Run: by})
 }
 
-// Sync has all lines on the disk.
-func (j *Journal) Sync() error {
-	if j.file == nil || !j.loose {
-		return nil
-	}
-	if err := j.file.Sync(); err != nil {
-		return j.broken(err)
-	}
-	j.loose = false
-	return nil
-}
-
 // Close ends this session's use of the journal. A run with nothing half made
 // loses its marker, so that later sessions need not look at it. A journal that
 // was not written is closed too where it only waited for that.
@@ -159,7 +148,7 @@ func (j *Journal) Close() error {
 		return nil
 	}
 	if j.Open() {
-		return errors.Join(j.Sync(), j.closeFile())
+		return j.closeFile()
 	}
 	if !j.Closed {
 		if err := j.insist(line{Kind: lineClosed}); err != nil {
@@ -228,25 +217,30 @@ func (e *WriteError) Unwrap() error { return e.Err }
 
 func (j *Journal) broken(err error) error { return &WriteError{Dir: j.store.Dir, Err: err} }
 
-// append puts a line on the disk, or leaves the file as it was. A line that waits comes
-// there with the next that does not: one sync before each effect, and not one a line.
+// append puts a line on the disk, or leaves the disk as it was. A line that waits comes
+// there with the next: a record and its first effect are one sync.
 func (j *Journal) append(l line) error {
 	if err := j.open(); err != nil {
 		return err
 	}
 	l.At = time.Now().UTC()
 	body := encode(l)
-	if _, err := j.file.Write(body); err != nil {
+	behind := body
+	if j.lost {
+		behind = slices.Concat(j.held, body)
+	}
+	_, err := j.file.Write(behind)
+	if err == nil && !l.waits {
+		err = j.file.Sync()
+	}
+	if err != nil { // what a sync could not write is not tried again by the next
+		j.lost = len(j.held) > 0
 		return errors.Join(err, j.file.Truncate(j.size))
 	}
-	j.loose = true
+	j.held, j.lost = append(j.held, body...), false
 	if !l.waits {
-		if err := j.file.Sync(); err != nil {
-			return errors.Join(err, j.file.Truncate(j.size))
-		}
-		j.loose = false
+		j.size, j.held = j.size+int64(len(j.held)), nil
 	}
-	j.size += int64(len(body))
 	return nil
 }
 
