@@ -3,7 +3,6 @@ package language
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 
 	"github.com/hashicorp/hcl/v2"
@@ -179,9 +178,13 @@ func (x *evaluation) reachedKeys(s *stepDef, list []instance, addresses []string
 	}
 	x.instances[s.address] = addresses
 	attrs := make(map[string]cty.Value, len(list))
+	reached := make(map[string]bool, len(addresses))
+	for _, address := range addresses {
+		reached[address] = true
+	}
 	for _, in := range list {
 		address := s.address + "[" + strconv.Quote(in.key) + "]"
-		if slices.Contains(addresses, address) {
+		if reached[address] {
 			attrs[in.key] = x.outputs(s.kind, x.h.Name, address, s.at)
 		} else {
 			attrs[in.key], _ = s.kind.outputs.value([]byte("null"), false)

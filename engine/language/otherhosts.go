@@ -105,18 +105,26 @@ func (x *evaluation) otherHost(name string, far bool) cty.Value {
 	attrs := maps.Clone(x.p.values.hostAttrs[name])
 	facts := far && named.farFacts
 	kinds := map[string]map[string]cty.Value{}
+	asked := map[stepName]bool{}
+	ask := func(ref stepName) {
+		of := stepName{kind: ref.kind, name: ref.name, key: ref.key, hasKey: ref.hasKey} // wherever it is said
+		if !asked[of] {
+			asked[of] = true
+			x.otherStep(kinds, name, ref)
+		}
+	}
 	for _, o := range named.others {
 		if o.host == name {
 			facts = facts || len(o.facts) > 0
 			if o.step != nil {
-				x.otherStep(kinds, name, *o.step)
+				ask(*o.step)
 			}
 		}
 	}
 	if far {
 		for _, ref := range named.farSteps {
 			if x.p.runs(x.play, name, ref.address()) {
-				x.otherStep(kinds, name, ref)
+				ask(ref)
 			}
 		}
 	}

@@ -29,11 +29,12 @@ const (
 
 	pausedMigration  = 2
 	pausedStartingUp = 11
+	pausedPostcopy   = 12
 )
 
 // crossing says whether the domain is on its way from here or to here, and stands still.
 func (g guestState) crossing() bool {
-	return g.state == statePaused && (g.reason == pausedMigration || g.reason == pausedStartingUp)
+	return g.state == statePaused && (g.reason == pausedMigration || g.reason == pausedStartingUp || g.reason == pausedPostcopy)
 }
 
 // lives says whether the domain is at work here.
@@ -88,10 +89,19 @@ func downtime(jobInfo string) (int, bool) {
 	return n, err == nil && n >= 0 && strings.TrimSpace(unit) == "ms"
 }
 
-// statesAt asks a libvirtd for all its domains, once between two effects however many steps ask.
+// statesAt asks a libvirtd for all its domains, once between two effects however many steps ask: one that is silent takes
+// its time.
 func statesAt(ctx context.Context, v host.View, uri string) (map[string]guestState, error) {
-	return host.Recall(v.Memo, "domains of "+uri, func() (map[string]guestState, error) {
+	type answer struct {
+		states map[string]guestState
+		err    error
+	}
+	a, err := host.Recall(v.Memo, "domains of "+uri, func() (answer, error) {
 		r, err := v.Commands.Query(ctx, virsh(uri, "domstats", "--state"))
-		return parseStates(string(r.Stdout)), err
+		return answer{parseStates(string(r.Stdout)), err}, ctx.Err()
 	})
+	if err != nil {
+		return nil, err
+	}
+	return a.states, a.err
 }

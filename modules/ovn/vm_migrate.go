@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -51,7 +52,8 @@ type migrationHow struct {
 
 // migrationFound is what else was seen.
 type migrationFound struct {
-	Unasked    []string `json:"unasked,omitzero"` // hypervisors that did not answer
+	Unasked    []string `json:"unasked,omitzero"`  // hypervisors that did not answer
+	Crossing   bool     `json:"crossing,omitzero"` // a migration is under way
 	Persistent bool     `json:"persistent,omitzero"`
 	Downtime   *int     `json:"downtime,omitzero"` // milliseconds; nil where nothing tells
 }
@@ -76,7 +78,7 @@ waits for a port to be bound anew. Then libvirt migrates, live and from peer to 
 A migration that fails or is not over in time is called off: the guest goes on where it was, and its ports stay bound there. Where
 the step was stopped in the middle, the next apply finds the guest and goes on from there.
 
-The definition goes along, and so does autostart; nothing of either stays behind. Disks do not go along: they must be on storage that
+It takes OVN 22.06: before, a port had one requested chassis. The definition goes along, and so does autostart; nothing of either stays behind. Disks do not go along: they must be on storage that
 both hypervisors have at the same path. A playbook that defines the guest must say its new place from now on, or it starts a second one.
 
 A rollback moves the guest back, live again.`,
@@ -104,11 +106,17 @@ A rollback moves the guest back, live again.`,
 	}
 }
 
+// numbered are names by which virsh(1) finds a domain of another name: it looks for an id first, and for a UUID.
+var numbered = regexp.MustCompile(`^([0-9]+|[0-9A-Fa-f-]{36})$`)
+
 // Validate finds a journey that cannot be made.
 func (s *MigrateSpec) Validate() []step.Problem {
 	problems := append(validName("domain", s.Domain), validTimeout(s.Timeout)...)
 	wrong := func(path, message, hint string) {
 		problems = append(problems, step.Problem{Path: path, Message: message, Hint: hint})
+	}
+	if numbered.MatchString(s.Domain) {
+		wrong("domain", fmt.Sprintf("%q is to virsh the number or the UUID of another domain", s.Domain), "rename it: virsh domrename")
 	}
 	if _, there := s.Hypervisors[s.To]; !there {
 		wrong("to", fmt.Sprintf("%q is none of hypervisors", s.To), "one of "+strings.Join(slices.Sorted(maps.Keys(s.Hypervisors)), ", "))
@@ -119,6 +127,9 @@ func (s *MigrateSpec) Validate() []step.Problem {
 		u, err := url.Parse(h.URI)
 		if err != nil || u.Host == "" || u.Scheme != "qemu" && !strings.HasPrefix(u.Scheme, "qemu+") {
 			wrong("hypervisors."+name+".uri", fmt.Sprintf("%q is no libvirtd of another machine", h.URI), `write it as "qemu+tls://192.0.2.3/system"`)
+		}
+		if a, given := h.Address.Get(); given && (a == "" || strings.ContainsAny(a, "/[] \t\n")) {
+			wrong("hypervisors."+name+".address", fmt.Sprintf("%q is no address", a), "write it as 192.0.2.3 or fd00::3, or as a name")
 		}
 		if c, given := h.Chassis.Get(); given {
 			chassis++

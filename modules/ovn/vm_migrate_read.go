@@ -49,8 +49,21 @@ type sight struct {
 	failures []error // of those that were not asked
 }
 
-// look asks all hypervisors for a guest.
+// look asks all hypervisors for a guest. They are asked one after the other, and a guest that moves just then would be seen
+// twice: who sees that looks again.
 func look(ctx context.Context, v host.View, s migrationState) (sight, error) {
+	seen, err := glance(ctx, v, s)
+	if errors.Is(err, errTwice) {
+		v.Memo.Forget()
+		seen, err = glance(ctx, v, s)
+	}
+	return seen, err
+}
+
+var errTwice = errors.New("two machines with one MAC, and perhaps one disk; see which is the true one, and destroy the other")
+
+// glance asks each of the hypervisors once.
+func glance(ctx context.Context, v host.View, s migrationState) (sight, error) {
 	var seen sight
 	var lives, off []string
 	for _, name := range slices.Sorted(maps.Keys(s.How.Hypervisors)) {
@@ -75,8 +88,7 @@ func look(ctx context.Context, v host.View, s migrationState) (sight, error) {
 		seen.at = lives[0]
 		return seen, nil
 	case len(lives) > 1:
-		return seen, fmt.Errorf("domain %s is at work on %s at once: two machines with one MAC, and perhaps one disk; see which is the true one, and destroy the others at once",
-			s.Domain, strings.Join(lives, " and "))
+		return seen, fmt.Errorf("domain %s is at work on %s at once: %w", s.Domain, strings.Join(lives, " and "), errTwice)
 	case seen.crossing:
 		return seen, fmt.Errorf("domain %s is on its way between two hypervisors at this moment", s.Domain)
 	}
@@ -121,7 +133,7 @@ func (m migrations) Read(ctx context.Context, v host.View, want migrationState) 
 	if err != nil {
 		return have, err
 	}
-	have.At, have.Found = seen.at, &migrationFound{Unasked: seen.unasked}
+	have.At, have.Found = seen.at, &migrationFound{Unasked: seen.unasked, Crossing: seen.crossing}
 	if have.At != want.At || want.Autostart.Managed() {
 		if err := readDefinition(ctx, v, &have); err != nil {
 			return have, err
@@ -215,7 +227,11 @@ func readDowntime(ctx context.Context, v host.View, s *migrationState) error {
 
 // Diff implements [step.Resource].
 func (migrations) Diff(have, want migrationState) []step.Delta {
-	return step.Compare(have, want.wanted(have))
+	deltas := step.Compare(have, want.wanted(have))
+	if have.Found != nil && have.Found.Crossing && have.At == want.At { // where it was, and may be no more in a moment
+		deltas = append([]step.Delta{step.Change("to", have.At+", on its way", want.At)}, deltas...)
+	}
+	return deltas
 }
 
 // Advise tells where the guest will be, and what the journey costs.

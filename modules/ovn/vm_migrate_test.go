@@ -1,6 +1,7 @@
 package ovn
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -54,15 +55,22 @@ func guestAt(hypervisor, state string) func(*fake.Machine) {
 // moved is another hand that migrated the guest.
 func moved(from, to string) func(*fake.Machine) {
 	return func(m *fake.Machine) {
-		migrated(m, from, to)
+		migrated(m, from, to, "--persistent", "--undefinesource")
 		bindGuest(m)
 	}
 }
 
-func migrated(m *fake.Machine, from, to string) {
+func migrated(m *fake.Machine, from, to string, flags ...string) {
 	was, _ := m.File(guestFile(from))
-	m.WriteFile(guestFile(from), "")
-	m.WriteFile(guestFile(to), strings.Replace(was, "enable", "disable", 1))
+	is, left := strings.Replace(was, "enable", "disable", 1), ""
+	if !slices.Contains(flags, "--persistent") {
+		is = strings.TrimSuffix(is, "yes") + "no"
+	}
+	if !slices.Contains(flags, "--undefinesource") && strings.HasSuffix(was, "yes") {
+		left = "5" + was[1:]
+	}
+	m.WriteFile(guestFile(from), left)
+	m.WriteFile(guestFile(to), is)
 }
 
 // bindGuest is what the chassis do: they bind the guest's port where it is, if they
@@ -136,8 +144,11 @@ func fakeVirsh(m *fake.Machine, c host.Command) host.Result {
 	case "dominfo":
 		return host.Result{Stdout: []byte("Id:             1\nPersistent:     " + is[3] + "\nAutostart:      " + is[2] + "\n")}
 	case "domjobinfo":
-		if content == "" {
+		switch {
+		case content == "":
 			return gone
+		case !slices.Contains(words, "--completed"):
+			return host.Result{Stdout: []byte("Job type:         " + jobOf(m) + "        \n")}
 		}
 		return host.Result{Stdout: []byte("Job type:         Completed   \nTotal downtime:   125          ms\n")}
 	case "autostart":
@@ -154,12 +165,22 @@ func fakeVirsh(m *fake.Machine, c host.Command) host.Result {
 		}
 	case "migrate":
 		to := words[slices.Index(words, "--desturi")+1]
-		migrated(m, at, strings.TrimSuffix(strings.TrimPrefix(to, "qemu+tls://"), "/system"))
+		migrated(m, at, strings.TrimSuffix(strings.TrimPrefix(to, "qemu+tls://"), "/system"), words...)
 		bindGuest(m)
 	default:
 		panic("no virsh " + words[0])
 	}
 	return host.Result{}
+}
+
+// jobOf is what libvirt does with the guest, wherever it is.
+func jobOf(m *fake.Machine) string {
+	for _, n := range []string{"hyper1", "hyper2", "hyper3"} {
+		if state, _ := m.File(guestFile(n)); state == coming {
+			return "Unbounded"
+		}
+	}
+	return "None"
 }
 
 func TestLawsMigrate(t *testing.T) {
@@ -242,7 +263,7 @@ func TestMigrationFails(t *testing.T) {
 		"refused, half made":     {"id-1,id-2", func(*fake.Machine) {}, "no room there", "id-1"},
 		"not over in time":       {"", guestAt("hyper2", coming), "no room there", ""},
 		"arrived all the same":   {"", moved("hyper1", "hyper2"), "", "id-2"},
-		"somebody was quicker":   {"", moved("hyper1", "hyper3"), "goes on at hyper3", ""},
+		"somebody was quicker":   {"id-1", moved("hyper1", "hyper3"), "goes on at hyper3", "id-3"},
 		"neither here nor there": {"", func(m *fake.Machine) { m.WriteFile(guestFile("hyper1"), "") }, "is not known", "id-1,id-2"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -296,12 +317,67 @@ func TestGuestIsLookedFor(t *testing.T) {
 			}
 		})
 	}
+	// A migration that another began may end with the guest elsewhere: nothing is settled.
 	m := hypervised()
+	guestAt("hyper2", coming)(m)
+	if f, err := migration(t, "hyper1").Check(t.Context(), m.Host().View()); err != nil || len(f.Deltas) == 0 || f.Deltas[0].Path != "to" {
+		t.Errorf("on its way from where it shall be: %v, %v", f.Deltas, err)
+	}
+	m = hypervised()
 	silent("hyper3")(m)
 	f, err := migration(t, "hyper2").Check(t.Context(), m.Host().View())
 	if err != nil || len(f.Warnings) != 1 || !strings.Contains(f.Warnings[0], "hyper3") {
 		t.Errorf("with a silent one elsewhere: %q, %v", f.Warnings, err)
 	}
+}
+
+// TestGuestSeenTwice: the hypervisors are asked one after the other, and a guest may
+// move in between.
+func TestGuestSeenTwice(t *testing.T) {
+	m := hypervised()
+	m.Program("virsh", func(m *fake.Machine, c host.Command) host.Result {
+		r := fakeVirsh(m, c)
+		if state, _ := m.File(guestFile("hyper1")); state != "" && c.Argv[4] == "domstats" && strings.Contains(c.Argv[2], "hyper1") {
+			moved("hyper1", "hyper2")(m)
+		}
+		return r
+	})
+	h := m.Host()
+	want := migrationState{Domain: steptest.Prefix, At: "hyper2", How: migrationHow{Hypervisors: hypervisors(true), Timeout: time.Second}}
+	if seen, err := look(t.Context(), host.View{Commands: meddled{h.Commands}}, want); err != nil || seen.at != "hyper2" {
+		t.Errorf("%+v, %v", seen, err)
+	}
+}
+
+// meddled looks by a program that may change the machine: the other hand's.
+type meddled struct{ host.Commands }
+
+func (r meddled) Query(ctx context.Context, c host.Command) (host.Result, error) {
+	return r.Run(ctx, c)
+}
+
+// TestAnOlderOVN knows one requested chassis, and would unbind the port.
+func TestAnOlderOVN(t *testing.T) {
+	m := hypervised()
+	h := m.Host()
+	h.OVSDB = older{h.OVSDB}
+	s := migration(t, "hyper2")
+	f, err := s.Check(t.Context(), h.View())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(t.Context(), h, f); err == nil || !strings.Contains(err.Error(), "it takes OVN 22.06") || requestedNow(m) != "" {
+		t.Errorf("%v, and requested-chassis is %q", err, requestedNow(m))
+	}
+}
+
+type older struct{ host.OVSDB }
+
+func (o older) Select(ctx context.Context, db host.Database, ops ...ovsdb.Operation) ([]ovsdb.OperationResult, error) {
+	if slices.Contains(ops[0].Columns, "requested_additional_chassis") {
+		return nil, &host.OperationError{Op: "select", Kind: "unknown column"}
+	}
+	return o.OVSDB.Select(ctx, db, ops...)
 }
 
 // silent is a hypervisor that cannot be reached.
@@ -317,7 +393,10 @@ func TestMigrateSpec(t *testing.T) {
 		t.Fatalf("%v", s.Validate())
 	}
 	for name, spoil := range map[string]func(s *MigrateSpec){
-		"to":                     func(s *MigrateSpec) { s.To = "hyper9" },
+		"to": func(s *MigrateSpec) { s.To = "hyper9" },
+		"hypervisors.hyper1.address": func(s *MigrateSpec) {
+			s.Hypervisors["hyper1"] = Hypervisor{URI: uriOf("hyper1"), Address: step.Is("fd00::1/64"), Chassis: step.Is("x")}
+		},
 		"timeout":                func(s *MigrateSpec) { s.Timeout = 0 },
 		"domain":                 func(s *MigrateSpec) { s.Domain = "" },
 		"hypervisors.hyper1.uri": func(s *MigrateSpec) { s.Hypervisors["hyper1"] = Hypervisor{URI: "-c evil", Chassis: step.Is("x")} },
@@ -345,4 +424,13 @@ func FuzzVirsh(f *testing.F) {
 			t.Errorf("%d ms", ms)
 		}
 	})
+}
+
+func TestNamesThatVirshTakesForOthers(t *testing.T) {
+	for _, name := range []string{"7", "3b8e2a4e-3f0c-4b8a-9f55-0d5a7e0c1aff"} {
+		s := MigrateSpec{Domain: name, To: "hyper2", Hypervisors: hypervisors(true), Timeout: time.Minute}
+		if p := s.Validate(); len(p) != 1 || p[0].Path != "domain" {
+			t.Errorf("%s: %v", name, p)
+		}
+	}
 }

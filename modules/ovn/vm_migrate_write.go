@@ -32,18 +32,27 @@ func (m migrations) Write(ctx context.Context, h host.Host, have, want migration
 	if err != nil {
 		return err
 	}
+	have.At, have.Found = seen.at, &migrationFound{}
+	if err := readDefinition(ctx, h.View(), &have); err != nil {
+		return err
+	}
 	autostart := want.Autostart.Or(have.Autostart.Or(false))
-	if seen.at != want.At {
-		have.At = seen.at
+	ports := maps.Clone(want.Ports)
+	if have.At != want.At {
 		if err := m.move(ctx, h, have, want); err != nil {
 			return err
 		}
-		have.Autostart = step.Is(false) // libvirt leaves that behind
+		ports = want.How.bound(have.Ports, want.At)
+		maps.Copy(ports, want.Ports)
+		have.At = want.At
+		if err := readDefinition(ctx, h.View(), &have); err != nil { // libvirt leaves autostart behind
+			return err
+		}
 	}
-	if err := request(ctx, h, want.Ports); err != nil {
+	if err := request(ctx, h, ports); err != nil {
 		return err
 	}
-	if autostart != have.Autostart.Or(autostart) {
+	if have.Found.Persistent && autostart != have.Autostart.Or(false) {
 		words := []string{"autostart", "--domain", want.Domain}
 		if !autostart {
 			words = append(words, "--disable")
@@ -52,14 +61,15 @@ func (m migrations) Write(ctx context.Context, h host.Host, have, want migration
 			return err
 		}
 	}
-	return arrived(ctx, h.View(), want)
+	maps.DeleteFunc(ports, func(p string, _ step.Attr[string]) bool { _, there := have.Ports[p]; return !there })
+	return arrived(ctx, h.View(), want, ports)
 }
 
 // arrived waits until the guest's ports are bound where it is, as far as they may.
-func arrived(ctx context.Context, v host.View, s migrationState) error {
+func arrived(ctx context.Context, v host.View, s migrationState, ports keys) error {
 	chassis := s.How.chassis(s.At)
-	for _, p := range slices.Sorted(maps.Keys(s.Ports)) {
-		if requested, set := s.Ports[p].Get(); set && !slices.Contains(strings.Split(requested, ","), chassis) {
+	for _, p := range slices.Sorted(maps.Keys(ports)) {
+		if requested, set := ports[p].Get(); set && !slices.Contains(strings.Split(requested, ","), chassis) {
 			continue // an undo that brings back what another hand asked for
 		}
 		probe := ProbePortSpec{Port: p, Chassis: step.Is(chassis), Up: true, Timeout: heard}
@@ -72,6 +82,9 @@ func arrived(ctx context.Context, v host.View, s migrationState) error {
 
 // move has the guest run where it is wanted, or leaves it and its ports where they are.
 func (m migrations) move(ctx context.Context, h host.Host, have, want migrationState) error {
+	if err := knowsTwo(ctx, h.View(), have.Ports); err != nil {
+		return err
+	}
 	err := m.announce(ctx, h, have, want)
 	if err == nil {
 		journey := virsh(want.How.Hypervisors[have.At].URI, migrateWords(have, want)...)
@@ -80,6 +93,20 @@ func (m migrations) move(ctx context.Context, h host.Host, have, want migrationS
 	}
 	if err != nil {
 		return stay(ctx, h, have, want, err)
+	}
+	return nil
+}
+
+// knowsTwo refuses an OVN that takes two requested chassis for one that does not exist, and would unbind the port: those
+// before 22.06.
+func knowsTwo(ctx context.Context, v host.View, ports keys) error {
+	for p := range ports {
+		_, err := selectRows(ctx, v.OVSDB, host.Southbound, row.Select("Port_Binding", []string{"requested_additional_chassis"}, row.Is("logical_port", p)))
+		var refused *host.OperationError
+		if errors.As(err, &refused) {
+			return fmt.Errorf("this OVN binds a port at one chassis alone, and a guest would be cut off while it moves; it takes OVN 22.06: %w", err)
+		}
+		return err
 	}
 	return nil
 }
@@ -138,31 +165,50 @@ func bracketed(address string) string {
 // stay ends a migration that failed: what is still under way is called off, and the ports are bound where the guest is then.
 // A guest that arrived all the same is no failure.
 func stay(ctx context.Context, h host.Host, have, want migrationState, failed error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), calledOff+heard)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*calledOff)
 	defer cancel()
-	if seen, err := look(ctx, h.View(), want); err != nil || seen.crossing {
-		// Its end is what is looked at next; one that is over already cannot be called off.
+	h.Memo.Forget()
+	if seen, err := look(ctx, h.View(), want); err != nil || seen.at != want.At {
+		// Also where nothing is seen under way: it may have only just begun. What is over cannot be called off.
 		_, _ = h.Commands.Run(ctx, virsh(want.How.Hypervisors[have.At].URI, "domjobabort", "--domain", want.Domain))
 	}
 	want.How.Timeout = calledOff
 	seen, err := settled(ctx, h.View(), want)
-	switch {
-	case err != nil:
-		return fmt.Errorf("migrate from %s to %s: %w; where it is now is not known, so its ports are bound at both: %w", have.At, want.At, failed, err)
-	case seen.at == want.At:
+	if err == nil && seen.at == want.At {
 		return nil
 	}
-	if err := request(ctx, h, before(have)); err != nil {
+	if err == nil && seen.at == have.At {
+		err = jobless(ctx, h.View(), have)
+	}
+	if err != nil {
+		return fmt.Errorf("migrate from %s to %s: %w; where it is now is not known, so its ports are bound at both: %s", have.At, want.At, failed, err.Error()) // a guest that is gone is no other hand's work
+	}
+	if err := request(ctx, h, before(have, seen.at)); err != nil {
 		failed = errors.Join(failed, err)
 	}
 	return fmt.Errorf("migrate from %s to %s: %w; the guest goes on at %s, where its ports are bound", have.At, want.At, failed, seen.at)
 }
 
-// before is what the ports asked for, unless a step that was stopped had left both places there.
-func before(have migrationState) keys {
-	out := have.How.bound(have.Ports, have.At)
+// jobless waits until libvirt does nothing with the guest any more where it is.
+func jobless(ctx context.Context, v host.View, s migrationState) error {
+	return step.Await(ctx, calledOff, func() error {
+		r, err := v.Commands.Query(ctx, virsh(s.How.Hypervisors[s.At].URI, "domjobinfo", "--domain", s.Domain))
+		if err != nil {
+			return err
+		}
+		if job := parseTitled(string(r.Stdout))["Job type"]; job != "None" {
+			return fmt.Errorf("%s still has a job for domain %s (%q)", s.At, s.Domain, job)
+		}
+		return nil
+	})
+}
+
+// before is what the ports asked for, unless that leaves out the place where the guest is, or a step that was stopped had
+// left both there.
+func before(have migrationState, at string) keys {
+	out := have.How.bound(have.Ports, at)
 	for p, a := range have.Ports {
-		if !strings.Contains(a.Or(""), ",") {
+		if requested, set := a.Get(); !set || at == have.At && !strings.Contains(requested, ",") {
 			out[p] = a
 		}
 	}

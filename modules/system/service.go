@@ -305,18 +305,28 @@ func behind(ctx context.Context, h host.Host, have, want ServiceSpec, orders fun
 	if err != nil {
 		return err
 	}
-	if active(service) {
-		if err := h.Units.Do(ctx, host.Stop, socket.Triggers); err != nil {
-			return err
+	runs := want.Behind.Or(active(service) || service.FileState == "enabled")
+	for tries := 1; ; tries++ {
+		if active(service) {
+			if err := h.Units.Do(ctx, host.Stop, socket.Triggers); err != nil {
+				return err
+			}
+		}
+		err = orders()
+		if err == nil || tries == 3 {
+			break
+		}
+		// Another socket of the service may have started it again meanwhile.
+		var readErr error
+		if service, readErr = h.Units.Unit(ctx, socket.Triggers); readErr != nil || !active(service) {
+			err = errors.Join(err, readErr)
+			break
 		}
 	}
-	if err := orders(); err != nil {
-		return err
+	if runs {
+		err = errors.Join(err, h.Units.Do(ctx, host.Start, socket.Triggers))
 	}
-	if want.Behind.Or(have.Behind.Or(false) || service.FileState == "enabled") {
-		return h.Units.Do(ctx, host.Start, socket.Triggers)
-	}
-	return nil
+	return err
 }
 
 func order(a step.Attr[bool], yes, no host.UnitVerb) host.UnitVerb {

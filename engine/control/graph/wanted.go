@@ -21,6 +21,7 @@ func Wanted(p *language.Program, hosts []string) (Picture, language.Diagnostics)
 	var mistakes language.Diagnostics
 	var wishes []*wish
 	unknown := []string{}
+	memo := &language.Memo{}
 	for _, h := range p.Hosts {
 		if !slices.Contains(hosts, h.Name) {
 			continue
@@ -31,7 +32,7 @@ func Wanted(p *language.Program, hosts []string) (Picture, language.Diagnostics)
 			if !slices.Contains(play.Hosts, h.Name) {
 				continue
 			}
-			units, ds := p.Units(play, h.Name, language.Known{})
+			units, ds := p.Units(play, h.Name, language.Known{Memo: memo})
 			mistakes = append(mistakes, ds...)
 			for _, u := range units {
 				if w.step(u) {

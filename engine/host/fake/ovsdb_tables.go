@@ -472,4 +472,5 @@ root table Port_Binding
   up optional boolean
   external_ids map string string
   requested_chassis optional weak:Chassis
+  requested_additional_chassis set weak:Chassis
 `
