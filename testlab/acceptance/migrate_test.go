@@ -35,6 +35,17 @@ func movedGuest(t *testing.T, s scenario) {
 
 	movedUnderPing(t, s, "hyper1", port)
 	s.repair(t)
+
+	// Taken back, it is all where it came from, and nothing of it where it was.
+	there := converged(t, migrateGuests, "-i", s.inventory, "-e", elsewhere)
+	must(t, "rollback", "-y", "-i", s.inventory, there.Run)
+	s.livesAt(t, "hyper1", port)
+	if is := s.on(t, "hyper1", "virsh dominfo g1 | sed -n 's/^\\(Persistent\\|Autostart\\): *//p'"); is != "yes\nenable\n" {
+		t.Errorf("taken back, it is persistent and starts by itself: %q", is)
+	}
+	if all := s.on(t, "hyper2", "virsh list --all --name"); strings.Contains(all, "g1") {
+		t.Errorf("hyper2 still has a definition:\n%s", all)
+	}
 }
 
 var answered = regexp.MustCompile(`(\d+) packets transmitted, (\d+) received`)
