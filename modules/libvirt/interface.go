@@ -12,7 +12,7 @@ import (
 type InterfaceSpec struct {
 	Domain      string            `json:"domain" weft:"required" doc:"Name of the domain."`
 	MAC         string            `json:"mac" weft:"required" doc:"Its link-layer address, by which it is found."`
-	Network     step.Attr[string] `json:"network,omitzero" doc:"Network of libvirt that it is plugged into. Not with bridge."`
+	Network     step.Attr[string] `json:"network,omitzero" weft:"whole" doc:"Network of libvirt that it is plugged into. Not with bridge."`
 	Portgroup   step.Attr[string] `json:"portgroup,omitzero" doc:"Group of ports of the network."`
 	Bridge      step.Attr[string] `json:"bridge,omitzero" doc:"Bridge that it is plugged into."`
 	Virtualport step.Attr[string] `json:"virtualport,omitzero" weft:"enum=openvswitch" doc:"openvswitch, for a bridge of Open vSwitch."`

@@ -105,6 +105,9 @@ func normaliseNIC(devices, nic *xmltree.Node) {
 	if port := nic.At("virtualport"); port.Get("type") == "openvswitch" {
 		fill(port.Child("parameters"), "interfaceid", uuidOf(nic.At("mac").Get("address")))
 	}
+	if source := nic.At("source"); nic.Get("type") != "network" && source != nil {
+		source.Drop("portgroup") // of a network alone
+	}
 	if dev := nic.At("target"); strings.HasPrefix(dev.Get("dev"), "vnet") {
 		nic.Remove(dev)
 	}
