@@ -50,8 +50,7 @@ demo: setup build
 	$$sudo bin/weft lab up -i $(INVENTORY) && $$sudo bin/weft apply -y $(PLAYBOOK) -i $(INVENTORY)
 
 # One package with labs after the other: labs share addresses, and two cores are few. In a
-# package all tests may begin at once; those with labs wait for their turn, of which there
-# are four.
+# package all tests may begin at once; those with labs wait for their turn.
 test: setup-tests build bin/chaos/weft lint
 	$(GO) vet ./...
 	$(GO) test -timeout 20m ./cmd/... ./engine/... ./modules/...
@@ -86,6 +85,11 @@ chaos: setup-tests build bin/chaos/weft
 .PHONY: boots
 boots: setup-tests build bin/chaos/weft
 	WEFT_BOOTS=1 $(GO) test -count=1 -v -timeout 4h -run 'TestBoots|TestPowerCuts' ./testlab/acceptance
+
+# Scenario S6 on virtual machines: a quarter of an hour.
+.PHONY: networkmanager
+networkmanager: setup-tests build
+	WEFT_NETWORKMANAGER=1 $(GO) test -count=1 -v -timeout 1h -run TestNetworkManagerBond ./testlab/acceptance
 
 # The laws inside a real host, killed at every effect: an hour.
 laws: setup-tests build

@@ -22,15 +22,23 @@ const overlay = "playbooks/ovn-l2-overlay.hcl"
 // up alone.
 var inventory = cmp.Or(os.Getenv("WEFT_ACCEPTANCE_INVENTORY"), "inventories/lab.hcl")
 
-// turns are what tests with labs wait for. Those of the usual lab have one turn among them, for it is one lab; of other
-// labs three are up at a time, since two processors carry no more.
-var turns = struct{ usual, others chan struct{} }{make(chan struct{}, 1), make(chan struct{}, 3)}
+// turns are what tests with labs wait for, as far as two processors carry: the usual lab is one, and its tests have one turn
+// among them, as have those whose hosts are virtual machines; of the other labs two are up at a time.
+var turns = struct{ usual, machines, others chan struct{} }{make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 2)}
 
 // takeTurn waits for the test's turn, and gives it back when the test has ended.
 func takeTurn(t *testing.T, lab string) {
+	t.Helper()
 	turn := turns.others
-	if lab == inventory {
+	text, err := os.ReadFile(filepath.Join(root(t), lab))
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch {
+	case lab == inventory:
 		turn = turns.usual
+	case regexp.MustCompile(`(?m)^\s*vm \{`).Match(text):
+		turn = turns.machines
 	}
 	turn <- struct{}{}
 	t.Cleanup(func() { <-turn })
