@@ -146,8 +146,9 @@ func (want PatchSpec) putEnd(tx *row.Tx, t tables, side string, left *saved) err
 }
 
 // pairTime is how long ovs-vswitchd may take to see that both ends are there:
-// errors of patch ports are looked at again every five seconds.
-const pairTime = 7 * time.Second
+// errors of patch ports are looked at again every five seconds, and later where the
+// processors are busy.
+const pairTime = 15 * time.Second
 
 // works fails where the pair carries nothing. An error that may go by itself is
 // waited for.
