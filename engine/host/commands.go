@@ -21,6 +21,12 @@ type Command struct {
 
 	// Timeout ends the program and its children; ten minutes where zero.
 	Timeout time.Duration
+
+	// Watch is called while the program runs, a few times a second at most and
+	// only where it printed something since: with the last whole line, and how
+	// many there were. It is called by the goroutine that waits for the program.
+	// Nil watches nothing.
+	Watch func(last string, lines int)
 }
 
 // String shows the program and its arguments, for messages. Stdin and

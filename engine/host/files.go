@@ -2,7 +2,9 @@ package host
 
 import (
 	"context"
+	"io"
 	"io/fs"
+	"time"
 )
 
 // FileType is what a path names.
@@ -24,6 +26,9 @@ type FileInfo struct {
 	Group  string      // group name, or the decimal id of a group without one
 	Size   int64       // bytes
 	Target string      // of a symlink
+	// Modified is when the content of a file was written last, as its
+	// programs or their hands say (utimensat(2)); zero for what is no file.
+	Modified time.Time
 }
 
 // Attributes are the owner, group and mode that a file is written with. A nil
@@ -42,6 +47,9 @@ type FileReader interface {
 	Stat(ctx context.Context, path string) (FileInfo, error)
 	// Read returns the whole file.
 	Read(ctx context.Context, path string) ([]byte, error)
+	// Open opens a file that may be too large to be held in memory. Like Read
+	// it follows symlinks and refuses what is no regular file.
+	Open(ctx context.Context, path string) (OpenFile, error)
 	// List returns the names in a directory, sorted.
 	List(ctx context.Context, dir string) ([]string, error)
 }
@@ -52,6 +60,12 @@ type FileWriter interface {
 	// Write replaces the whole content by a synced temporary file in the same
 	// directory and a rename. The directory must exist.
 	Write(ctx context.Context, path string, content []byte, a Attributes) error
+	// Receive is Write for a content that comes in parts and is not held in
+	// memory. It must have exactly so many bytes and this sha256, in lower case
+	// hexadecimal digits (else [*SumError]): it is checked before the rename. A
+	// process that is killed meanwhile leaves [Temporary], which the next write
+	// to the path replaces.
+	Receive(ctx context.Context, path string, from io.Reader, size int64, sha256 string, a Attributes) error
 	// MakeDirectory makes one directory; its parent must exist.
 	MakeDirectory(ctx context.Context, path string, a Attributes) error
 	// Link makes or replaces a symlink.

@@ -17,6 +17,7 @@
 //	Frames    frames sent and heard on a link as they are, for probes (no writing half)
 //	Daemons   what the daemons of Open vSwitch say of themselves (no writing half)
 //	Disks     room on file systems (no writing half either)
+//	Elsewhere the file of another host that a step copies
 //
 // Every call of a writing half is an [Effect] with a name. [Observe] puts a
 // function in front of each of them: the runner's journal stands there, and so
@@ -71,6 +72,25 @@ type Host struct {
 	Disks    Disks
 	Memo     *Memo
 	Self     string
+
+	// Elsewhere is nil where nothing can be brought from other hosts: while
+	// something is taken back.
+	Elsewhere Elsewhere
+	// Kept is the directory for what an undo needs and is too large for a
+	// journal: a file by the sha256 of its content. What no change in force has
+	// in its Before is removed. It may not be there yet.
+	Kept string
+
+	// Told is where Tell goes; nil where nobody listens.
+	Told func(how string)
+}
+
+// Tell says how far a step is that takes long: "compiled 120 of 348". It is for
+// people who wait, is kept nowhere, and may be called as often as one likes.
+func (h Host) Tell(how string) {
+	if h.Told != nil {
+		h.Told(how)
+	}
 }
 
 // View returns the reading halves of h.

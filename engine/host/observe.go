@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"io"
 	"sync"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
@@ -66,6 +67,10 @@ type observedFiles struct {
 
 func (f observedFiles) Write(ctx context.Context, path string, content []byte, a Attributes) error {
 	return f.o.around(ctx, "files", "write", path, func() error { return f.Files.Write(ctx, path, content, a) })
+}
+
+func (f observedFiles) Receive(ctx context.Context, path string, from io.Reader, size int64, sha256 string, a Attributes) error {
+	return f.o.around(ctx, "files", "receive", path, func() error { return f.Files.Receive(ctx, path, from, size, sha256, a) })
 }
 
 func (f observedFiles) MakeDirectory(ctx context.Context, path string, a Attributes) error {

@@ -16,6 +16,7 @@ type Unit struct {
 	MainPID      int    // 0 where no process runs
 	Triggers     string // the service that a socket starts; else empty
 	StartedAt    int64  // ActiveEnterTimestampMonotonic, microseconds; 0 if never
+	Stale        bool   // NeedDaemonReload: its files changed since systemd read them
 }
 
 // UnitReader asks systemd.

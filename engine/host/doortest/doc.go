@@ -70,6 +70,7 @@ func Cancelled(t *testing.T, h host.Host) {
 	dir := "/tmp/weft-test-cancelled"
 	effects := map[string]func() error{
 		"write":         func() error { return h.Files.Write(ctx, dir, nil, host.Attributes{}) },
+		"receive":       func() error { return h.Files.Receive(ctx, dir, nil, 0, "", host.Attributes{}) },
 		"mkdir":         func() error { return h.Files.MakeDirectory(ctx, dir, host.Attributes{}) },
 		"link":          func() error { return h.Files.Link(ctx, dir, "x") },
 		"attributes":    func() error { return h.Files.SetAttributes(ctx, "/tmp", host.Attributes{}) },

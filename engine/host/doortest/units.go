@@ -32,6 +32,7 @@ func Units(t *testing.T, h host.Host) {
 	must(t, h.Files.Write(t.Context(), unitFile, []byte(unitText), host.Attributes{}))
 	must(t, h.Units.Do(t.Context(), host.Reload, ""))
 	t.Run("Run", func(t *testing.T) { unitRuns(t, h.Units) })
+	t.Run("Stale", func(t *testing.T) { unitStale(t, h) })
 	t.Run("Enable", func(t *testing.T) { unitEnables(t, h.Units) })
 	t.Run("Mask", func(t *testing.T) { unitMasks(t, h) })
 	t.Run("Fail", func(t *testing.T) { unitFails(t, h) })
@@ -74,6 +75,20 @@ func unitRuns(t *testing.T, u host.Units) {
 	stopped := unit(t, u)
 	equal(t, "stopped", stopped.ActiveState, "inactive")
 	equal(t, "process of a stopped unit", stopped.MainPID, 0)
+}
+
+// unitStale changes the file of a unit that runs, which systemd does not know before
+// it is told.
+func unitStale(t *testing.T, h host.Host) {
+	must(t, h.Units.Do(t.Context(), host.Start, unitName))
+	equal(t, "stale when it was read", unit(t, h.Units).Stale, false)
+	must(t, h.Files.Write(t.Context(), unitFile, []byte("[Unit]\nDescription=another\n"+unitText), host.Attributes{}))
+	equal(t, "stale when its file was changed", unit(t, h.Units).Stale, true)
+	must(t, h.Units.Do(t.Context(), host.Reload, ""))
+	equal(t, "stale when it was read again", unit(t, h.Units).Stale, false)
+	must(t, h.Files.Write(t.Context(), unitFile, []byte(unitText), host.Attributes{}))
+	must(t, h.Units.Do(t.Context(), host.Reload, ""))
+	must(t, h.Units.Do(t.Context(), host.Stop, unitName))
 }
 
 func unitEnables(t *testing.T, u host.Units) {

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"time"
 
 	"weft/engine/host"
 )
@@ -20,7 +21,17 @@ func (m *Machine) WriteFile(name, content string) {
 	if there {
 		n = m.files[real]
 	}
-	n.Content = content
+	n.Content, n.Modified = content, time.Time{}
+	m.files[real] = n
+}
+
+// Touch says when a file was written last, as touch(1) does.
+func (m *Machine) Touch(name string, at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	real, n, err := m.files.find(name, follow)
+	must(err)
+	n.Modified = at
 	m.files[real] = n
 }
 

@@ -38,7 +38,10 @@ func (f files) Stat(ctx context.Context, name string) (host.FileInfo, error) {
 	}
 	info := host.FileInfo{Type: n.Type, Mode: n.Mode, Owner: n.Owner, Group: n.Group, Target: n.Target}
 	if n.Type == host.Regular {
-		info.Size = int64(len(n.Content))
+		info.Size, info.Modified = int64(len(n.Content)), n.Modified
+		if n.Modified.IsZero() {
+			info.Modified = written
+		}
 	}
 	return info, nil
 }

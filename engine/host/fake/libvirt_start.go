@@ -103,6 +103,9 @@ func nicOf(devices *xmltree.Node, mac string) *xmltree.Node {
 // network says where it names one. The live definition then shows what became
 // of it.
 func (m *Machine) plug(uuid string, nic *xmltree.Node) error {
+	if nic.Get("type") == "vhostuser" {
+		return nil // its socket is the switch's to dial
+	}
 	source, vlan, port := nic.Child("source"), nic.At("vlan"), nic.At("virtualport")
 	if name := source.Get("network"); nic.Get("type") == "network" {
 		network := m.libvirt.objects[host.VirtualNetwork][name]

@@ -41,6 +41,7 @@ type hooks struct {
 	exchange func(m *Machine, e host.Exchange) host.ExchangeReport
 	frame    func(m *Machine, namespace, link string, b []byte) [][]byte
 	ask      func(m *Machine, daemon, command string, args []string) (string, error)
+	arrives  *string // what is fetched from elsewhere; nil where a session brings it
 }
 
 // New returns a machine like a Debian that was just installed: the usual
@@ -75,11 +76,17 @@ func New() *Machine {
 
 // Host returns the doors of the machine. It has no memo.
 func (m *Machine) Host() host.Host {
-	return host.Host{
+	h := host.Host{
 		Files: files{m}, Kernel: kernel{m}, Commands: commands{m}, Units: units{m},
 		Links: links{m}, OVSDB: m.databases.door(m), Libvirt: libvirtDoor{m}, Packets: packets{m}, Frames: frames{m}, Daemons: daemons{m}, Disks: disks{m},
-		Self: "/var/lib/weft/bin/fake/weft-runner",
+		Self: "/var/lib/weft/bin/fake/weft-runner", Kept: kept,
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hooks.arrives != nil {
+		h.Elsewhere = m
+	}
+	return h
 }
 
 // Clone returns a machine of the same state that changes on its own.
@@ -103,6 +110,7 @@ func (m *Machine) Clone() *Machine {
 			exchange: m.hooks.exchange,
 			frame:    m.hooks.frame,
 			ask:      m.hooks.ask,
+			arrives:  m.hooks.arrives,
 		},
 		databases: m.databases.clone(), libvirt: virtuals,
 	}

@@ -86,6 +86,7 @@ table Interface
   lldp map string string
   other_config map string string
   status map string string daemon
+  statistics map string integer daemon
   admin_state optional string up|down daemon
   link_state optional string up|down daemon
   mtu optional integer daemon

@@ -42,6 +42,9 @@ func (m *Machine) Snapshot() string {
 func (t tree) render(b *strings.Builder) {
 	for _, name := range slices.Sorted(maps.Keys(t)) {
 		n := t[name]
+		if strings.HasPrefix(name+"/", kept+"/") {
+			continue
+		}
 		fmt.Fprintf(b, "%s %s %v %s:%s", n.Type, name, n.Mode, n.Owner, n.Group)
 		switch n.Type {
 		case host.Symlink:

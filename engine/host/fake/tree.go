@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"weft/engine/host"
 )
@@ -19,7 +20,13 @@ type node struct {
 	Group   string
 	Target  string
 	Content string
+	// Modified is when Content was written, where that was said: by a tool that
+	// keeps what an archive says of it. Else it is [written].
+	Modified time.Time
 }
+
+// written is when whatever a machine did not say otherwise of was written.
+var written = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
 // tree is a file system: inodes by their clean absolute path, in which no
 // directory is a symlink.

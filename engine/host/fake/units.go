@@ -65,6 +65,7 @@ func (m *Machine) UnitState(name string) host.Unit {
 	}
 	if u := m.units[d.name]; u != nil {
 		s.ActiveState, s.SubState, s.MainPID, s.StartedAt = u.active, u.sub, u.pid, u.started
+		s.Stale = u.active == "active" && !u.loaded.equal(m.files.define(d.name))
 	}
 	return s
 }

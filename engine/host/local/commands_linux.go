@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -27,6 +28,8 @@ const (
 	// drain is how long output is still read of a program that has ended: a
 	// daemon that it left behind may hold the pipe for ever.
 	drain = time.Second
+	// watchPause is between two looks at what a program printed.
+	watchPause = 300 * time.Millisecond
 	// keptOutput is kept of both ends of stdout, and of stderr.
 	keptOutput = 8 << 20
 )
@@ -63,10 +66,15 @@ func (p commands) execute(ctx context.Context, stop <-chan struct{}, c host.Comm
 	}
 	stdout, stderr := &bounded{limit: keptOutput}, &bounded{limit: keptOutput}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
+	var seen *lines
+	if c.Watch != nil {
+		seen = &lines{}
+		cmd.Stdout, cmd.Stderr = io.MultiWriter(stdout, seen.stream()), io.MultiWriter(stderr, seen.stream())
+	}
 	if err := within(c.Namespace, cmd.Start); err != nil {
 		return result, 0, startError(c, err)
 	}
-	ended := p.wait(ctx, stop, cmd, timeout(ctx, c))
+	ended := p.wait(ctx, stop, cmd, timeout(ctx, c), func() { seen.tell(c.Watch) })
 	result = host.Result{Stdout: stdout.Bytes(), Stderr: stderr.Bytes(), Exit: exitStatus(cmd.ProcessState)}
 	switch {
 	case ended != nil:
@@ -148,8 +156,9 @@ func timeout(ctx context.Context, c host.Command) time.Duration {
 }
 
 // wait waits for the end of a program, and brings it about where its time is
-// over or stop is closed. The error says why it was ended.
-func (p commands) wait(ctx context.Context, stop <-chan struct{}, cmd *exec.Cmd, limit time.Duration) error {
+// over or stop is closed. The error says why it was ended. Meanwhile look is
+// called now and then.
+func (p commands) wait(ctx context.Context, stop <-chan struct{}, cmd *exec.Cmd, limit time.Duration, look func()) error {
 	var ended error
 	done := make(chan struct{})
 	go func() {
@@ -158,14 +167,20 @@ func (p commands) wait(ctx context.Context, stop <-chan struct{}, cmd *exec.Cmd,
 	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
+	glance := time.NewTicker(watchPause)
+	defer glance.Stop()
 	var why error
-	select {
-	case <-done:
-		return waitError(ended)
-	case <-timer.C:
-		why = endedError(limit)
-	case <-stop:
-		why = ctx.Err()
+	for why == nil {
+		select {
+		case <-done:
+			return waitError(ended)
+		case <-glance.C:
+			look()
+		case <-timer.C:
+			why = endedError(limit)
+		case <-stop:
+			why = ctx.Err()
+		}
 	}
 	// A negative id is the whole process group (kill(2)).
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -42,7 +43,7 @@ func (f *files) Stat(ctx context.Context, path string) (host.FileInfo, error) {
 	}
 	switch info.Type {
 	case host.Regular:
-		info.Size = st.Size
+		info.Size, info.Modified = st.Size, time.Unix(st.Mtim.Unix())
 	case host.Symlink:
 		if info.Target, err = os.Readlink(path); err != nil {
 			return host.FileInfo{}, pathError("stat", path, err)
@@ -54,27 +55,37 @@ func (f *files) Stat(ctx context.Context, path string) (host.FileInfo, error) {
 // Read follows symlinks. It refuses devices, sockets and pipes, which have no
 // whole content.
 func (f *files) Read(ctx context.Context, path string) ([]byte, error) {
-	if err := refuse(ctx, "read", path); err != nil {
+	file, _, err := openRegular(ctx, path)
+	if err != nil {
 		return nil, err
+	}
+	defer release(file)
+	content, err := io.ReadAll(file)
+	return content, pathError("read", path, err)
+}
+
+// openRegular follows symlinks, and opens nothing but a regular file.
+func openRegular(ctx context.Context, path string) (*os.File, fs.FileInfo, error) {
+	if err := refuse(ctx, "read", path); err != nil {
+		return nil, nil, err
 	}
 	// Without O_NONBLOCK, opening a pipe waits for its other end.
 	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 	if err != nil {
-		return nil, pathError("read", path, err)
+		return nil, nil, pathError("read", path, err)
 	}
-	defer release(file)
 	info, err := file.Stat()
-	if err != nil {
-		return nil, pathError("read", path, err)
+	switch {
+	case err != nil:
+	case info.IsDir():
+		err = syscall.EISDIR
+	case !info.Mode().IsRegular():
+		err = syscall.EINVAL
+	default:
+		return file, info, nil
 	}
-	if info.IsDir() {
-		return nil, pathError("read", path, syscall.EISDIR)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, pathError("read", path, syscall.EINVAL)
-	}
-	content, err := io.ReadAll(file)
-	return content, pathError("read", path, err)
+	release(file)
+	return nil, nil, pathError("read", path, err)
 }
 
 func (f *files) List(ctx context.Context, dir string) ([]string, error) {
@@ -95,34 +106,42 @@ func (f *files) List(ctx context.Context, dir string) ([]string, error) {
 // Write replaces a symlink at path by a file, and leaves alone what the link
 // pointed to.
 func (f *files) Write(ctx context.Context, path string, content []byte, a host.Attributes) error {
-	return f.change(ctx, "write", path, len(content), func(at place) error {
-		set, err := f.attributes(a, 0o644)
-		if err != nil {
+	return f.change(ctx, "write", path, int64(len(content)), func(at place) error {
+		return f.replace(at, a, func(file *os.File) error {
+			_, err := file.Write(content)
 			return err
-		}
-		switch kind := fileType(at.old.Mode); {
-		case !at.there:
-		case kind == host.Directory:
-			return syscall.EISDIR
-		case kind == host.Special:
-			return syscall.EINVAL
-		case kind == host.Regular:
-			set.keep(a, at.old)
-		}
-		if err := writeSynced(at.temporary, content, set); err != nil {
-			return err
-		}
-		return os.Rename(at.temporary, at.path)
+		})
 	})
 }
 
-func writeSynced(path string, content []byte, set attributes) (err error) {
+// replace puts a new file in a place, filled by fill.
+func (f *files) replace(at place, a host.Attributes, fill func(*os.File) error) error {
+	set, err := f.attributes(a, 0o644)
+	if err != nil {
+		return err
+	}
+	switch kind := fileType(at.old.Mode); {
+	case !at.there:
+	case kind == host.Directory:
+		return syscall.EISDIR
+	case kind == host.Special:
+		return syscall.EINVAL
+	case kind == host.Regular:
+		set.keep(a, at.old)
+	}
+	if err := writeSynced(at.temporary, set, fill); err != nil {
+		return err
+	}
+	return os.Rename(at.temporary, at.path)
+}
+
+func writeSynced(path string, set attributes, fill func(*os.File) error) (err error) {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, file.Close()) }()
-	if _, err := file.Write(content); err != nil {
+	if err := fill(file); err != nil {
 		return err
 	}
 	if err := set.apply(file); err != nil {
@@ -210,7 +229,7 @@ type place struct {
 
 // change runs one effect on path, and makes it last: the directory is synced.
 // Size is how many bytes it writes.
-func (f *files) change(ctx context.Context, op, path string, size int, act func(at place) error) error {
+func (f *files) change(ctx context.Context, op, path string, size int64, act func(at place) error) error {
 	if err := refuse(ctx, op, path); err != nil {
 		return err
 	}
@@ -223,7 +242,7 @@ func (f *files) change(ctx context.Context, op, path string, size int, act func(
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return pathError(op, path, err)
 	}
-	at.temporary = temporaryName(at.path)
+	at.temporary = host.Temporary(at.path)
 	if err := os.Remove(at.temporary); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
 		return pathError(op, path, explain(at.path, size, bare(err)))
 	}
@@ -232,17 +251,6 @@ func (f *files) change(ctx context.Context, op, path string, size int, act func(
 		return pathError(op, path, explain(at.path, size, bare(err)))
 	}
 	return pathError(op, path, syncDirectory(filepath.Dir(at.path)))
-}
-
-// temporaryName is hidden, so that programs that read whole directories of
-// snippets do not read it.
-func temporaryName(path string) string {
-	dir, name := filepath.Split(path)
-	name = ".weft-" + name
-	if len(name) > unix.NAME_MAX {
-		name = name[:unix.NAME_MAX]
-	}
-	return dir + name
 }
 
 func syncDirectory(dir string) error {

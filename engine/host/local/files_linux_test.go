@@ -223,7 +223,7 @@ func TestLeftoverOfACrash(t *testing.T) {
 	}
 	for name, crash := range leave {
 		t.Run(name, func(t *testing.T) {
-			if err := crash(temporaryName(path)); err != nil {
+			if err := crash(host.Temporary(path)); err != nil {
 				t.Fatal(err)
 			}
 			if err := newFiles().Write(t.Context(), path, []byte("whole"), host.Attributes{}); err != nil {

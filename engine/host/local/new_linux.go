@@ -28,5 +28,6 @@ func New() host.Host {
 		Disks:    disks{},
 		Memo:     &host.Memo{},
 		Self:     self,
+		Kept:     "/var/lib/weft/kept",
 	}
 }

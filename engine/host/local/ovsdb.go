@@ -140,23 +140,39 @@ func (d *OVSDB) await(ctx context.Context, db host.Database) (*connection, error
 		case <-tick.C:
 			c, _, err = d.dial(ctx, db)
 		case <-ctx.Done():
+			d.forget(db, c)
 			return nil, fmt.Errorf("%w: %w", ctx.Err(), err)
 		case <-over.C:
+			d.forget(db, c)
 			return nil, err
 		}
 	}
-	return c, err
+	if err != nil {
+		d.forget(db, c)
+		return nil, err
+	}
+	return c, nil
+}
+
+// forget drops a dead connection whose server did not come back in time: nobody waits for it
+// again.
+func (d *OVSDB) forget(db host.Database, dead *connection) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.connections[db] == dead {
+		delete(d.connections, db)
+	}
 }
 
 // dial returns the kept connection, or a new one. Known says whether there was
-// one before; it is forgotten where there is no new one.
+// one before, which is returned with the error: whoever asks meanwhile waits for the
+// server as well.
 func (d *OVSDB) dial(ctx context.Context, db host.Database) (c *connection, known bool, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if c, known = d.connections[db]; known && c.alive() {
 		return c, true, nil
 	}
-	delete(d.connections, db)
 	sockets := d.sockets[db]
 	if len(sockets) == 0 {
 		return nil, known, errors.New("no socket of it is known")
@@ -165,14 +181,13 @@ func (d *OVSDB) dial(ctx context.Context, db host.Database) (c *connection, know
 	for _, socket := range sockets {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		if err == nil {
-			c := newConnection(conn)
-			d.connections[db] = c
-			return c, known, nil
+			d.connections[db] = newConnection(conn)
+			return d.connections[db], known, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
-			return nil, known, err
+			return c, known, err
 		}
 		reasons = append(reasons, err)
 	}
-	return nil, known, fmt.Errorf("%w: is its server installed and running? (%w)", host.ErrNotReady, reasons[0])
+	return c, known, fmt.Errorf("%w: is its server installed and running? (%w)", host.ErrNotReady, reasons[0])
 }

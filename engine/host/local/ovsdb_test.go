@@ -206,15 +206,18 @@ func TestRestart(t *testing.T) {
 		}
 		return l
 	}
-	once := func(l net.Listener) {
+	serve := func(l net.Listener, questions int) {
 		conn, err := l.Accept()
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		answer(t, conn, next(t, newMessageReader(conn, maxMessage)), `[{"rows":[]}]`)
+		for r := newMessageReader(conn, maxMessage); questions > 0; questions-- {
+			answer(t, conn, next(t, r), `[{"rows":[]}]`)
+		}
 		_, _ = l.Close(), conn.Close()
 	}
+	once := func(l net.Listener) { serve(l, 1) }
 	d := NewOVSDB(map[host.Database][]string{host.Northbound: {socket}})
 	defer func() { _ = d.Close() }()
 	ask := func() error {
@@ -229,6 +232,17 @@ func TestRestart(t *testing.T) {
 	time.AfterFunc(100*time.Millisecond, func() { once(listen()) })
 	if err := ask(); err != nil {
 		t.Fatalf("while it is restarted: %v", err)
+	}
+	const many = 32
+	time.AfterFunc(100*time.Millisecond, func() { serve(listen(), many) })
+	asked := make(chan error)
+	for range many {
+		go func() { asked <- ask() }()
+	}
+	for range many {
+		if err := <-asked; err != nil {
+			t.Fatalf("many ask while it is restarted: %v", err)
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()

@@ -14,7 +14,7 @@ import (
 // explain says of an error what its number does not: how full which file system
 // is, which mount is read-only, whether chattr(1) forbids it. Size is how many
 // bytes were to be written.
-func explain(path string, size int, err error) error {
+func explain(path string, size int64, err error) error {
 	dir := filepath.Dir(path)
 	switch {
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):

@@ -79,6 +79,7 @@ func (s *systemd) unit(ctx context.Context, name string) (host.Unit, error) {
 		{"Unit", "UnitFileState", &u.FileState},
 		{"Unit", "FragmentPath", &u.FragmentPath},
 		{"Unit", "ActiveEnterTimestampMonotonic", &started},
+		{"Unit", "NeedDaemonReload", &u.Stale},
 	}
 	var pid uint32
 	var exec []execCommand
