@@ -14,6 +14,7 @@ import (
 // a message that can be sent again, and costs no more memory than it has bytes.
 func FuzzEvents(f *testing.F) {
 	f.Add([]byte(Magic + "\x00\x00\x00\x02{}"))
+	f.Add([]byte(Magic + "\x00\x00\x00\x15{\"part\":{\"length\":3}}weft"))
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		r := NewReader[Event](bytes.NewReader(stream))
 		for {

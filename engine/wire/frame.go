@@ -76,6 +76,10 @@ func (w *Writer[M]) Write(messages ...M) error {
 		}
 	}
 	for _, m := range messages {
+		var behind []byte
+		if p := part(&m); p != nil {
+			behind, p.Length = p.Bytes, len(p.Bytes)
+		}
 		body := encode(m)
 		if len(body) > MaxFrame {
 			return fmt.Errorf("a message of %d bytes is longer than a frame may be (%d)", len(body), MaxFrame)
@@ -86,6 +90,9 @@ func (w *Writer[M]) Write(messages ...M) error {
 			return err
 		}
 		if _, err := w.w.Write(body); err != nil {
+			return err
+		}
+		if _, err := w.w.Write(behind); err != nil {
 			return err
 		}
 	}
@@ -135,7 +142,14 @@ func (r *Reader[M]) Read() (M, error) {
 	if err := json.Unmarshal(body, &m); err != nil {
 		return m, fmt.Errorf("decode a frame: %w", err)
 	}
-	return m, r.count(m, len(body))
+	size := len(body)
+	if p := part(&m); p != nil {
+		if err := p.readBytes(r.r); err != nil {
+			return m, err
+		}
+		size += p.Length
+	}
+	return m, r.count(m, size)
 }
 
 // count ends an answer that does not end.

@@ -6,9 +6,9 @@
 // that a login banner, a profile that echoes or a sudo password that nobody
 // read is skipped and never taken for a message. After it come frames: four
 // bytes of length, big endian, and as many bytes of JSON, a [Request] towards
-// the runner and an [Event] back.
+// the runner and an [Event] back. The bytes of a [Part] come behind its frame.
 //
-// Requests are served in order, one at a time, but for Heartbeat and Stop,
+// Requests are served in order, one at a time, but for Heartbeat, Stop and Part,
 // which are seen at once. The controller does not wait for an answer before it
 // sends the next request: a converged host is Hello and Check in one write,
 // and one answer.
@@ -54,6 +54,8 @@ type Request struct {
 	Topology  *Topology  `json:"topology,omitempty"`
 	Exec      *Exec      `json:"exec,omitempty"`
 	Ask       *Ask       `json:"ask,omitempty"`
+	Read      *Read      `json:"read,omitempty"`
+	Part      *Part      `json:"part,omitempty"` // of a file that the runner wants
 	Heartbeat *Heartbeat `json:"heartbeat,omitempty"`
 	Stop      *Stop      `json:"stop,omitempty"`
 	Bye       *Bye       `json:"bye,omitempty"`
@@ -124,6 +126,9 @@ type Apply struct {
 	// ByHand says that an operator is to commit what is guarded, not the
 	// controller; it is shown with the guard.
 	ByHand bool `json:"by_hand,omitempty"`
+	// AllowDisruption lets changes through that hit virtual machines which
+	// run ([step.Cost.Guests]); else they fail before their first effect.
+	AllowDisruption bool `json:"allow_disruption,omitempty"`
 	// OnFailure is the play's policy, and says what a guard that expires
 	// takes back: all that this run did to the host in the play ("rollback",
 	// where empty, "rollback_all"), in all plays ("rollback_run"), or from the
@@ -211,11 +216,15 @@ type Event struct {
 	Topology *topology.Topology `json:"topology,omitempty"`
 	Answer   *Answer            `json:"answer,omitempty"`
 	Wait     *WaitEvent         `json:"wait,omitempty"`
+	Part     *Part              `json:"part,omitempty"` // answers a Read
+	Want     *Want              `json:"want,omitempty"`
 	Guard    *GuardEvent        `json:"guard,omitempty"`
 	// Reboot ends the events of a request that goes on only after a reboot.
 	Reboot *RebootEvent `json:"reboot,omitempty"`
-	Pulse  *Pulse       `json:"pulse,omitempty"` // has no ID
-	Done   *Done        `json:"done,omitempty"`
+	// Progress is how far a unit is that takes long.
+	Progress *Progress `json:"progress,omitempty"`
+	Pulse    *Pulse    `json:"pulse,omitempty"` // has no ID
+	Done     *Done     `json:"done,omitempty"`
 }
 
 // Pulse answers a Heartbeat.
@@ -248,6 +257,13 @@ type HelloEvent struct {
 	// Booting says that the machine is not yet up: its default target was not
 	// reached.
 	Booting bool `json:"booting,omitempty"`
+}
+
+// Progress is what a unit at work says of itself. It comes about once a second at
+// most, is kept nowhere, and nothing depends on it.
+type Progress struct {
+	Address string `json:"address"`
+	How     string `json:"how"` // "compiled 120 of 348"; one line
 }
 
 // Place names a step of a run.
