@@ -28,6 +28,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime/debug"
 	"syscall"
 
@@ -96,11 +97,13 @@ func config() (onhost.Config, error) {
 	if err != nil {
 		return onhost.Config{}, err
 	}
-	return onhost.Config{
+	c := onhost.Config{
 		Table: modules.Kinds(), Host: local.New(), Digest: digest,
 		State: or(os.Getenv("WEFT_STATE"), "/var/lib/weft"), Runtime: or(os.Getenv("WEFT_RUNTIME"), "/run/weft"),
 		Log: os.Stderr,
-	}, nil
+	}
+	c.Host.Kept = filepath.Join(c.State, "kept")
+	return c, nil
 }
 
 func or(value, other string) string {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sort"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"weft/engine/step"
@@ -86,6 +87,7 @@ func (l *loader) uniqueSteps(steps []*stepDef, where string) {
 // steps compiles the steps and uses of a body, in reading order.
 func (l *loader) steps(body *hclsyntax.Body, in *use) []*stepDef {
 	var out []*stepDef
+	uses := map[string]hcl.Range{} // by name: it is part of the names of their steps
 	for _, b := range body.Blocks {
 		switch b.Type {
 		case "step":
@@ -93,6 +95,15 @@ func (l *loader) steps(body *hclsyntax.Body, in *use) []*stepDef {
 				out = append(out, s)
 			}
 		case "use":
+			if len(b.Labels) == 2 {
+				if before, twice := uses[b.Labels[1]]; twice {
+					l.error(b.LabelRanges[1], fmt.Sprintf("a use named %q is there twice", b.Labels[1]),
+						detail("The first is at %s:%d. The steps of both would go by the same names.", before.Filename, before.Start.Line),
+						hint("give it another name"))
+					continue
+				}
+				uses[b.Labels[1]] = b.DefRange()
+			}
 			out = append(out, l.use(b, in)...)
 		}
 	}

@@ -45,6 +45,7 @@ type kind struct {
 	spec      *shape
 	outputs   *outputsShape
 	validator bool
+	early     bool // a step.EarlyValidator
 }
 
 type variable struct {

@@ -34,8 +34,8 @@ func (x *evaluation) emit(s *stepDef, address string, ctx *hcl.EvalContext, runs
 	known := len(u.Unknown) == 0
 	x.spans(&u, s, ctx)
 	broken := s.told || failed || len(x.list) > mistakesBefore && Diagnostics(x.list[mistakesBefore:]).Failed()
-	if known && s.kind.validator {
-		broken = x.problems(s, u, broken) || broken
+	if known && s.kind.validator || s.kind.early {
+		broken = x.problems(s, u, broken || !known) || broken
 	}
 	if broken {
 		return
@@ -85,13 +85,13 @@ func (x *evaluation) needs(u *step.Unit, n *node, ctx *hcl.EvalContext) {
 }
 
 // problems asks the spec itself, and says whether it has mistakes. Of a spec
-// that has others already, only what is said of the attributes that are right
-// so far counts: the rest may follow from those mistakes.
-func (x *evaluation) problems(s *stepDef, u step.Unit, broken bool) bool {
+// that has others already, or is not whole, only what is said of the attributes
+// that are right so far counts: the rest may follow from those mistakes.
+func (x *evaluation) problems(s *stepDef, u step.Unit, partly bool) bool {
 	spec := reflect.New(reflect.TypeOf(s.kind.Spec))
 	if err := json.Unmarshal(u.Spec, spec.Interface()); err != nil {
-		if broken {
-			return true
+		if partly {
+			return false // what is wrong with it was told, or will be
 		}
 		if len(u.Secret) > 0 {
 			x.error(s.at, fmt.Sprintf("kind %q does not accept these attributes", s.kind.Name), detail("A sensitive value takes part, so the reason is not shown."))
@@ -101,7 +101,7 @@ func (x *evaluation) problems(s *stepDef, u step.Unit, broken bool) bool {
 		return true
 	}
 	found := spec.Interface().(step.Validator).Validate()
-	if broken {
+	if partly {
 		var given map[string]json.RawMessage
 		if err := json.Unmarshal(u.Spec, &given); err != nil {
 			panic("language: a spec that is no object: " + err.Error())

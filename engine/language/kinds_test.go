@@ -86,12 +86,32 @@ type switchPortSpec struct {
 	Options map[string]step.Attr[string] `json:"options,omitzero"`
 }
 
+type copySpec struct {
+	Path string `json:"path" weft:"label"`
+	Host string `json:"host" weft:"required,host"`
+	Sum  string `json:"sum" weft:"required"`
+}
+
+func (*copySpec) Early() {}
+
+func (c *copySpec) Validate() []step.Problem {
+	var all []step.Problem
+	if !strings.HasPrefix(c.Path, "/") {
+		all = append(all, step.Problem{Path: "path", Message: "is not absolute"})
+	}
+	if len(c.Sum) != 3 {
+		all = append(all, step.Problem{Path: "sum", Message: "is no sum"})
+	}
+	return all
+}
+
 func made(step.Unit) (step.Step, error) { panic("no step of these tests runs") }
 
 func testKinds() step.Table {
 	return step.NewTable([]step.Kind{
 		{Name: "package", Spec: packageSpec{}, Outputs: packageOutputs{}, Make: made},
 		{Name: "file", Spec: fileSpec{}, Outputs: fileOutputs{}, Make: made},
+		{Name: "copy", Spec: copySpec{}, Make: made},
 		{Name: "probe", Spec: probeSpec{}, Probe: func(step.Unit) (step.Prober, error) { panic("no probe of these tests runs") }},
 		{Name: "service", Spec: serviceSpec{}, Make: made},
 		{Name: "ovs_port", Spec: portSpec{}, Make: made},

@@ -57,7 +57,8 @@ func kindsOf(table step.Table) map[string]*kind {
 	for name, k := range table {
 		t := reflect.TypeOf(k.Spec)
 		_, validator := reflect.New(t).Interface().(step.Validator)
-		out[name] = &kind{Kind: k, spec: shapeOf(t), outputs: outputsOf(k.Outputs), validator: validator}
+		_, early := reflect.New(t).Interface().(step.EarlyValidator)
+		out[name] = &kind{Kind: k, spec: shapeOf(t), outputs: outputsOf(k.Outputs), validator: validator, early: early}
 		for _, f := range out[name].spec.fields {
 			if slices.Contains(stepAttributes, f.Name) {
 				panic(fmt.Sprintf("language: kind %q has an attribute %q, as every step has", name, f.Name))

@@ -57,6 +57,26 @@ step "file" "f" { content = step.service.s.up }`, `kind "service" has no outputs
 			bridge = "b"
 			trunks = [1, null]
 		}`, `trunks[1] is null @5:17`, ""},
+		{"a host that is not there", `step "copy" "/x" {
+			host = "c"
+			sum  = "abc"
+		}`, `host: there is no host "c" @4:11`, `"a"`},
+		{"a host that a loop names", `step "copy" "/x" {
+			for_each = ["b", "none"]
+			path     = "/x/${each.key}"
+			host     = each.value
+			sum      = "abc"
+		}`, `host: there is no host "none" @6:15`, ""},
+		{"seen before all is known", `step "file" "f" {}
+step "copy" "x" {
+			host = "a"
+			sum  = step.file.f.path
+		}`, `path is not absolute @4:1`, ""},
+		{"of what is known alone", `step "file" "f" {}
+step "copy" "/x" {
+			host = step.file.f.path
+			sum  = "abcd"
+		}`, `sum is no sum @6:11`, ""},
 		{"when of a text", `step "file" "f" { when = "maybe" }`, `when is true or false @3:26`, ""},
 		{"for_each of a number", `step "package" "p" {
 			for_each = 5
@@ -133,6 +153,7 @@ func TestMistakesOfFiles(t *testing.T) {
 		{"validation of another", "variable \"x\" {\n default = 5\n validation {\n  condition = var.y\n  error_message = \"more\"\n }\n}\n", "", []string{`a validation may name its own variable alone @play.hcl:4`}},
 		{"type", "variable \"x\" {\n type = strng\n default = 1\n}\n", "", []string{"this is no type @play.hcl:2"}},
 		{"missing include", "include = [\"lists/no.hcl\"]\n", "", []string{"cannot read an included file: open lists/no.hcl: no such file or directory @play.hcl:1"}},
+		{"two uses of a name", "steps \"l\" {\n step \"file\" \"/a\" {}\n}\nsteps \"m\" {\n step \"file\" \"/b\" {}\n}\nplay \"p\" {\n hosts = \"all\"\n use \"l\" \"x\" {}\n use \"m\" \"x\" {}\n}\n", "", []string{`a use named "x" is there twice @play.hcl:10`}},
 		{"list uses itself", "steps \"l\" {\n use \"l\" \"x\" {}\n}\n", "", []string{`list of steps "l" uses itself @play.hcl:2`}},
 		{"list names outside", "steps \"l\" {\n step \"file\" \"f\" { content = step.package.p.version }\n}\nplay \"p\" {\n hosts = \"all\"\n step \"package\" \"p\" {}\n use \"l\" \"u\" {}\n}\n", two, []string{`list of steps "l" has no step package.p @play.hcl:2`}},
 		{"unknown param", "steps \"l\" {\n param \"name\" {}\n step \"file\" \"f\" { content = param.naem_ }\n}\nplay \"p\" {\n hosts = \"all\"\n use \"l\" \"u\" {\n  naem = 1\n  name = 2\n }\n}\n", two, []string{`list of steps "l" has no param "naem_" @play.hcl:3`, `list of steps "l" has no param "naem" @play.hcl:8`}},

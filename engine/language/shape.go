@@ -41,6 +41,7 @@ type field struct {
 	required bool
 	label    bool
 	secret   bool
+	host     bool   // names a host of the inventory
 	steps    bool   // ref or trigger: the value is references to steps
 	trigger  bool   // the references become the unit's triggers
 	fallback []byte // JSON of the default, or nil
@@ -116,6 +117,7 @@ func newField(owner reflect.Type, f step.Field) *field {
 		required: f.Has("required"),
 		label:    f.Has("label"),
 		secret:   f.Has("secret"),
+		host:     f.Has("host"),
 		trigger:  f.Has("trigger"),
 		steps:    f.Has("trigger") || f.Has("ref"),
 		enum:     f.Enum(),

@@ -179,6 +179,20 @@ func (x *evaluation) word(s string, f *field, path string, at hcl.Range) result 
 		x.error(at, fmt.Sprintf("%s cannot be %q", path, s), meantOr(s, f.enum, "it is one of "+quoteList(f.enum)))
 		return wrong
 	}
+	if f.host && !x.p.hasHost(s) {
+		if x.hidden > 0 {
+			x.error(at, fmt.Sprintf("%s names no host of the inventory", path))
+			return wrong
+		}
+		names := namesIn(x.p.Hosts, func(h *Host) string { return h.Name })
+		x.error(at, fmt.Sprintf("%s: there is no host %q", path, s), meant(s, names))
+		return wrong
+	}
 	x.buf = appendString(x.buf, s)
 	return written
+}
+
+// hasHost says whether there is a host of a name, as far as that can be told.
+func (p *Program) hasHost(name string) bool {
+	return p.values.noHosts || p.config.broken["host"] || p.config.broken["group"] || p.values.byName[name] != nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"weft/engine/host"
@@ -34,25 +35,34 @@ func (s *session) apply(ctx context.Context, a wire.Apply) error {
 	for i, u := range a.Units {
 		units[i] = s.remember(u) // all first: a change raises the needs of steps that come later
 	}
-	for i, x := range units {
+	for len(units) > 0 {
 		if s.gate.shut() != nil {
-			s.stopped(units[i:])
+			s.stopped(units)
 			return nil
 		}
-		c := &change{s: s, x: x, play: a.Play, index: a.Index, began: time.Now(), guard: a.Guard, byHand: a.ByHand, onFailure: a.OnFailure}
-		err := c.converge(ctx, a.Planned)
+		var changes []*change
+		for _, x := range s.abreast(units) {
+			changes = append(changes, s.newChange(x, a))
+		}
+		n, err := s.convergeAll(ctx, changes, a.Planned)
+		units = units[n:]
 		if errors.Is(err, errReboot) {
 			s.sayBoot(ctx)
 			return nil
 		}
 		if err != nil {
 			if s.gate.shut() != nil {
-				s.stopped(units[i+1:])
+				s.stopped(units)
 			}
 			return journalFailure(err)
 		}
 	}
 	return nil
+}
+
+// newChange is a unit at the beginning of its way.
+func (s *session) newChange(x *unit, a wire.Apply) *change {
+	return &change{s: s, x: x, play: a.Play, index: a.Index, began: time.Now(), guard: a.Guard, byHand: a.ByHand, disrupts: a.AllowDisruption, onFailure: a.OnFailure}
 }
 
 func (s *session) stopped(units []*unit) {
@@ -72,6 +82,7 @@ type change struct {
 	// What the apply says of guards.
 	guard     time.Duration
 	byHand    bool
+	disrupts  bool // changes that hit guests are allowed
 	onFailure string
 
 	over func() bool // whether its time is
@@ -109,6 +120,10 @@ func (c *change) converge(ctx context.Context, planned map[string]string) error 
 		c.s.report(c.x, wire.UnitEvent{State: wire.Stale, Finding: &c.found, Elapsed: time.Since(c.began),
 			Error: "the host is not as it was when the plan was made; plan again"})
 		return errHalted
+	}
+	if guests := c.found.Cost.Guests; len(guests) > 0 && !c.disrupts {
+		return c.fail(fmt.Errorf("the change hits virtual machines that run here, %s: %s; move them or shut them down, or allow it by --allow-disruption",
+			strings.Join(guests, ", "), c.found.Cost.Disruption))
 	}
 	if err := c.write(ctx); err != nil {
 		return c.fail(err)
@@ -181,7 +196,9 @@ func (c *change) write(ctx context.Context) error {
 	}
 	c.s.report(c.x, wire.UnitEvent{State: wire.Applying})
 	h := c.s.hostFor("apply", c.x.Kind, func(e host.Effect) error { return c.s.own.Effect(c.record, e) })
+	h.Told = c.s.telling(c.x.Address)
 	c.s.changed = true
+	h = c.s.importsFor(c.x, h)
 	_, err := guarded(func() (any, error) { return nil, c.x.step.Apply(ctx, h, c.found) })
 	if err != nil {
 		return err
@@ -230,6 +247,21 @@ func (c *change) needs() []step.Need {
 	return all
 }
 
+// served are the restarts that half-made changes raised and that came since: there
+// is nothing left to do for them, unless the change is taken back.
+func (c *change) served(needs []step.Need) []step.Need {
+	var all []step.Need
+	for _, h := range c.half {
+		for _, n := range h.record.Needs {
+			known := func(o step.Need) bool { return same(o, n.Need) }
+			if !n.Open && !isReboot(n.Need) && !slices.ContainsFunc(needs, known) && !slices.ContainsFunc(all, known) {
+				all = append(all, n.Need)
+			}
+		}
+	}
+	return all
+}
+
 // rebootCame says whether the machine has booted for the half-made changes that
 // this one takes over, and needs to for nothing else: then it is to boot anew only
 // where the change is taken back.
@@ -245,19 +277,28 @@ func (c *change) rebootCame() bool {
 // putOnRecord writes the change down, with what was found before any dead run
 // began on it.
 func (c *change) putOnRecord(needs []step.Need) error {
-	f := c.found
+	f, served := c.found, c.served(needs)
 	var adopts []journal.Ref
 	for _, h := range slices.Backward(c.half) { // the oldest last: what it found wins
 		f.Before = overlay(f, h.record.Finding)
 		adopts = append(adopts, journal.Ref{Run: h.journal.Header.Run, Record: h.record.N})
 	}
-	rec, err := c.s.own.Record(journal.Change{
-		Play: c.play, Index: c.index, Unit: c.x.Unit, Finding: f, Needs: needs, Adopts: adopts,
-		At: c.s.moment(),
-	})
+	rec, err := c.s.own.Record(c.recordOf(f, slices.Concat(needs, served), adopts))
 	if err != nil {
 		return err
 	}
 	c.record = rec
-	return c.handOver()
+	if err := c.handOver(); err != nil {
+		return err
+	}
+	for _, n := range served {
+		if err := c.s.own.SettledOf(rec, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *change) recordOf(f step.Finding, needs []step.Need, adopts []journal.Ref) journal.Change {
+	return journal.Change{Play: c.play, Index: c.index, Unit: c.x.Unit, Finding: f, Needs: needs, Adopts: adopts, At: c.s.moment()}
 }

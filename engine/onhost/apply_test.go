@@ -114,6 +114,26 @@ func TestStale(t *testing.T) {
 	c.bye()
 }
 
+// TestDisruption: what hits guests that run is made only where it is allowed, and
+// taken back in any case.
+func TestDisruption(t *testing.T) {
+	s := newSite(t)
+	c := s.open()
+	c.hello("r1")
+	u := step.Unit{Address: "disrupts.a", Kind: "disrupts", Name: "a", Spec: []byte("{}")}
+	before := s.machine.Snapshot()
+	apply := wire.Apply{Play: "p", Units: []step.Unit{u}}
+	r := c.do(wire.Request{Apply: &apply})
+	want(t, r, "disrupts.a failed")
+	if e := r.unit(u.Address).Error; !strings.Contains(e, "g1, g2: an outage") || !strings.Contains(e, "--allow-disruption") || s.machine.Snapshot() != before {
+		t.Errorf("it says %q, or has changed the machine", e)
+	}
+	apply.AllowDisruption = true
+	want(t, c.do(wire.Request{Apply: &apply}), "disrupts.a applying, disrupts.a changed")
+	want(t, c.do(wire.Request{UndoPlay: &wire.UndoPlay{Play: "p"}}), "disrupts.a undone")
+	c.bye()
+}
+
 func TestProbes(t *testing.T) {
 	s := newSite(t)
 	c := s.open()

@@ -8,4 +8,4 @@ import "weft/engine/host"
 // be stopped at any of them, for tests.
 type chaos struct{}
 
-func (chaos) around(_, _, _ string, _ host.Effect, act func() error) error { return act() }
+func (*chaos) around(_, _, _ string, _ host.Effect, act func() error) error { return act() }

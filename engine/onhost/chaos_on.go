@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"weft/engine/host"
@@ -22,7 +23,7 @@ import (
 // first that matches an effect becomes the file chaos.reached, the others are
 // removed, and the runner waits until the file chaos.go is there (which it
 // removes) or it is killed.
-type chaos struct{}
+type chaos struct{ choosing sync.Mutex }
 
 // A chaosOrder says where to stop. What is empty matches all.
 type chaosOrder struct {
@@ -37,26 +38,43 @@ type chaosOrder struct {
 	At int64 `json:"at,omitempty"` // of a line there: Unix time in nanoseconds
 }
 
-func (chaos) around(dir, stage, kind string, e host.Effect, act func() error) error {
-	orders, err := readChaosOrders(filepath.Join(dir, "chaos"))
+func (c *chaos) around(dir, stage, kind string, e host.Effect, act func() error) error {
+	order, err := c.choose(dir, stage, kind, e)
 	if err != nil {
 		return fmt.Errorf("chaos: %w", err)
 	}
-	at := slices.IndexFunc(orders, func(o chaosOrder) bool { return o.matches(stage, kind, e) })
-	if at < 0 {
-		return act()
-	}
-	order := orders[at]
 	switch {
+	case order == nil:
+		return act()
 	case order.Record:
 		if err := recordChaos(filepath.Join(dir, "chaos.effects"), stage, kind, e); err != nil {
 			return fmt.Errorf("chaos: %w", err)
 		}
 		return act()
 	case order.When == "after":
-		return errors.Join(act(), standStill(dir, order))
+		return errors.Join(act(), standStill(dir, *order))
 	}
-	return errors.Join(standStill(dir, order), act())
+	return errors.Join(standStill(dir, *order), act())
+}
+
+// choose is the order that matches an effect; nil where none does. One that stops
+// somewhere is chosen once, though effects may be under way at once.
+func (c *chaos) choose(dir, stage, kind string, e host.Effect) (*chaosOrder, error) {
+	c.choosing.Lock()
+	defer c.choosing.Unlock()
+	path := filepath.Join(dir, "chaos")
+	orders, err := readChaosOrders(path)
+	if err != nil {
+		return nil, err
+	}
+	at := slices.IndexFunc(orders, func(o chaosOrder) bool { return o.matches(stage, kind, e) })
+	if at < 0 {
+		return nil, nil
+	}
+	if orders[at].Record {
+		return &orders[at], nil
+	}
+	return &orders[at], os.Remove(path)
 }
 
 func (o chaosOrder) matches(stage, kind string, e host.Effect) bool {
@@ -101,7 +119,6 @@ func standStill(dir string, order chaosOrder) error {
 		return fmt.Errorf("chaos: %w", err)
 	}
 	for _, step := range []func() error{
-		func() error { return os.Remove(filepath.Join(dir, "chaos")) },
 		func() error { return os.WriteFile(filepath.Join(dir, "chaos.next"), text, 0o600) },
 		func() error { return os.Rename(filepath.Join(dir, "chaos.next"), filepath.Join(dir, "chaos.reached")) },
 	} {

@@ -19,27 +19,39 @@ func (s *session) check(ctx context.Context, c wire.Check) error {
 	for i, u := range c.Units {
 		units[i] = s.remember(u) // all first: a need is shown at the step that settles it, which may come last
 	}
-	for i, x := range units {
-		if s.isProbe(x) {
-			continue
-		}
-		if s.gate.shut() != nil {
-			s.report(x, wire.UnitEvent{State: wire.Stopped})
-			continue
-		}
-		s.report(x, s.checkOne(ctx, x, units[i:]))
+	for i := 0; i < len(units); {
+		group := s.abreast(units[i:])
+		s.checkAll(ctx, group, units[i:])
+		i += len(group)
 	}
 	return nil
 }
 
-// checkOne checks a unit. The rest is the unit and what comes after it.
-func (s *session) checkOne(ctx context.Context, x *unit, rest []*unit) wire.UnitEvent {
-	began := time.Now()
-	if len(x.Unknown) > 0 {
-		return wire.UnitEvent{State: wire.Waiting, Error: "waits for what another step brings: " + strings.Join(x.Unknown, ", ")}
+// checkAll checks units side by side. The rest are they and what comes after them.
+func (s *session) checkAll(ctx context.Context, group, rest []*unit) {
+	shut := s.gate.shut() != nil
+	seen := make([]looked, len(group))
+	atOnce(len(group), func(i int) {
+		if x := group[i]; !shut && !s.isProbe(x) && len(x.Unknown) == 0 {
+			seen[i] = s.lookAt(ctx, x)
+		}
+	})
+	for i, x := range group {
+		switch {
+		case s.isProbe(x):
+		case shut, seen[i].err != nil && s.gate.shut() != nil:
+			s.report(x, wire.UnitEvent{State: wire.Stopped})
+		case len(x.Unknown) > 0:
+			s.report(x, wire.UnitEvent{State: wire.Waiting, Error: "waits for what another step brings: " + strings.Join(x.Unknown, ", ")})
+		default:
+			s.report(x, s.checked(ctx, x, seen[i], rest[i:]))
+		}
 	}
-	f, err := s.look(ctx, x)
-	elapsed := time.Since(began)
+}
+
+// checked is the event of a check.
+func (s *session) checked(ctx context.Context, x *unit, seen looked, rest []*unit) wire.UnitEvent {
+	f, err, elapsed := seen.finding, seen.err, seen.elapsed
 	switch {
 	case errors.Is(err, step.ErrNotYet) && s.somethingComes(rest):
 		return wire.UnitEvent{State: wire.Waiting, Error: oneLine(err), Elapsed: elapsed}

@@ -81,6 +81,7 @@ func (s *session) listen(r *wire.Reader[wire.Request], b *inbox) {
 				err = ErrCut
 			}
 			s.gate.cut(err)
+			s.arriving.nudge()
 			s.logf("%v", err)
 			return
 		case m.Heartbeat != nil:
@@ -94,12 +95,15 @@ func (s *session) listen(r *wire.Reader[wire.Request], b *inbox) {
 			if err := s.line.Write(wire.Event{Pulse: &wire.Pulse{}}); err != nil {
 				s.gate.cut(fmt.Errorf("%w: %w", ErrCut, err))
 			}
+		case m.Part != nil:
+			s.takePart(*m.Part)
 		case m.Stop != nil:
 			if m.Stop.Now {
 				s.gate.stopNow(b.last())
 			} else {
 				s.gate.stop(b.last())
 			}
+			s.arriving.nudge()
 		default:
 			b.put(m)
 			if m.Bye != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"weft/engine/host"
@@ -21,7 +22,10 @@ var errKilled = errors.New("killed")
 func killAt(s *site, point int) (disk string) {
 	disk = s.t.TempDir()
 	dead, count := false, 0
+	var mu sync.Mutex // steps may be under way at once
 	pass := func() error {
+		mu.Lock()
+		defer mu.Unlock()
 		count++
 		if count == point {
 			dead = true

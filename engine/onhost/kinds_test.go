@@ -19,6 +19,10 @@ func testKinds() step.Table {
 			s, err := step.Decode[fileSpec](u)
 			return step.Of("file "+s.Path, fileKind{}, s), err
 		}},
+		{Name: "abreast", Spec: fileSpec{}, Abreast: true, Make: func(u step.Unit) (step.Step, error) {
+			s, err := step.Decode[fileSpec](u)
+			return step.Of("file "+s.Path, fileKind{}, s), err
+		}},
 		{Name: "files", Spec: filesSpec{}, Make: func(u step.Unit) (step.Step, error) {
 			s, err := step.Decode[filesSpec](u)
 			return step.Of("files in "+s.Dir, filesKind{}, s), err
@@ -34,6 +38,10 @@ func testKinds() step.Table {
 		{Name: "severs", Make: func(u step.Unit) (step.Step, error) {
 			s := fileSpec{Path: "/etc/" + u.Name, Content: step.Is("x")}
 			return seversStep{step.Of("file "+s.Path, fileKind{}, s), u.Name}, nil
+		}},
+		{Name: "disrupts", Make: func(u step.Unit) (step.Step, error) {
+			s := fileSpec{Path: "/etc/" + u.Name, Content: step.Is("x")}
+			return disruptsStep{step.Of("file "+s.Path, fileKind{}, s)}, nil
 		}},
 		{Name: "order", Make: func(u step.Unit) (step.Step, error) { return orderStep{}, nil }},
 		{Name: "panic", Make: func(u step.Unit) (step.Step, error) { return panicStep{}, nil }},
@@ -308,4 +316,15 @@ func (p fileProbe) Probe(ctx context.Context, v host.View) (step.Report, error) 
 
 func probe(path string) step.Unit {
 	return step.Unit{Address: "probe_file." + path, Kind: "probe_file", Name: path, Spec: []byte("{}")}
+}
+
+// disruptsStep hits a guest while it changes anything.
+type disruptsStep struct{ step.Step }
+
+func (s disruptsStep) Check(ctx context.Context, v host.View) (step.Finding, error) {
+	f, err := s.Step.Check(ctx, v)
+	if f.Changed() {
+		f.Cost = step.Cost{Disruption: "an outage", Guests: []string{"g1", "g2"}}
+	}
+	return f, err
 }

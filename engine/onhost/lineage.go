@@ -1,7 +1,10 @@
 package onhost
 
 import (
+	"bytes"
+	"encoding/json"
 	"slices"
+	"strings"
 
 	"weft/engine/host"
 	"weft/engine/onhost/journal"
@@ -9,7 +12,8 @@ import (
 )
 
 // A lineage is what several runs that are taken back together did to the same
-// objects. Going back one by one would restore what only stood in between (a
+// objects. Where a run made something else of what the one before had written, they go
+// back one by one. Else that would restore what only stood in between (a
 // drift that a run repaired) and then find that it is not what the run before
 // had written. So the object's change of the oldest run is taken back alone,
 // from what the newest wanted, and the others with it: each effect is announced
@@ -31,7 +35,7 @@ type heir struct {
 // out of it: only their own runner reads what they found.
 func newLineage(runs []*journal.Journal, digest string) lineage {
 	l := lineage{heirs: map[*journal.Record][]heir{}, absorbed: map[*journal.Record]bool{}}
-	oldest := map[string]heir{}
+	oldest, latest := map[string]heir{}, map[string]*journal.Record{}
 	for _, j := range runs {
 		if j.Runner != digest {
 			continue
@@ -46,7 +50,9 @@ func newLineage(runs []*journal.Journal, digest string) lineage {
 				continue
 			}
 			first, there := oldest[object]
-			if !there || first.journal == j {
+			before := latest[object]
+			latest[object] = rec
+			if !there || first.journal == j || buildsOn(rec.Finding, before.Finding) {
 				oldest[object] = heir{j, rec} // of one run's changes the last is nearest to the heirs
 				continue
 			}
@@ -55,6 +61,30 @@ func newLineage(runs []*journal.Journal, digest string) lineage {
 		}
 	}
 	return l
+}
+
+// buildsOn says whether a change wanted something else of what an earlier one had left as it
+// was. A change that wants the same found a drift, or there would be none; so did one whose
+// differences are not from what the earlier one wanted.
+func buildsOn(newer, older step.Finding) bool {
+	wanted := fields(older.Want)
+	if wanted == nil || fields(newer.Want) == nil || bytes.Equal(newer.Want, older.Want) {
+		return false // no states of a module, or the same
+	}
+	if _, said := wanted["state"]; !said {
+		wanted["state"] = json.RawMessage(`"present"`)
+	}
+	return !slices.ContainsFunc(newer.Deltas, func(d step.Delta) bool {
+		top, _, _ := strings.Cut(d.Path, ".")
+		was, managed := wanted[top]
+		switch {
+		case string(wanted["state"]) == `"absent"`:
+			return d.From != nil
+		case !managed:
+			return false
+		}
+		return !bytes.Equal(was, d.From) // what is deeper is told by its whole alone
+	})
 }
 
 // finding is what undo of a record needs to know: what was found before it and

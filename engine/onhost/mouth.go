@@ -82,6 +82,8 @@ func (m *mouth) clean(e wire.Event) wire.Event {
 		}
 	case e.Need != nil:
 		e.Need.Error = t(e.Need.Error)
+	case e.Progress != nil:
+		e.Progress = &wire.Progress{Address: e.Progress.Address, How: t(e.Progress.How)}
 	case e.Exec != nil:
 		e.Exec.Stdout = []byte(t(string(e.Exec.Stdout)))
 		e.Exec.Stderr = []byte(t(string(e.Exec.Stderr)))
@@ -103,6 +105,13 @@ func (m *mouth) cleanFinding(f step.Finding) *step.Finding {
 	f.Before, f.Want = nil, nil
 	f.Object, f.Outputs = m.scrub.Text(f.Object), m.scrub.JSON(f.Outputs)
 	f.Cost.Disruption, f.Cost.Irreversible = m.scrub.Text(f.Cost.Disruption), m.scrub.Text(f.Cost.Irreversible)
+	if len(f.Cost.Guests) > 0 {
+		guests := make([]string, len(f.Cost.Guests))
+		for i, g := range f.Cost.Guests {
+			guests[i] = m.scrub.Text(g)
+		}
+		f.Cost.Guests = guests
+	}
 	if len(f.Warnings) > 0 {
 		warnings := make([]string, len(f.Warnings))
 		for i, w := range f.Warnings {

@@ -187,14 +187,14 @@ func (s *session) settle(ctx context.Context, needs []openNeed) (restarted bool,
 		r, err := s.serveNeed(ctx, n)
 		switch {
 		case err != nil:
-			errs = append(errs, s.needFailed(n, err, time.Since(r.began)))
+			errs = append(errs, s.needFailed(ctx, n, err, time.Since(r.began)))
 		case r.after.Name != "":
 			pending = append(pending, r)
 		}
 	}
 	for _, r := range pending {
 		if err := s.holds(ctx, r); err != nil {
-			errs = append(errs, s.needFailed(r.openNeed, err, time.Since(r.began)))
+			errs = append(errs, s.needFailed(ctx, r.openNeed, err, time.Since(r.began)))
 			continue
 		}
 		if err := s.closeNeed(r.openNeed); err != nil {
@@ -262,13 +262,30 @@ func (s *session) closeNeed(n openNeed) error {
 	return nil
 }
 
-func (s *session) needFailed(n openNeed, err error, elapsed time.Duration) error {
+func (s *session) needFailed(ctx context.Context, n openNeed, err error, elapsed time.Duration) error {
+	err = s.explained(ctx, n, err)
 	line, detail := explain(err)
 	if detail != "" {
 		line += "\n" + detail
 	}
 	s.out.now(wire.Event{Need: &wire.NeedEvent{Need: n.Need, Error: line, Elapsed: elapsed}})
 	return fmt.Errorf("%s %s: %w", n.Verb, n.Object, err)
+}
+
+// explained adds to the failure of a need what the steps that raised it know.
+func (s *session) explained(ctx context.Context, n openNeed, err error) error {
+	for _, r := range n.raised {
+		x := s.units[r.record.Unit.Address]
+		if x == nil {
+			continue
+		}
+		if e, ok := x.step.(step.Explainer); ok {
+			if said := e.Explain(ctx, s.Host.View(), n.Need); said != "" {
+				return fmt.Errorf("%w%s", err, said)
+			}
+		}
+	}
+	return err
 }
 
 // A waiting step is applied, and will be seen in force once its needs are

@@ -115,6 +115,31 @@ func bootable(t *testing.T) *site {
 	return s
 }
 
+// TestARebootHitsGuests: machines that run are named, and not ended without a word.
+func TestARebootHitsGuests(t *testing.T) {
+	s := bootable(t)
+	s.machine.AddLibvirt()
+	for _, name := range []string{"g1", "g2"} {
+		s.machine.Define(host.VirtualDomain, name, "<domain type='kvm'><name>"+name+"</name><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type>hvm</type></os></domain>")
+	}
+	s.machine.Virsh(host.VirtualStart, host.VirtualDomain, "g2")
+	c := s.open()
+	c.hello("r1")
+	u := argument("iommu")
+	if f := c.check(u).unit(u.Address).Finding; f == nil || !slices.Equal(f.Cost.Guests, []string{"g2"}) {
+		t.Errorf("a plan says %+v", f)
+	}
+	r := c.apply(u)
+	if e := r.unit(u.Address); e.State != wire.Failed || !strings.Contains(e.Error, "g2") {
+		t.Errorf("%s: %s", e.State, e.Error)
+	}
+	s.machine.Virsh(host.VirtualDestroy, host.VirtualDomain, "g2")
+	if e := c.apply(u).unit(u.Address); e.State == wire.Failed {
+		t.Errorf("nobody runs, and it says %s", e.Error)
+	}
+	c.bye()
+}
+
 // boot is what the machine does when it was told to reboot, or by itself. A
 // deadly argument panics, and the next boot is without it.
 func (s *site) boot(id string) {

@@ -71,7 +71,7 @@ func runEvent(j *journal.Journal) *wire.RunEvent {
 }
 
 // closeJournals ends this session's use of its journals, and forgets what is
-// old where something new was written.
+// old, and what nothing needs any more, where something new was written.
 func (s *session) closeJournals() error {
 	if s.own == nil { // the hello did not get that far
 		return nil
@@ -84,6 +84,9 @@ func (s *session) closeJournals() error {
 	}
 	if written {
 		errs = append(errs, s.forget())
+	}
+	if written || s.tookBack {
+		errs = append(errs, s.forgetKept(context.Background()))
 	}
 	return errors.Join(errs...)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"weft/engine/host"
@@ -108,7 +109,7 @@ func Serve(ctx context.Context, in io.Reader, out io.Writer, c Config) error {
 }
 
 // A session is one controller's, and its fields belong to the goroutine that
-// serves requests, but for gate, held and out, which know locks.
+// serves requests, but for gate, held, out and arriving, which know locks.
 type session struct {
 	Config
 	store journal.Store
@@ -117,6 +118,8 @@ type session struct {
 	// beaten takes a token for a heartbeat.
 	beaten chan struct{}
 	gate   *gate
+	// logging is held where a line for people is written: steps may be under way at once.
+	logging sync.Mutex
 
 	hello   *wire.Hello // nil before the first request
 	held    keeper      // nil unless this session may change the host
@@ -143,8 +146,11 @@ type session struct {
 
 	// ownBefore is how many records this run had when the session began.
 	ownBefore int
+	tookBack  bool               // it was asked to, so undos that were killed before may have left what was kept for them
 	rolled    []*journal.Journal // of the runs that were rolled back
 	lineage   lineage            // of the rollback under way
+
+	arriving arrivals // from other hosts
 }
 
 func newSession(c Config, out sink) *session {
@@ -223,6 +229,8 @@ func (s *session) dispatch(ctx context.Context, r wire.Request) error {
 		return s.exec(ctx, *r.Exec)
 	case r.Ask != nil:
 		return s.ask(ctx, *r.Ask)
+	case r.Read != nil:
+		return s.read(ctx, *r.Read)
 	}
 	if s.held == nil {
 		return s.mayNotChange()
@@ -272,7 +280,10 @@ func (s *session) end() error {
 
 // logf writes a line for people.
 func (s *session) logf(format string, args ...any) {
-	fmt.Fprintln(s.Log, s.out.scrub.Text(fmt.Sprintf(format, args...)))
+	line := s.out.scrub.Text(fmt.Sprintf(format, args...))
+	s.logging.Lock()
+	defer s.logging.Unlock()
+	fmt.Fprintln(s.Log, line)
 }
 
 // moment is now, as journals note it.

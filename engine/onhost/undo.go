@@ -33,6 +33,7 @@ func (s *session) undoPlay(ctx context.Context, u wire.UndoPlay) error {
 // before something else is out of the way, is undone again after that. It returns an error only where the journal cannot
 // be written.
 func (s *session) takeBack(ctx context.Context, j *journal.Journal, wanted func(*journal.Record) bool) error {
+	s.tookBack = true
 	var undone, late []*journal.Record
 	for _, rec := range slices.Backward(j.Records) {
 		switch {
@@ -179,6 +180,7 @@ func (s *session) undoStep(ctx context.Context, j *journal.Journal, rec *journal
 		return fmt.Errorf("%s is a probe, and changed nothing", rec.Unit.Kind)
 	}
 	h := s.hostFor("undo", rec.Unit.Kind, func(e host.Effect) error { return s.lineage.announce(j, rec, e) })
+	h.Told = s.telling(rec.Unit.Address)
 	f.Sort = func(foreign, own []string) error { return j.Sorted(rec, foreign, own) }
 	s.changed = true
 	ctx, cancel := limited(ctx, rec.Unit)

@@ -2,6 +2,7 @@ package onhost
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -134,7 +135,7 @@ func TestTwoRunsOnTopOfEachOther(t *testing.T) {
 		}
 	}
 	want(t, c.do(rollback("r2", "r1")),
-		"file.etc/c undone, file.etc/a undone, run r2 undone 0/1, run r1 undone 0/2")
+		"file.etc/a undone, file.etc/c undone, file.etc/a undone, run r2 undone 0/1, run r1 undone 0/2")
 	c.bye()
 	if got, _ := s.machine.File("/etc/a"); got != "before" {
 		t.Errorf("/etc/a holds %q", got)
@@ -158,6 +159,30 @@ func TestRollbackOfOnePlay(t *testing.T) {
 	want(t, c.do(wire.Request{Rollback: &wire.Rollback{Runs: []string{"r1"}, Play: "two"}}), "file.etc/b undone, run r1 done 1/1")
 	want(t, c.do(wire.Request{Rollback: &wire.Rollback{Runs: []string{"r1"}, Play: "one"}}), "file.etc/a undone, run r1 undone 0/2")
 	c.bye()
+}
+
+// Two runs that made the object another thing go back one by one: what the older wrote is no part of
+// what the newer made of it.
+func TestRunsThatMadeAnotherThingOfIt(t *testing.T) {
+	s := newSite(t)
+	s.machine.WriteFile("/etc/a", "before")
+	before := s.machine.Snapshot()
+	gone := file("/etc/a", "")
+	gone.Spec = []byte(`{"path":"/etc/a","state":"absent"}`)
+	for i, u := range []step.Unit{file("/etc/a", "one"), gone, file("/etc/a", "two")} {
+		c := s.open()
+		c.hello(fmt.Sprintf("r%d", i+1))
+		c.apply(u)
+		c.endPlay()
+		c.bye()
+	}
+	c := s.open()
+	c.hello("r4")
+	want(t, c.do(rollback("r1", "r2", "r3")), "file.etc/a undone, file.etc/a undone, file.etc/a undone, run r3 undone 0/1, run r2 undone 0/1, run r1 undone 0/1")
+	c.bye()
+	if d := s.machine.Snapshot(); d != before {
+		t.Errorf("the machine is not as it was:\n%s", d)
+	}
 }
 
 // TestRunsThatRepairedGoTogether is a build, a drift, its repair and another
@@ -190,7 +215,7 @@ func TestRunsThatRepairedGoTogether(t *testing.T) {
 	if s.machine.Snapshot() != changed {
 		t.Error("asking changed the machine")
 	}
-	want(t, c.do(all), "file.etc/b undone, file.etc/a undone, run r3 undone 0/2, run r2 undone 0/1, run r1 undone 0/2")
+	want(t, c.do(all), "file.etc/a undone, file.etc/b undone, file.etc/a undone, run r3 undone 0/2, run r2 undone 0/1, run r1 undone 0/2")
 	if d := s.machine.Snapshot(); d != before {
 		t.Errorf("the machine is not as it was:\n%s", d)
 	}

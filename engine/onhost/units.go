@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"runtime/debug"
 	"slices"
 	"strings"
 
+	"weft/engine/host"
 	"weft/engine/onhost/journal"
 	"weft/engine/step"
 	"weft/engine/wire"
@@ -92,9 +95,12 @@ func (s *session) look(ctx context.Context, x *unit) (step.Finding, error) {
 	if err == nil && f.Blind {
 		err = s.onlyOnce(x, &f)
 	}
-	if f.Cost.Disruption == "" {
-		if i := slices.IndexFunc(f.Needs, isReboot); i >= 0 {
+	if i := slices.IndexFunc(f.Needs, isReboot); i >= 0 {
+		if f.Cost.Disruption == "" {
 			f.Cost.Disruption = disruption(f.Needs[i])
+		}
+		if err == nil && f.Changed() {
+			f.Cost.Guests, err = running(ctx, s.Host.View())
 		}
 	}
 	if err == nil && len(x.Secret) > 0 {
@@ -104,6 +110,30 @@ func (s *session) look(ctx context.Context, x *unit) (step.Finding, error) {
 		}
 	}
 	return f, err
+}
+
+// running are the virtual machines that run, which a boot of the host ends.
+func running(ctx context.Context, v host.View) ([]string, error) {
+	all, err := v.Libvirt.Domains(ctx)
+	if errors.Is(err, host.ErrNotReady) {
+		return nil, nil // no libvirtd
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the virtual machines that a reboot ends: %w", err)
+	}
+	var names []string
+	for _, d := range all {
+		one, err := v.Libvirt.Virtual(ctx, host.VirtualDomain, d.Name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // gone meanwhile
+		case err != nil:
+			return nil, fmt.Errorf("find the virtual machines that a reboot ends: %w", err)
+		case one.Active:
+			names = append(names, d.Name)
+		}
+	}
+	slices.Sort(names)
+	return names, nil
 }
 
 // onlyOnce settles a finding that nothing on the machine can settle by what an
@@ -200,11 +230,15 @@ func leaves(value any) []string {
 // report says where a unit stands. What the operator waits to see goes out at
 // once.
 func (s *session) report(x *unit, e wire.UnitEvent) {
+	s.note(x, e)
+	if e.State != wire.Converged && e.State != wire.Planned && e.State != wire.Waiting {
+		s.out.send()
+	}
+}
+
+// note is report that goes out with what comes next.
+func (s *session) note(x *unit, e wire.UnitEvent) {
 	e.Address = x.Address
 	x.state = e.State
-	if e.State == wire.Converged || e.State == wire.Planned || e.State == wire.Waiting {
-		s.out.say(wire.Event{Unit: &e})
-		return
-	}
-	s.out.now(wire.Event{Unit: &e})
+	s.out.say(wire.Event{Unit: &e})
 }

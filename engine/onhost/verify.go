@@ -21,7 +21,7 @@ func (c *change) verify(ctx context.Context) error {
 	case len(covered) > 0 && (f.Changed() && err == nil || errors.Is(err, step.ErrNotYet)):
 		return c.pend(f, covered)
 	case err != nil:
-		return c.fail(fmt.Errorf("after it was applied: %w", err))
+		return c.fail(afterwards(err))
 	case f.Changed():
 		return c.fail(differs(f))
 	}
@@ -80,9 +80,17 @@ func (c *change) done(f step.Finding) error {
 			return c.fail(err)
 		}
 	}
-	c.s.report(c.x, wire.UnitEvent{State: wire.Changed, Finding: c.outcome(f), Elapsed: time.Since(c.began)})
+	c.s.report(c.x, c.changed(f))
 	return nil
 }
+
+// changed is the event of a change that is in force.
+func (c *change) changed(f step.Finding) wire.UnitEvent {
+	return wire.UnitEvent{State: wire.Changed, Finding: c.outcome(f), Elapsed: time.Since(c.began)}
+}
+
+// afterwards is the error of a check after the apply.
+func afterwards(err error) error { return fmt.Errorf("after it was applied: %w", err) }
 
 // outcome is what was changed, with the outputs of now.
 func (c *change) outcome(now step.Finding) *step.Finding {

@@ -15,6 +15,10 @@ type Kind struct {
 	Spec    any    // the zero struct of its attributes
 	Outputs any    // the zero struct of its outputs, or nil
 	Target  Target
+	// Abreast says that steps of one for_each have nothing to do with one another, so that
+	// several may be under way at once: none reads or writes what another makes, none
+	// remembers an answer ([host.Recall]), and the machine refuses where two make the same.
+	Abreast bool
 	// Example is a step as a playbook would hold it.
 	Example string
 
@@ -83,6 +87,14 @@ type Problem struct {
 // spec.
 type Validator interface {
 	Validate() []Problem
+}
+
+// An EarlyValidator is a Validator that judges each attribute by itself. It is
+// asked also where some are not known yet; of what it says then, only what is
+// about those that are known counts.
+type EarlyValidator interface {
+	Validator
+	Early()
 }
 
 // Decode reads a unit's spec into the module's struct. A field that the struct

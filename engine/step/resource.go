@@ -51,6 +51,7 @@ type states interface {
 	diff(have, want any) []Delta
 	write(ctx context.Context, h host.Host, have, want any) error
 	advise(f *Finding, have, want any)
+	explain(ctx context.Context, v host.View, n Need) string
 	decode(b json.RawMessage) (any, error)
 }
 
@@ -71,6 +72,13 @@ func (t typed[S]) advise(f *Finding, have, want any) {
 	if a, ok := t.resource.(Adviser[S]); ok {
 		a.Advise(f, have.(S), want.(S))
 	}
+}
+
+func (t typed[S]) explain(ctx context.Context, v host.View, n Need) string {
+	if e, ok := t.resource.(Explainer); ok {
+		return e.Explain(ctx, v, n)
+	}
+	return ""
 }
 
 func (typed[S]) decode(b json.RawMessage) (any, error) {
@@ -98,6 +106,11 @@ func (s resourceStep) Check(ctx context.Context, v host.View) (Finding, error) {
 	}
 	s.resource.advise(&f, have, s.want)
 	return f, nil
+}
+
+// Explain implements [Explainer].
+func (s resourceStep) Explain(ctx context.Context, v host.View, n Need) string {
+	return s.resource.explain(ctx, v, n)
 }
 
 func (s resourceStep) Apply(ctx context.Context, h host.Host, f Finding) error {

@@ -21,6 +21,7 @@
 //	weft:"required"             must be given
 //	weft:"label"                defaults to the step's name
 //	weft:"enum=a|b"             one of these
+//	weft:"host"                 the name of a host of the inventory
 //	weft:"set"                  a list whose order means nothing
 //	weft:"ref"                  addresses of steps, given as step.KIND.NAME
 //	weft:"trigger"              a ref list: a change of one of these steps
@@ -200,6 +201,10 @@ type Cost struct {
 	// Disruption names what others will notice: "dataplane outage",
 	// "restarts ovn-controller". Empty for none.
 	Disruption string `json:"disruption,omitzero"`
+	// Guests are the virtual machines that run here and that the disruption
+	// hits. Where there are any, the change is made only if the operator
+	// allows it: the others' way is to move them, or to shut them down.
+	Guests []string `json:"guests,omitzero"`
 	// Severs names the links whose traffic the change may cut, those above
 	// and beside it included: of a NIC that joins a bridge the NIC, of a port
 	// that leaves one also the bridge's internal ports that have addresses.

@@ -239,6 +239,7 @@ func (m *member) advance(ctx context.Context, p *language.Play, index int) (over
 			return false, err
 		}
 		m.expectGuard(units)
+		m.sent = slices.Clone(units)
 		return false, m.call(ctx, Applying, p.Name, m.applyRequest(p, index, units))
 	case waiting == nil:
 		return true, m.endPlay(ctx, p)
@@ -302,6 +303,6 @@ func (m *member) applyRequest(p *language.Play, index int, units []step.Unit) wi
 	}
 	return wire.Request{Apply: &wire.Apply{
 		Play: p.Name, Index: index, Units: units, Planned: planned,
-		Guard: m.run.opts.GuardTime, ByHand: m.run.opts.ByHand, OnFailure: m.run.onFailure(p),
+		Guard: m.run.opts.GuardTime, ByHand: m.run.opts.ByHand, AllowDisruption: m.run.opts.AllowDisruption, OnFailure: m.run.onFailure(p),
 	}}
 }

@@ -21,6 +21,8 @@ type Event struct {
 	// Unit and Step are set for unit events.
 	Unit *wire.UnitEvent `json:"unit,omitempty"`
 	Need *wire.NeedEvent `json:"need,omitempty"`
+	// Progress is set for progress events.
+	Progress *wire.Progress `json:"progress,omitempty"`
 	// Holder is set for lease events.
 	Holder *wire.Lease `json:"holder,omitempty"`
 	// Guard is set for guard events.
@@ -65,6 +67,7 @@ const (
 	HostFailed      EventType = "host_failed" // Error; of the host as a whole, not of a unit
 	HostDone        EventType = "host_done"   // its part in the play or phase is over, well or not
 	UnitMoved       EventType = "unit"        // Unit
+	UnitProgress    EventType = "progress"    // Progress; about once a second of a step that takes long
 	NeedSettled     EventType = "need"        // Need
 	RunEnded        EventType = "recap"       // Recap
 )

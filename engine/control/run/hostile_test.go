@@ -43,6 +43,7 @@ func TestHostsThatLie(t *testing.T) {
 		"a guard that nobody armed": {[]wire.Event{
 			{Guard: &wire.GuardEvent{State: wire.GuardArmed, Time: -1, Left: -1 << 62}}, {Guard: &wire.GuardEvent{State: "x"}}, said(x, wire.Converged)}, nil, -1},
 		"a need that is none": {[]wire.Event{{Need: &wire.NeedEvent{Need: step.Need{Verb: "x"}}}, said(x, wire.Converged)}, nil, -1},
+		"progress of a plan":  {[]wire.Event{{Progress: &wire.Progress{Address: "x", How: "\x1b[2J"}}, said(x, wire.Converged)}, nil, -1},
 		"all other events": {[]wire.Event{{Exec: &wire.ExecEvent{}}, {Run: &wire.RunEvent{}}, {Pulse: &wire.Pulse{}}, {Wait: &wire.WaitEvent{}},
 			{}, said(x, wire.Converged)}, nil, -1},
 		"facts that are lies": {[]wire.Event{said(x, wire.Converged)}, &host.Facts{

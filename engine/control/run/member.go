@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"weft/engine/language"
+	"weft/engine/step"
 	"weft/engine/wire"
 )
 
@@ -46,6 +47,9 @@ type member struct {
 	trial     time.Duration     // for how long what it was booted for may be tried; zero for nothing of the kind
 	trialEnds time.Time         // by when that is kept or given up; zero before it was seen booted
 	unsettled map[string]bool   // steps that were applied and wait for their needs
+
+	sent  []step.Unit // with the apply under way, without those whose file was brought
+	relay *relay      // the file that the host wants of another; nil for none
 
 	guard  *guard           // that stands on the host for this run; nil for none
 	mayArm time.Duration    // of a guard that the play under way may arm
@@ -118,6 +122,7 @@ func (m *member) call(ctx context.Context, phase Phase, play string, requests ..
 
 // hear takes in what a conversation brings, and what became of it.
 func (m *member) hear(ctx context.Context, phase Phase, play string, converse func(each func(wire.Event)) error) error {
+	defer m.endRelay()
 	var broken error
 	err := converse(func(e wire.Event) {
 		if err := m.take(ctx, phase, play, e); err != nil && broken == nil {
@@ -169,8 +174,15 @@ func (m *member) take(ctx context.Context, phase Phase, play string, e wire.Even
 		if e.Need.Error != "" {
 			m.needFailed(phase)
 		}
+	case e.Progress != nil:
+		if phase != Planning { // where nothing takes long
+			out.Type, out.Progress = UnitProgress, e.Progress
+			r.tell(out)
+		}
 	case e.Unit != nil:
 		return m.moved(out, e.Unit)
+	case e.Want != nil:
+		return m.wanted(ctx, e.Want)
 	}
 	return nil
 }

@@ -52,6 +52,8 @@ type Options struct {
 	GuardTime time.Duration
 	// ByHand leaves it to an operator to confirm guards.
 	ByHand bool
+	// AllowDisruption lets changes through that hit virtual machines.
+	AllowDisruption bool
 	// TimeLimit is the longest that the apply may take: after it no further
 	// step begins, and hosts that are not done fail. Zero is no limit. It
 	// does not cut what is taken back.
@@ -126,6 +128,7 @@ type Run struct {
 	leaving []string        // the runs that are taken back
 	forks   chan struct{}   // one in it for each host that is worked at
 	crowded bool            // there are more hosts than may be connected
+	relays  relays          // files that travel from host to host
 
 	mu       sync.Mutex // guards the observer, and what members share
 	timings  []Timing
@@ -172,6 +175,7 @@ func New(p *language.Program, c Connector, intent wire.Intent, o Options) *Run {
 	}
 	r.forks = make(chan struct{}, r.opts.Forks)
 	r.away = make(chan struct{}, 1)
+	r.relays = relays{slots: make(chan struct{}, readsAtOnce), idle: map[string][]*session{}}
 	r.crowded = o.Connections > 0 && len(r.byName) > o.Connections
 	return r
 }
@@ -213,6 +217,7 @@ func (r *Run) everyone() []*member { return slices.Concat(r.members, r.readers) 
 
 // Close ends all sessions and releases the leases.
 func (r *Run) Close() {
+	defer r.closeReaders()
 	r.forEach(r.everyone(), func(m *member) {
 		m.dropGuard()
 		if m.session != nil {

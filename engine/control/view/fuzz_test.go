@@ -30,6 +30,7 @@ func FuzzText(f *testing.F) {
 				Address: address, State: wire.UnitState(state), Error: text, Detail: detail, Finding: finding, Report: &step.Report{Summary: text}}},
 			{Type: run.UnitMoved, Phase: run.Applying, Host: "h", Unit: &wire.UnitEvent{Address: address, State: wire.Failed, Error: text, Detail: detail}},
 			{Type: run.UnitMoved, Phase: run.Applying, Host: "h", Unit: &wire.UnitEvent{Address: address, State: wire.Changed, Finding: finding}},
+			{Type: run.UnitProgress, Phase: run.Applying, Host: "h", Progress: &wire.Progress{Address: address, How: text}},
 			{Type: run.NeedSettled, Phase: run.Applying, Host: "h", Need: &wire.NeedEvent{Need: step.Need{Verb: step.NeedVerb(state), Object: text, Reason: address}, Error: detail}},
 		} {
 			view.Observe(e)

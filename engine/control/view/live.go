@@ -79,6 +79,15 @@ func (l *live) work(host, what string) {
 	l.busy[host] = task{what, time.Now()}
 }
 
+// progress says how far a host is with what it is doing.
+func (l *live) progress(host, what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t, busy := l.busy[host]; busy {
+		l.busy[host] = task{what, t.since}
+	}
+}
+
 // stop clears the live part for good.
 func (l *live) stop() {
 	l.mu.Lock()

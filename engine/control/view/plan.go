@@ -109,6 +109,9 @@ func (t *Text) planned(b *strings.Builder, p run.Planned) {
 	if c.Disruption != "" {
 		fmt.Fprintf(b, "      %s\n", t.p.yellow("disruption: "+wire.Neutralise(c.Disruption)))
 	}
+	if len(c.Guests) > 0 {
+		fmt.Fprintf(b, "      %s\n", t.p.red("hits the virtual machines "+wire.Neutralise(strings.Join(c.Guests, ", "))+" (--allow-disruption lets it)"))
+	}
 	if len(c.Severs) > 0 {
 		fmt.Fprintf(b, "      %s\n", t.p.red("may cut the link "+wire.Neutralise(strings.Join(c.Severs, ", "))))
 	}

@@ -89,6 +89,8 @@ func (t *Text) Observe(e run.Event) {
 		t.live.work(e.Host, "")
 	case run.UnitMoved:
 		t.unit(e)
+	case run.UnitProgress:
+		t.live.progress(e.Host, flat(wire.Neutralise(e.Progress.Address))+": "+flat(wire.Neutralise(e.Progress.How)))
 	case run.NeedSettled:
 		t.need(e)
 	case run.RunEnded:

@@ -131,6 +131,26 @@ func TestLiveRegionIsErased(t *testing.T) {
 	}
 }
 
+// TestProgressIsOneLine: it takes the place of what the host was said to be at, is
+// neutral, and says nothing on a pipe.
+func TestProgressIsOneLine(t *testing.T) {
+	var out bytes.Buffer
+	v := NewText(&out, none, Changes)
+	event := run.Event{Type: run.UnitProgress, Host: "a", Progress: &wire.Progress{Address: "ovs_build.x", How: "compile 1 of 2\x1b[2J\nx"}}
+	v.Observe(event)
+	if out.Len() > 0 {
+		t.Errorf("on a pipe it says %q", out.String())
+	}
+	v.live = newLive(&out, func() (int, int) { return 80, 20 })
+	v.live.work("a", "ovs_build.x")
+	v.Observe(event)
+	v.live.keep("kept\n")
+	v.Close()
+	if said := out.String(); !strings.Contains(said, "ovs_build.x: compile 1 of 2") || strings.Contains(said, "[2J\n") || strings.Contains(said, "\x1b[2J") {
+		t.Errorf("%q", said)
+	}
+}
+
 func TestPlanShowsWhatAndWhy(t *testing.T) {
 	var out bytes.Buffer
 	v := NewText(&out, none, Changes)

@@ -161,12 +161,13 @@ const (
 	lineFinal    kind = "final"
 	lineAdopted  kind = "adopted"
 	lineClosed   kind = "closed"
+	lineTogether kind = "together"
 )
 
 // line is one transition.
 type line struct {
 	Kind    kind          `json:"line"`
-	At      time.Time     `json:"at"`
+	At      time.Time     `json:"at,omitzero"`
 	Record  int           `json:"record,omitzero"`
 	Play    string        `json:"play,omitzero"`
 	Index   int           `json:"index,omitzero"`
@@ -181,6 +182,8 @@ type line struct {
 	Error   string        `json:"error,omitzero"`
 	Foreign []string      `json:"foreign,omitzero"`
 	Own     []string      `json:"own,omitzero"`
+	// Lines are transitions that come to the disk as one, or not at all.
+	Lines []line `json:"lines,omitzero"`
 
 	// waits says that the line announces nothing: a record without an effect is no
 	// change.

@@ -79,6 +79,13 @@ func (r *Run) apply(l line) error {
 	switch l.Kind {
 	case lineClosed:
 		return nil
+	case lineTogether:
+		for _, one := range l.Lines {
+			if err := r.apply(one); err != nil {
+				return err
+			}
+		}
+		return nil
 	case lineRecord:
 		return r.addRecord(l)
 	case lineSettled:

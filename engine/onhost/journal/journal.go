@@ -24,6 +24,7 @@ type Journal struct {
 	held  []byte // behind that in the file, and to come to the disk with the next line
 	lost  bool   // and no longer in the file
 	fresh bool   // there is no file yet
+	spent bool   // the reserve was given back to a full disk
 }
 
 // Written says whether this session wrote any line.
@@ -43,20 +44,48 @@ type Change struct {
 // Record writes a change down. It is on the disk with the change's first effect, or
 // at once where it takes over what other records hold.
 func (j *Journal) Record(c Change) (*Record, error) {
-	l := line{
-		Kind: lineRecord, Record: len(j.Records) + 1, Play: c.Play, Index: c.Index, Unit: &c.Unit,
-		Finding: &c.Finding, Needs: c.Needs, Adopts: c.Adopts, Moment: c.At,
-		waits: len(c.Adopts) == 0,
-	}
-	if err := j.write(l); err != nil {
+	recs, err := j.RecordAll([]Change{c})
+	if err != nil {
 		return nil, err
 	}
-	return j.Records[len(j.Records)-1], nil
+	return recs[0], nil
+}
+
+// RecordAll is Record for changes that begin together.
+func (j *Journal) RecordAll(all []Change) ([]*Record, error) {
+	before := len(j.Records)
+	lines := make([]line, len(all))
+	for i, c := range all {
+		lines[i] = line{
+			Kind: lineRecord, Record: before + 1 + i, Play: c.Play, Index: c.Index, Unit: &c.Unit,
+			Finding: &c.Finding, Needs: c.Needs, Adopts: c.Adopts, Moment: c.At,
+			waits: len(c.Adopts) == 0,
+		}
+	}
+	if err := j.write(together(lines)); err != nil {
+		return nil, err
+	}
+	return j.Records[before:], nil
 }
 
 // Effect announces an effect of a change.
 func (j *Journal) Effect(rec *Record, e host.Effect) error {
-	return j.write(line{Kind: lineEffect, Record: rec.number(), Effect: &e})
+	return j.EffectAll([]Announced{{rec, e}})
+}
+
+// Announced is an effect of a change that is about to begin.
+type Announced struct {
+	Record *Record
+	Effect host.Effect
+}
+
+// EffectAll is Effect for several at once.
+func (j *Journal) EffectAll(all []Announced) error {
+	lines := make([]line, len(all))
+	for i, a := range all {
+		lines[i] = line{Kind: lineEffect, Record: a.Record.number(), Effect: &a.Effect}
+	}
+	return j.write(together(lines))
 }
 
 // FollowUp announces an effect of what follows a change: an undo, or, without
@@ -79,7 +108,16 @@ func (j *Journal) Pending(rec *Record, at Moment) error {
 
 // Verified says that a change was seen in force.
 func (j *Journal) Verified(rec *Record, at Moment) error {
-	return j.insist(line{Kind: lineVerified, Record: rec.N, Moment: at})
+	return j.VerifiedAll([]*Record{rec}, at)
+}
+
+// VerifiedAll is Verified for several at once.
+func (j *Journal) VerifiedAll(recs []*Record, at Moment) error {
+	lines := make([]line, len(recs))
+	for i, rec := range recs {
+		lines[i] = line{Kind: lineVerified, Record: rec.N, Moment: at}
+	}
+	return j.insist(together(lines))
 }
 
 // Failed notes why a change did not succeed. It stays half made.
@@ -167,13 +205,22 @@ func (j *Journal) closeFile() error {
 	return err
 }
 
+// together makes one line of several. It waits where each of them does.
+func together(lines []line) line {
+	if len(lines) == 1 {
+		return lines[0]
+	}
+	return line{Kind: lineTogether, Lines: lines, waits: !slices.ContainsFunc(lines, func(l line) bool { return !l.waits })}
+}
+
 // write appends a line and does not touch the reserve: on a full disk nothing
 // new is begun.
 func (j *Journal) write(l line) error {
-	if j.file == nil {
+	if j.file == nil || j.spent {
 		if err := j.store.reserve(); err != nil {
 			return j.broken(err)
 		}
+		j.spent = false
 	}
 	if err := j.append(l); err != nil {
 		return j.broken(err)
@@ -189,6 +236,7 @@ func (j *Journal) insist(l line) error {
 		if release := j.store.release(); release != nil {
 			return j.broken(errors.Join(err, release))
 		}
+		j.spent = true
 		err = j.append(l)
 	}
 	if err != nil {

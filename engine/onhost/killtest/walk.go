@@ -135,7 +135,7 @@ func (w *walk) ways() []way {
 func (w *walk) undoing() way {
 	return way{"undone", func(s *site, rebooted bool) []string {
 		r := s.rollback(nil, "r3")
-		return append(r.trouble, w.nothingLeft(s, expected(w.start, rebooted))...)
+		return append(r.trouble, w.nothingLeft(s, s.expected(w.start, rebooted))...)
 	}}
 }
 
@@ -154,7 +154,7 @@ func (w *walk) again(s *site, run string, rebooted bool) []string {
 		return wrong
 	}
 	undone := s.rollback(nil, "r3")
-	return append(append(wrong, undone.trouble...), w.nothingLeft(s, expected(w.start, rebooted))...)
+	return append(append(wrong, undone.trouble...), w.nothingLeft(s, s.expected(w.start, rebooted))...)
 }
 
 // another run after a killed one.
@@ -182,8 +182,8 @@ func (w *walk) killedUndo(what string, from image, want *fake.Machine) {
 		if r.conflict { // said once, and not again of what was left then
 			again.trouble = nil
 		}
-		end := expected(want, rebooted)
-		if start := expected(w.start, rebooted); s.machine.Snapshot() == start.Snapshot() {
+		end := s.expected(want, rebooted)
+		if start := s.expected(w.start, rebooted); s.machine.Snapshot() == start.Snapshot() {
 			end = start // an undo that was begun writes what the first run found, whoever removed it since
 		}
 		return append(again.trouble, w.nothingLeft(s, end)...)
@@ -206,13 +206,21 @@ func (w *walk) afterDrift(ended image) {
 	w.killedUndo("an undo of two runs with a drift between them", s.image("at the end"), nil)
 }
 
-// expected is a machine as a power cut would have left it, too.
-func expected(m *fake.Machine, rebooted bool) *fake.Machine {
+// expected is what a site is to be again: a machine, or what a power cut would have made of
+// it. What an undo brings back after that may also be what was found before: a module
+// that a hand had loaded until the next boot.
+func (s *site) expected(m *fake.Machine, rebooted bool) *fake.Machine {
 	if !rebooted {
 		return m
 	}
+	const boot = "boot-2"
+	found := m.Clone()
+	found.SetKernel("/proc/sys/kernel/random/boot_id", boot)
+	if s.machine.Snapshot() == found.Snapshot() {
+		return found
+	}
 	c := m.Clone()
-	c.Reboot("boot-2")
+	c.Reboot(boot)
 	return c
 }
 
@@ -224,6 +232,10 @@ func (w *walk) nothingLeft(s *site, want *fake.Machine) []string {
 	}
 	if odd := readTree(w.t, s.state).left(); len(odd) > 0 {
 		wrong = append(wrong, fmt.Sprintf("left behind: %v", odd))
+	}
+	doors := s.machine.Host()
+	if kept, _ := doors.Files.List(w.t.Context(), doors.Kept); len(kept) > 0 {
+		wrong = append(wrong, fmt.Sprintf("kept for an undo that is over: %v", kept))
 	}
 	if lease, held := readTree(w.t, s.runtime)["lease"]; held {
 		wrong = append(wrong, "the lease is held: "+lease)

@@ -25,6 +25,7 @@ func realDoors() (host.Host, error) {
 func (s Subject) realGround(doors host.Host) ground {
 	return func(ctx context.Context, found Hand) (place, error) {
 		s.clean(ctx, doors)
+		doors.Elsewhere = s.Elsewhere
 		p := realPlace{doors: doors, touches: s.Touches}
 		if len(found.Host) == 0 {
 			return p, nil

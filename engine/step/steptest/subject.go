@@ -48,6 +48,9 @@ type Subject struct {
 	// Prepare brings a real host what the kind needs there and the fake has
 	// by Machine. It runs once; what it brought it takes away by t.Cleanup.
 	Prepare func(t *testing.T, h host.Host)
+	// Elsewhere stands for the other hosts, where a real one is walked that no
+	// controller speaks to. A fake has them by Machine ([fake.Machine.Arrive]).
+	Elsewhere host.Elsewhere
 	// Touches is what the kind may change of a real host.
 	Touches Touches
 	// Clean brings a real host back to where no case was ever applied. It
