@@ -29,6 +29,7 @@ type flags struct {
 	rebootTime     time.Duration
 	awaited        []string // hosts that the run which is resumed told to reboot
 	byHand         bool
+	disruption     bool
 	timeLimit      time.Duration
 	failedFile     string
 	yes            bool
@@ -84,6 +85,7 @@ func (f *flags) change(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.noRollback, "no-rollback", false, "leave a failed play as it is, as on_failure = \"stop\" does")
 	fs.DurationVar(&f.guardTime, "guard-time", time.Minute, "how long a host waits for a confirmation of a change that may cut the way to it")
 	fs.BoolVar(&f.byHand, "commit-by-hand", false, "leave it to you to confirm guarded changes, with weft commit")
+	fs.BoolVar(&f.disruption, "allow-disruption", false, "change also what cuts virtual machines off that run, for as long as it takes; the plan names them")
 	fs.DurationVar(&f.timeLimit, "time-limit", 0, "the longest that the changes may take; what is at work then is ended, and hosts that are not done fail (0 for no limit)")
 	fs.StringVar(&f.reboot, "reboot", "", "what becomes of reboots that changes need, whatever plays say: auto, never or staged")
 	fs.DurationVar(&f.rebootTime, "reboot-timeout", 10*time.Minute, "how long a host that reboots may take for one boot")

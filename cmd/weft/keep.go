@@ -19,7 +19,7 @@ import (
 var keptFlags = map[string]bool{
 	"user": false, "become": false, "ask-become-pass": false, "become-password-file": true, "ask-pass": false,
 	"password-file": true, "private-key": true, "ssh-config": true, "host-keys": false, "connect-timeout": false,
-	"forks": false, "no-rollback": false, "guard-time": false, "commit-by-hand": false, "identity": true,
+	"forks": false, "no-rollback": false, "guard-time": false, "commit-by-hand": false, "allow-disruption": false, "identity": true,
 	"reboot": false, "reboot-timeout": false,
 }
 

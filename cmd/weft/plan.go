@@ -111,7 +111,7 @@ func newRun(s streams, f *flags, p *language.Program, intent wire.Intent, o run.
 	}
 	options := run.Options{
 		ID: cmp.Or(f.resumed, run.NewID(time.Now())), Owner: owner() + " (" + what + ")", Table: modules.Kinds(),
-		Limit: limit, Forks: f.forks, Connections: connections(), LockTimeout: f.lockTimeout, GuardTime: f.guardTime, ByHand: f.byHand,
+		Limit: limit, Forks: f.forks, Connections: connections(), LockTimeout: f.lockTimeout, GuardTime: f.guardTime, ByHand: f.byHand, AllowDisruption: f.disruption,
 		Reboot: step.RebootPolicy(f.reboot), RebootTime: f.rebootTime, Awaited: f.awaited,
 		TimeLimit: f.timeLimit, Inventories: f.inventories, Observer: o,
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -57,6 +59,9 @@ func (t *task) carryOut(ctx context.Context, reviewed bool) error {
 	case !t.run.Changes():
 		t.run.Prove(ctx)
 	default:
+		if err := t.disrupts(); err != nil {
+			return refused(ctx, t.s, t.run, err)
+		}
 		if !t.f.yes && !reviewed { // else what changes is shown as it does
 			t.screen.plan(t.program, t.run.Planned())
 			ok, err := approved(ctx, t.s, "change it?")
@@ -70,6 +75,27 @@ func (t *task) carryOut(ctx context.Context, reviewed bool) error {
 		return t.change(ctx)
 	}
 	return t.end(ctx)
+}
+
+// disrupts names the virtual machines that the plan hits, where that is not
+// allowed: it is known before anything was changed.
+func (t *task) disrupts() error {
+	if t.f.disruption {
+		return nil
+	}
+	planned := t.run.Planned()
+	var hit []string
+	for _, host := range slices.Sorted(maps.Keys(planned)) {
+		for _, p := range planned[host] {
+			if p.Finding != nil && p.Finding.Changed() && len(p.Finding.Cost.Guests) > 0 {
+				hit = append(hit, fmt.Sprintf("%s: %s hits %s: %s", host, p.Address, strings.Join(p.Finding.Cost.Guests, ", "), p.Finding.Cost.Disruption))
+			}
+		}
+	}
+	if len(hit) == 0 {
+		return nil
+	}
+	return fmt.Errorf("virtual machines run on what is to change, nothing was changed:\n  %s\nmove them or shut them down, or say --allow-disruption", strings.Join(hit, "\n  "))
 }
 
 // change keeps what it takes to go on, and begins.
