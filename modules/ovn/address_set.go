@@ -33,8 +33,9 @@ another step or nobody is refused unless adopt = true.
 ovn-controller passes over an ACL that names a set of mixed sorts, or one that is not there, and what
 the ACL should drop gets through: remove the ACLs first. An address with bits beyond its prefix is all
 of its network to it. The step refuses mixed sets and such addresses.`,
-		Spec:   AddressSetSpec{},
-		Target: step.SharedNorthbound,
+		Spec:    AddressSetSpec{},
+		Target:  step.SharedNorthbound,
+		Abreast: true,
 		Example: `step "ovn_address_set" "trusted" {
   addresses = ["172.16.255.11", "172.16.3.0/24"]
 }`,

@@ -4,6 +4,7 @@
 //
 //	ovn_connection        a listener (or peer) of a northbound or southbound database
 //	ovn_chassis           what ovn-controller is told in Open_vSwitch.external_ids
+//	ovn_bridge_mapping    a bridge by which OVN reaches a physical network
 //	ovn_switch            a Logical_Switch
 //	ovn_switch_port       a Logical_Switch_Port
 //	ovn_router            a Logical_Router
@@ -32,6 +33,10 @@
 // ovn-northd and each ovn-controller copy the number once they have done the
 // work, and the probes wait for it.
 //
+// vm_migrate is here since a move concerns OVN and libvirt at once: it begins and ends
+// with the logical ports of the guest, and between the two asks the hypervisors by
+// virsh(1).
+//
 // The words are those of ovn-nb(5), ovn-sb(5) and ovn-controller(8).
 package ovn
 
@@ -40,7 +45,7 @@ import "weft/engine/step"
 // Kinds are the kinds of this family.
 func Kinds() []step.Kind {
 	return []step.Kind{
-		connectionKind(), chassisKind(), switchKind(), switchPortKind(),
+		connectionKind(), chassisKind(), bridgeMappingKind(), switchKind(), switchPortKind(),
 		routerKind(), routerPortKind(), natKind(), staticRouteKind(), dhcpOptionsKind(),
 		addressSetKind(), portGroupKind(), aclKind(), haChassisGroupKind(), dnsKind(), loadBalancerKind(),
 		staleChassisKind(), stalePortsKind(), migrateKind(),

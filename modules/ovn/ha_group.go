@@ -42,8 +42,9 @@ group, nothing takes over.
 The group carries the step's owner in external_ids (weft-owner); one of the same name that belongs to
 OpenStack Neutron, ovn-kubernetes, another step or nobody is refused unless adopt = true. A chassis
 that is not registered is passed over without a word: take its name from the step that gives it.`,
-		Spec:   HAChassisGroupSpec{},
-		Target: step.SharedNorthbound,
+		Spec:    HAChassisGroupSpec{},
+		Target:  step.SharedNorthbound,
+		Abreast: true,
 		Example: `step "ovn_ha_chassis_group" "outside" {
   ha_chassis = [for i, h in role.gateway : {
     chassis_name = hosts[h.name].step.ovn_chassis.self.system_id

@@ -102,6 +102,33 @@ func removeRows(db host.Database, table string) func(*fake.Machine) {
 	}
 }
 
+// What a generation took is told where both ends of it are of the same one, and no clock
+// is behind.
+func TestProbeLatency(t *testing.T) {
+	for name, c := range map[string]struct {
+		began, done int
+		want        string
+	}{
+		"told":            {1700000000000, 1700000000034, `"latency":34`},
+		"an old OVN":      {0, 0, ""},
+		"northd is old":   {0, 1700000000034, ""},
+		"clocks go apart": {1700000000034, 1700000000000, ""},
+	} {
+		m := overlay()
+		update(host.Northbound, "NB_Global", "name", "", ovsdb.Row{"nb_cfg_timestamp": c.began})(m)
+		update(host.Southbound, "Chassis_Private", "name", "id-2", ovsdb.Row{"nb_cfg_timestamp": c.done})(m)
+		for _, spec := range []step.Prober{
+			ProbePortSpec{Port: "vm1", Generation: true, Timeout: briefly},
+			ProbeChassisSpec{Chassis: "id-2", Generation: true, Timeout: briefly},
+		} {
+			got, err := probed(t, spec, m)
+			if err != nil || !strings.Contains(got, c.want) || c.want == "" && strings.Contains(got, "latency") {
+				t.Errorf("%s: %q, %v", name, got, err)
+			}
+		}
+	}
+}
+
 func TestProbeWaits(t *testing.T) {
 	m := overlay()
 	bind("vm1", "id-2", false)(m)

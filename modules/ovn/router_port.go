@@ -55,8 +55,9 @@ address and no route.
 
 The port carries the step's owner in external_ids (weft-owner); one of another owner is refused unless adopt = true. A
 removal records it with its gateway chassis, and rollback makes it again.`,
-		Spec:   RouterPortSpec{},
-		Target: step.SharedNorthbound,
+		Spec:    RouterPortSpec{},
+		Target:  step.SharedNorthbound,
+		Abreast: true,
 		Example: `step "ovn_router_port" "lr1-public" {
   router          = "lr1"
   mac             = "02:00:00:00:03:fe"

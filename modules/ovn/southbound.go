@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
 
@@ -59,34 +60,54 @@ func listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
+// A generation is how far a chassis has come with what the northbound database asked for.
+type generation struct {
+	number int
+	// took is the time from when ovn-northd took it up until the chassis had done it, by the
+	// clocks of both hosts; zero where OVN before 20.12 does not tell, or the clocks differ by more.
+	took time.Duration
+}
+
+func (g generation) String() string {
+	s := fmt.Sprintf("generation %d", g.number)
+	if g.took > 0 {
+		s += fmt.Sprintf(", %d ms after ovn-northd took it up", g.took.Milliseconds())
+	}
+	return s
+}
+
 // reached says whether a chassis has done all that the northbound database
 // asked for when it was read.
-func reached(ctx context.Context, v host.View, chassis ovsdb.Row) (generation int, err error) {
-	found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select("NB_Global", []string{"nb_cfg", "sb_cfg"}))
+func reached(ctx context.Context, v host.View, chassis ovsdb.Row) (g generation, err error) {
+	found, err := selectRows(ctx, v.OVSDB, host.Northbound, row.Select("NB_Global", nil))
 	if err != nil {
-		return 0, err
+		return g, err
 	}
 	if len(found[0]) == 0 {
-		return 0, &step.ProbeError{Wanted: "a row in NB_Global", Seen: "none", Hint: "see `systemctl status ovn-northd`"}
+		return g, &step.ProbeError{Wanted: "a row in NB_Global", Seen: "none", Hint: "see `systemctl status ovn-northd`"}
 	}
 	wanted, _ := row.Int(found[0][0], "nb_cfg")
 	translated, _ := row.Int(found[0][0], "sb_cfg")
+	began, _ := row.Int(found[0][0], "nb_cfg_timestamp")
 	name := row.String(chassis, "name")
-	private, err := selectRows(ctx, v.OVSDB, host.Southbound, row.Select("Chassis_Private", []string{"nb_cfg"}, row.Is("name", name)))
+	private, err := selectRows(ctx, v.OVSDB, host.Southbound, row.Select("Chassis_Private", nil, row.Is("name", name)))
 	if err != nil {
-		return 0, err
+		return g, err
 	}
-	got, has := 0, false
+	has := false
 	for _, p := range private[0] {
-		got, has = row.Int(p, "nb_cfg")
+		g.number, has = row.Int(p, "nb_cfg")
+		if done, _ := row.Int(p, "nb_cfg_timestamp"); g.number == wanted && began > 0 && done > began {
+			g.took = time.Duration(done-began) * time.Millisecond
+		}
 	}
 	switch {
 	case wanted == 0:
-		return 0, &step.ProbeError{Wanted: "a generation to wait for", Seen: "NB_Global.nb_cfg is 0: nobody ever asked for one", Hint: "change the network by weft, or run `ovn-nbctl --wait=hv sync`"}
+		return g, &step.ProbeError{Wanted: "a generation to wait for", Seen: "NB_Global.nb_cfg is 0: nobody ever asked for one", Hint: "change the network by weft, or run `ovn-nbctl --wait=hv sync`"}
 	case translated < wanted:
-		return 0, &step.ProbeError{Wanted: fmt.Sprintf("generation %d from ovn-northd", wanted), Seen: fmt.Sprintf("generation %d", translated), Hint: "see `systemctl status ovn-northd` and /var/log/ovn/ovn-northd.log"}
-	case !has || got < wanted:
-		return 0, &step.ProbeError{Wanted: fmt.Sprintf("generation %d from chassis %s", wanted, name), Seen: fmt.Sprintf("generation %d", got), Hint: "its row is stale or ovn-controller is stuck: on that host see /var/log/ovn/ovn-controller.log"}
+		return g, &step.ProbeError{Wanted: fmt.Sprintf("generation %d from ovn-northd", wanted), Seen: fmt.Sprintf("generation %d", translated), Hint: "see `systemctl status ovn-northd` and /var/log/ovn/ovn-northd.log"}
+	case !has || g.number < wanted:
+		return g, &step.ProbeError{Wanted: fmt.Sprintf("generation %d from chassis %s", wanted, name), Seen: fmt.Sprintf("generation %d", g.number), Hint: "its row is stale or ovn-controller is stuck: on that host see /var/log/ovn/ovn-controller.log"}
 	}
-	return got, nil
+	return g, nil
 }

@@ -45,8 +45,9 @@ A port is bound where an OVS interface has its name as external_ids:iface-id; pr
 for it. What a host's iface-id says must be this name exactly.
 
 A removal records the port whole, and rollback makes it again on its switch in one transaction.`,
-		Spec:   SwitchPortSpec{},
-		Target: step.SharedNorthbound,
+		Spec:    SwitchPortSpec{},
+		Target:  step.SharedNorthbound,
+		Abreast: true,
 		Example: `step "ovn_switch_port" "ls1-vm1" {
   switch        = "ls1"
   addresses     = ["02:ac:10:ff:00:11 172.16.255.11"]

@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -49,6 +50,12 @@ func TestOverlay(t *testing.T) {
 		}
 	})
 
+	t.Run("latency", func(t *testing.T) {
+		said := must(t, "apply", "-y", overlay, "-i", inventory, "--tags", "probe")
+		if n := len(regexp.MustCompile(`generation \d+, \d+ ms after ovn-northd took it up`).FindAllString(said, -1)); n != 4 {
+			t.Errorf("%d of 4 probes say how long the chassis took:\n%s", n, said)
+		}
+	})
 	t.Run("pictures", pictures)
 	t.Run("traces", traces)
 

@@ -98,6 +98,7 @@ func benchmarkPorts(b *testing.B, n int) {
 	converge := r.apply(b, "converge", all, wire.Converged)
 	read := readRaw(b, door(b, host.Northbound, socket), n)
 	sampled := attachNbctl(b, socket)
+	undo := r.rollback(b, "attach", len(all))
 
 	journal, err := os.Create(filepath.Join(b.TempDir(), "journal"))
 	must(b, err)
@@ -113,6 +114,7 @@ func benchmarkPorts(b *testing.B, n int) {
 	b.ReportMetric(float64(attach)/float64(raw), "attach/raw")
 	b.ReportMetric(float64(attach)/float64(synced), "attach/synced")
 	b.ReportMetric(float64(sampled)/sample/(float64(attach)/float64(n)), "nbctl/attach")
+	b.ReportMetric(per(undo), "undo-us")
 	b.ReportMetric(per(converge), "converged-us")
 	b.ReportMetric(float64(converge)/float64(read), "converged/read")
 }
@@ -158,13 +160,17 @@ func readRaw(b *testing.B, d *local.OVSDB, n int) time.Duration {
 	return time.Since(began)
 }
 
-// attachNbctl does what an operator would, one command a port.
+// attachNbctl does what an operator would, one command a port, on a switch that the
+// rollback leaves alone.
 func attachNbctl(b *testing.B, socket string) time.Duration {
 	b.Helper()
+	if out, err := exec.Command("ovn-nbctl", "--db=unix:"+socket, "ls-add", "by-hand").CombinedOutput(); err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
 	began := time.Now()
 	for i := range sample {
-		name, a := fmt.Sprintf("by-hand-%05d", i), fmt.Sprintf("02:00:00:01:00:%02x 172.17.0.%d", i, i)
-		out, err := exec.Command("ovn-nbctl", "--db=unix:"+socket, "lsp-add", "ls1", name,
+		name, a := fmt.Sprintf("hand-%05d", i), fmt.Sprintf("02:00:00:01:00:%02x 172.17.0.%d", i, i)
+		out, err := exec.Command("ovn-nbctl", "--db=unix:"+socket, "lsp-add", "by-hand", name,
 			"--", "lsp-set-addresses", name, a, "--", "lsp-set-port-security", name, a).CombinedOutput()
 		if err != nil {
 			b.Fatalf("%v: %s", err, out)
@@ -196,6 +202,10 @@ func (r *runner) apply(b *testing.B, run string, all []step.Unit, want wire.Unit
 	return r.session(b, run, want, len(all),
 		wire.Request{ID: 2, Apply: &wire.Apply{Play: "ports", Units: all}},
 		wire.Request{ID: 3, EndPlay: &wire.EndPlay{Play: "ports"}})
+}
+
+func (r *runner) rollback(b *testing.B, run string, units int) time.Duration {
+	return r.session(b, "back", wire.Undone, units, wire.Request{ID: 2, Rollback: &wire.Rollback{Runs: []string{run}}})
 }
 
 func (r *runner) session(b *testing.B, run string, want wire.UnitState, units int, requests ...wire.Request) time.Duration {
