@@ -47,7 +47,7 @@ func (domains) Write(ctx context.Context, h host.Host, have, want domainState) e
 		}
 	}
 	if running && !active {
-		return h.Libvirt.Order(ctx, host.VirtualStart, host.VirtualDomain, want.Name)
+		return start(ctx, h, want.Name)
 	}
 	return nil
 }
@@ -61,7 +61,7 @@ func startBy(ctx context.Context, h host.Host, have, want domainState, older par
 	if err := h.Libvirt.Define(ctx, host.VirtualDomain, want.Name, text); err != nil {
 		return err
 	}
-	return h.Libvirt.Order(ctx, host.VirtualStart, host.VirtualDomain, want.Name)
+	return start(ctx, h, want.Name)
 }
 
 func autostart(on bool) host.VirtualVerb {

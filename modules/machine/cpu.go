@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"weft/engine/host"
+	"weft/engine/host/cpus"
 	"weft/engine/step"
 )
 
@@ -28,7 +29,7 @@ func (s *CPUIsolationSpec) Validate() []step.Problem {
 	if !s.State.There() && s.CPUs == "" {
 		return nil
 	}
-	if set, err := parseCPUs(s.CPUs); err != nil {
+	if set, err := cpus.Parse(s.CPUs); err != nil {
 		return []step.Problem{{Path: "cpus", Message: err.Error(), Hint: `write it as "2-5,8"`}}
 	} else if len(set) == 0 {
 		return []step.Problem{{Path: "cpus", Message: "is missing"}}
@@ -98,7 +99,7 @@ type isolation struct {
 	// nothing else; absent, that it was not and is to go again.
 	Directory step.Attr[bool] `json:"directory,omitzero"`
 
-	Present    cpuSet            `json:"present,omitzero" weft:"found"`
+	Present    cpus.Set          `json:"present,omitzero" weft:"found"`
 	Conf       step.Attr[string] `json:"conf,omitzero" weft:"found"`
 	Tmpfiles   step.Attr[string] `json:"tmpfiles,omitzero" weft:"found"`
 	Unisolated []string          `json:"unisolated,omitzero" weft:"found"` // kernel arguments that are missing
@@ -120,7 +121,7 @@ func (s CPUIsolationSpec) state() (isolation, error) {
 		none, free := step.None[string](), step.Is("")
 		return isolation{CPUs: isolated{ServicesBoot: none, InterruptsNow: free, InterruptsBoot: none}}, nil
 	}
-	set, err := parseCPUs(s.CPUs)
+	set, err := cpus.Parse(s.CPUs)
 	list := step.Is(set.String())
 	return isolation{CPUs: isolated{list, list, list, list}}, err
 }
@@ -134,9 +135,9 @@ func (isolations) Diff(have, want isolation) []step.Delta {
 
 // Advise says what a boot must bring, and what the kernel's arguments lack.
 func (isolations) Advise(f *step.Finding, have, want isolation) {
-	set, err := parseCPUs(want.CPUs.InterruptsNow.Or(""))
+	set, err := cpus.Parse(want.CPUs.InterruptsNow.Or(""))
 	if err == nil {
-		f.Outputs, _ = json.Marshal(CPUIsolationOutputs{Mask: "0x" + strings.ReplaceAll(set.mask(), ",", ""), Host: have.Present.without(set).String()})
+		f.Outputs, _ = json.Marshal(CPUIsolationOutputs{Mask: "0x" + strings.ReplaceAll(set.Mask(), ",", ""), Host: have.Present.Without(set).String()})
 	}
 	for _, d := range f.Deltas {
 		if d.Path == "cpus.services_now" {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"weft/engine/host"
+	"weft/engine/host/cpus"
 	"weft/engine/step"
 )
 
@@ -43,7 +44,7 @@ func affinityLine(line string) (value string, ok bool) {
 
 // affinityIn adds what a file says to a list: lines add up, an empty one begins
 // anew (systemd-system.conf(5)). Set says whether there is a line.
-func affinityIn(text string, so cpuSet) (list cpuSet, set bool, err error) {
+func affinityIn(text string, so cpus.Set) (list cpus.Set, set bool, err error) {
 	list = so
 	for line := range strings.Lines(text) {
 		value, ok := affinityLine(line)
@@ -54,7 +55,7 @@ func affinityIn(text string, so cpuSet) (list cpuSet, set bool, err error) {
 			list = nil
 			continue
 		}
-		more, err := parseCPUs(strings.Join(strings.Fields(strings.ReplaceAll(value, ",", " ")), ","))
+		more, err := cpus.Parse(strings.Join(strings.Fields(strings.ReplaceAll(value, ",", " ")), ","))
 		if err != nil {
 			return nil, set, err // "numa", for one
 		}
@@ -71,14 +72,14 @@ func (isolations) Read(ctx context.Context, v host.View, want isolation) (isolat
 	if have.Present, err = kernelList(ctx, v, cpuDir+"/present"); err != nil {
 		return have, err
 	}
-	wanted, err := parseCPUs(want.CPUs.InterruptsNow.Or(""))
+	wanted, err := cpus.Parse(want.CPUs.InterruptsNow.Or(""))
 	if err != nil {
 		return have, err
 	}
-	if missing := wanted.without(have.Present); len(missing) > 0 {
+	if missing := wanted.Without(have.Present); len(missing) > 0 {
 		return have, fmt.Errorf("the host has processors %s, and not %s", have.Present, missing)
 	}
-	if len(have.Present.without(wanted)) == 0 {
+	if len(have.Present.Without(wanted)) == 0 {
 		return have, fmt.Errorf("the host has processors %s; leave it one at least, better a whole core of each NUMA node", have.Present)
 	}
 	if err := have.readNow(ctx, v); err != nil {
@@ -99,12 +100,12 @@ func (isolations) Read(ctx context.Context, v host.View, want isolation) (isolat
 }
 
 // kernelList reads a list of processors that /sys has.
-func kernelList(ctx context.Context, v host.View, name string) (cpuSet, error) {
+func kernelList(ctx context.Context, v host.View, name string) (cpus.Set, error) {
 	text, err := v.Kernel.Get(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	set, err := parseCPUs(strings.TrimSpace(text))
+	set, err := cpus.Parse(strings.TrimSpace(text))
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
@@ -112,8 +113,8 @@ func kernelList(ctx context.Context, v host.View, name string) (cpuSet, error) {
 }
 
 // kept are the processors of the host that are not in a list.
-func (have isolation) kept(list cpuSet) step.Attr[string] {
-	return step.Is(have.Present.without(list).String())
+func (have isolation) kept(list cpus.Set) step.Attr[string] {
+	return step.Is(have.Present.Without(list).String())
 }
 
 // readNow reads what is in force.
@@ -127,7 +128,7 @@ func (have *isolation) readNow(ctx context.Context, v host.View) error {
 		if !ok {
 			continue
 		}
-		set, err := parseCPUs(strings.TrimSpace(list))
+		set, err := cpus.Parse(strings.TrimSpace(list))
 		if err != nil {
 			return fmt.Errorf("read /proc/1/status: %w", err)
 		}
@@ -137,7 +138,7 @@ func (have *isolation) readNow(ctx context.Context, v host.View) error {
 	if err != nil {
 		return err
 	}
-	set, err := parseMask(mask)
+	set, err := cpus.ParseMask(mask)
 	have.CPUs.InterruptsNow = have.kept(set)
 	return err
 }
@@ -153,7 +154,7 @@ func (have *isolation) readBoot(ctx context.Context, v host.View, want isolation
 	have.CPUs.InterruptsBoot = step.None[string]()
 	if line, ok := irqPortion.value(have.Tmpfiles.Or("")).Get(); ok {
 		_, value, _ := tmpfilesWrite(line[strings.LastIndexByte(line, '\n')+1:])
-		set, err := parseMask(value)
+		set, err := cpus.ParseMask(value)
 		have.CPUs.InterruptsBoot = have.kept(set)
 		if err != nil {
 			have.CPUs.InterruptsBoot = step.Is(value)
@@ -164,7 +165,7 @@ func (have *isolation) readBoot(ctx context.Context, v host.View, want isolation
 		return err
 	}
 	have.CPUs.ServicesBoot = step.None[string]()
-	var list cpuSet
+	var list cpus.Set
 	for _, f := range files {
 		next, set, err := affinityIn(f.text, list)
 		if !set {
@@ -218,7 +219,7 @@ func (have *isolation) readDirectory(ctx context.Context, v host.View) error {
 }
 
 // unisolated are the arguments that the kernel should have been started with.
-func unisolated(ctx context.Context, v host.View, wanted cpuSet) ([]string, error) {
+func unisolated(ctx context.Context, v host.View, wanted cpus.Set) ([]string, error) {
 	var missing []string
 	for _, a := range []struct{ file, argument string }{{"isolated", "isolcpus=managed_irq,domain,"}, {"nohz_full", "nohz_full="}} {
 		text, err := v.Kernel.Get(ctx, cpuDir+"/"+a.file)
@@ -228,11 +229,11 @@ func unisolated(ctx context.Context, v host.View, wanted cpuSet) ([]string, erro
 		if err != nil {
 			return nil, err
 		}
-		set, err := parseCPUs(strings.TrimSpace(text))
+		set, err := cpus.Parse(strings.TrimSpace(text))
 		if err != nil {
 			set = nil // the kernel writes "(null)" for none
 		}
-		if len(wanted.without(set)) > 0 {
+		if len(wanted.Without(set)) > 0 {
 			missing = append(missing, a.argument+wanted.String())
 		}
 	}
@@ -240,7 +241,7 @@ func unisolated(ctx context.Context, v host.View, wanted cpuSet) ([]string, erro
 }
 
 // halfCores are warnings of processors that share a core with one of the host.
-func halfCores(ctx context.Context, v host.View, wanted cpuSet) ([]string, error) {
+func halfCores(ctx context.Context, v host.View, wanted cpus.Set) ([]string, error) {
 	var warnings []string
 	for _, n := range wanted {
 		text, err := v.Kernel.Get(ctx, cpuDir+"/cpu"+strconv.Itoa(n)+"/topology/thread_siblings_list")
@@ -250,11 +251,11 @@ func halfCores(ctx context.Context, v host.View, wanted cpuSet) ([]string, error
 		if err != nil {
 			return nil, err
 		}
-		siblings, err := parseCPUs(strings.TrimSpace(text))
+		siblings, err := cpus.Parse(strings.TrimSpace(text))
 		if err != nil {
 			return nil, err
 		}
-		if others := siblings.without(wanted); len(others) > 0 {
+		if others := siblings.Without(wanted); len(others) > 0 {
 			warnings = append(warnings, fmt.Sprintf("processor %d shares its core with %s, which the host keeps and which slows it down; isolate both", n, others))
 		}
 	}
@@ -265,17 +266,17 @@ func halfCores(ctx context.Context, v host.View, wanted cpuSet) ([]string, error
 func (r isolations) Write(ctx context.Context, h host.Host, have, want isolation) error {
 	differs := func(have, want step.Attr[string]) bool { return want.Managed() && have != want }
 	if list, ok := want.CPUs.InterruptsNow.Get(); ok && have.CPUs.InterruptsNow != want.CPUs.InterruptsNow {
-		set, err := parseCPUs(list)
+		set, err := cpus.Parse(list)
 		if err != nil {
 			return err
 		}
-		if err := h.Kernel.Set(ctx, irqDefault, have.Present.without(set).mask()); err != nil {
+		if err := h.Kernel.Set(ctx, irqDefault, have.Present.Without(set).Mask()); err != nil {
 			return err
 		}
 	}
 	if differs(have.CPUs.InterruptsBoot, want.CPUs.InterruptsBoot) {
-		lines, err := bootLines(have, want.CPUs.InterruptsBoot, want.Tmpfiles, irqPortion, func(host cpuSet) string {
-			return tmpfilesLine(irqDefault, host.mask())
+		lines, err := bootLines(have, want.CPUs.InterruptsBoot, want.Tmpfiles, irqPortion, func(host cpus.Set) string {
+			return tmpfilesLine(irqDefault, host.Mask())
 		})
 		if err != nil {
 			return err
@@ -285,7 +286,7 @@ func (r isolations) Write(ctx context.Context, h host.Host, have, want isolation
 		}
 	}
 	if differs(have.CPUs.ServicesBoot, want.CPUs.ServicesBoot) {
-		lines, err := bootLines(have, want.CPUs.ServicesBoot, want.Conf, managerPortion, func(host cpuSet) string {
+		lines, err := bootLines(have, want.CPUs.ServicesBoot, want.Conf, managerPortion, func(host cpus.Set) string {
 			// the empty value takes back what files before this one have said
 			return managerTitle + "\nCPUAffinity=\nCPUAffinity=" + host.String()
 		})
@@ -304,7 +305,7 @@ func (r isolations) Write(ctx context.Context, h host.Host, have, want isolation
 
 // bootLines are the lines for a list of processors that are kept free; in an
 // undo those that the file had.
-func bootLines(have isolation, kept, found step.Attr[string], p portion, line func(host cpuSet) string) (step.Attr[string], error) {
+func bootLines(have isolation, kept, found step.Attr[string], p portion, line func(host cpus.Set) string) (step.Attr[string], error) {
 	list, ok := kept.Get()
 	if found.Managed() {
 		return p.value(found.Or("")), nil
@@ -312,8 +313,8 @@ func bootLines(have isolation, kept, found step.Attr[string], p portion, line fu
 	if !ok {
 		return step.None[string](), nil
 	}
-	set, err := parseCPUs(list)
-	return step.Is(line(have.Present.without(set))), err
+	set, err := cpus.Parse(list)
+	return step.Is(line(have.Present.Without(set))), err
 }
 
 func writeManager(ctx context.Context, h host.Host, have isolation, text step.Attr[string]) error {

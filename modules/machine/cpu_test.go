@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"weft/engine/host"
+	"weft/engine/host/cpus"
 	"weft/engine/host/fake"
 	"weft/engine/step"
 	"weft/engine/step/steptest"
@@ -127,7 +128,7 @@ func FuzzAffinity(f *testing.F) {
 	f.Add("[Manager]\nCPUAffinity=\nCPUAffinity=0-3 8,9\n")
 	f.Add("CPUAffinity=numa")
 	f.Fuzz(func(t *testing.T, text string) {
-		list, set, err := affinityIn(text, cpuSet{1})
+		list, set, err := affinityIn(text, cpus.Set{1})
 		if err == nil && !set && list.String() != "1" {
 			t.Errorf("%q without a line is %s", text, list)
 		}

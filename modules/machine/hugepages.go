@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"weft/engine/host"
+	"weft/engine/host/cpus"
 	"weft/engine/step"
 )
 
@@ -39,7 +40,7 @@ func (s *HugepagesSpec) Validate() []step.Problem {
 	}
 	for _, node := range slices.Sorted(maps.Keys(s.Nodes)) {
 		n, ok := s.Nodes[node].Get()
-		if number, err := parseCPU(node); err != nil || strconv.Itoa(number) != node {
+		if number, err := cpus.Number(node); err != nil || strconv.Itoa(number) != node {
 			problems = append(problems, step.Problem{Path: "nodes", Message: fmt.Sprintf("%q is no number of a NUMA node", node), Hint: `write it as { "0" = 512 }`})
 		} else if !ok || n < 0 {
 			problems = append(problems, step.Problem{Path: "nodes." + node, Message: "is no number of pages", Hint: "0 for none; leave the node out to let it be"})

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"weft/engine/host"
+	"weft/engine/host/cpus"
 )
 
 // nodeMemory is what a NUMA node has of pages of one size, and of memory. A
@@ -79,7 +80,7 @@ func readMemory(ctx context.Context, v host.View, want pool) (map[string]nodeMem
 	nodes := map[string]nodeMemory{}
 	for _, name := range names {
 		node, isNode := strings.CutPrefix(name, "node")
-		if _, err := parseCPU(node); !isNode || err != nil {
+		if _, err := cpus.Number(node); !isNode || err != nil {
 			continue
 		}
 		m, err := readNode(ctx, v, want.nodeDir(node), path.Join(nodesDir, name, "meminfo"))

@@ -214,37 +214,6 @@ func FuzzTmpfiles(f *testing.F) {
 	})
 }
 
-func FuzzCPUList(f *testing.F) {
-	f.Add("0-3,8")
-	f.Add("")
-	f.Add("8191,5-2")
-	f.Fuzz(func(t *testing.T, text string) {
-		set, err := parseCPUs(text)
-		if err != nil {
-			return
-		}
-		again, err := parseCPUs(set.String())
-		if err != nil || again.String() != set.String() {
-			t.Errorf("%q is %s, then %s, %v", text, set, again, err)
-		}
-	})
-}
-
-func FuzzCPUMask(f *testing.F) {
-	f.Add("ffffffff,0000000f")
-	f.Add("3")
-	f.Fuzz(func(t *testing.T, text string) {
-		set, err := parseMask(text)
-		if err != nil {
-			return
-		}
-		again, err := parseMask(set.mask())
-		if err != nil || again.String() != set.String() {
-			t.Errorf("%q is %s, then %s, %v", text, set, again, err)
-		}
-	})
-}
-
 // TestHugepagesTotalOfAnotherHand: undo leaves a total that another hand has
 // set, on all nodes.
 func TestHugepagesTotalOfAnotherHand(t *testing.T) {
