@@ -119,6 +119,15 @@ func (bond) Read(ctx context.Context, v host.View, want BondSpec) (BondSpec, err
 	}
 	have.fillMembers(want, at, others, all)
 	have.see(want, t, at, others, all)
+	for _, m := range have.Members {
+		said, err := unpolled(ctx, v, at.members[m])
+		if err != nil {
+			return have, err
+		}
+		if said != "" && want.State.There() && have.Error == "" {
+			have.Error = m + ": " + said
+		}
+	}
 	return have, nil
 }
 

@@ -213,8 +213,14 @@ func (want BondSpec) works(ctx context.Context, h host.Host) error {
 	}
 	var errs []error
 	for _, m := range want.Members {
-		if said := portError(at.members[m]); said != "" && want.Error == "" {
-			errs = append(errs, fmt.Errorf("member %s: %s%s", m, said, logLines(ctx, h, m)))
+		said := portError(at.members[m])
+		if said == "" {
+			if said, err = polled(ctx, h, at.members[m]); err != nil {
+				return err
+			}
+		}
+		if said != "" && want.Error == "" {
+			errs = append(errs, fmt.Errorf("member %s: %s%s", m, said, logLines(ctx, h, logNames(at.members[m])...)))
 		}
 	}
 	return errors.Join(errs...)

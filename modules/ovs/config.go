@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/ovn-org/libovsdb/ovsdb"
 
 	"weft/engine/host"
+	"weft/engine/host/cpus"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -26,6 +26,12 @@ type ConfigSpec struct {
 	Deaf    []string     `json:"managers.deaf,omitzero" weft:"found"`
 	Remotes []row.Record `json:"managers.rows,omitzero" weft:"found"`
 
+	// Initialised is whether DPDK is at work in ovs-vswitchd. An undo does not
+	// ask for it.
+	Initialised bool        `json:"dpdk_initialized,omitzero" weft:"found"`
+	Restart     restartSeen `json:"restart,omitzero" weft:"found"`
+	Asked       bool        `json:"-"` // by a playbook
+
 	Seen configSeen `json:"seen,omitzero" weft:"found"`
 }
 
@@ -37,7 +43,17 @@ type configSeen struct {
 }
 
 // Validate implements [step.Validator].
-func (s *ConfigSpec) Validate() []step.Problem { return managers().problems(s.Managers) }
+func (s *ConfigSpec) Validate() []step.Problem {
+	problems := managers().problems(s.Managers)
+	for _, key := range maskKeys() {
+		if text, set := s.OtherConfig[key].Get(); set {
+			if _, err := cpus.ParseHex(text); err != nil {
+				problems = append(problems, step.Problem{Path: "other_config." + key, Message: err.Error(), Hint: "hexadecimal, the lowest bit is processor 0: 0x6 for 1 and 2"})
+			}
+		}
+	}
+	return problems
+}
 
 // ConfigOutputs is what ovs_config knows when it is done.
 type ConfigOutputs struct {
@@ -64,7 +80,11 @@ func (config) Read(ctx context.Context, v host.View, want ConfigSpec) (ConfigSpe
 	}
 	have.Managers, have.Remotes = managers().read(want.Managers, t.root, t.managers)
 	have.Deaf = deaf(have.Remotes)
-	return have, nil
+	have.Initialised, _ = row.Bool(t.root, "dpdk_initialized")
+	if want.Asked {
+		have.Restart, err = t.beforeRestart(ctx, v, have, want)
+	}
+	return have, err
 }
 
 // deaf are the managers that should listen and do not, as ovsdb-server says.
@@ -81,6 +101,9 @@ func deaf(managers []row.Record) []string {
 
 func (config) Diff(have, want ConfigSpec) []step.Delta {
 	deltas := step.Compare(have, want)
+	if want.wantsDPDK() && !have.Initialised {
+		deltas = append(deltas, step.Change("dpdk_initialized", false, true))
+	}
 	for _, target := range have.Deaf {
 		same := func(r Remote) bool { return r.Target == target }
 		if slices.ContainsFunc(want.Managers, same) && slices.ContainsFunc(have.Managers, same) && !slices.Contains(want.Deaf, target) {
@@ -143,13 +166,15 @@ func restartKeys() []string {
 
 func (config) Advise(f *step.Finding, have, want ConfigSpec) {
 	f.Warnings = append(append(f.Warnings, openWarnings(want.Managers)...), silent(want.Managers, have.Remotes)...)
+	f.Warnings = append(f.Warnings, have.Restart.Warnings...)
+	if reason, restarts := restarting(f.Deltas); restarts {
+		f.Needs = []step.Need{{Verb: step.RestartUnit, Object: switchUnit, Reason: reason}}
+		f.Cost.Disruption = "restarts ovs-vswitchd: a dataplane outage of seconds"
+		f.Cost.Guests = have.Restart.Guests
+		severs(f, have.Restart.Severs)
+	}
 	seen := have.Seen
 	for _, d := range f.Deltas {
-		key, isConfig := strings.CutPrefix(d.Path, "other_config.")
-		if isConfig && slices.Contains(restartKeys(), key) && len(f.Needs) == 0 {
-			f.Needs = []step.Need{{Verb: step.RestartUnit, Object: "ovs-vswitchd.service", Reason: "other_config:" + key}}
-			f.Cost.Disruption = "restarts ovs-vswitchd: a dataplane outage of seconds"
-		}
 		if d.Path == "external_ids.system-id" {
 			_ = json.Unmarshal(d.To, &seen.SystemID) // null leaves what is there
 		}
@@ -172,7 +197,14 @@ func configKind() step.Kind {
 		Doc: `Keys that are not named stay as they are. The step is done when ovs-vswitchd has taken the configuration in.
 
 Keys that ovs-vswitchd reads only when it starts (` + "`dpdk-init`, `dpdk-socket-mem`, `hw-offload`, …" + `) raise the need to restart
-` + "`ovs-vswitchd.service`" + `, a dataplane outage of seconds; it is settled once, at the end of the play or where a step asks for it.
+` + "`ovs-vswitchd.service`" + `, a dataplane outage of seconds; it is settled once, at the end of the play or where a step asks for it. The plan names the
+virtual machines that it hits, and a host where there are any is changed only by ` + "`--allow-disruption`" + `.
+
+With ` + "`dpdk-init`" + ` "true" the step is done when ovs-vswitchd says that DPDK is at work; where it does not come up, the error shows what it logged.
+Before anything is written, what DPDK is to stand on is looked at: whether the ovs-vswitchd that the next start takes was built with DPDK; the free
+huge pages of each NUMA node, for ` + "`dpdk-socket-mem`" + ` and for the virtual machines that start with the host and do not run yet; and that the processors of
+` + "`pmd-cpu-mask`" + ` and ` + "`dpdk-lcore-mask`" + ` are online. A shortfall is an error that names the node, what is wanted and what is there. Processors that are
+not isolated, and NICs on a node without a polling thread or memory, are warnings. ` + "`--no-huge`" + ` in ` + "`dpdk-extra`" + ` is understood.
 
 ` + "`managers`" + ` are rows of the table Manager, which ovsdb-server keeps over a restart (what ` + "`ovs-appctl add-remote`" + ` adds is lost). A manager
 that listens is done when ovsdb-server says that it does; whoever reaches it may change the switch, so name an address. One that dials
@@ -184,8 +216,10 @@ The keys are described in ovs-vswitchd.conf.db(5). A chassis of OVN is better de
 		Outputs: ConfigOutputs{},
 		Example: `step "ovs_config" "self" {
   other_config = {
-    hw-offload = "true"
-    max-idle   = null
+    dpdk-init       = "true"
+    dpdk-socket-mem = "1024,1024"
+    pmd-cpu-mask    = "0x33"
+    max-idle        = null
   }
   external_ids = { rack = "r12" }
   managers     = [{ target = "ptcp:6640:10.127.0.2" }]
@@ -196,6 +230,7 @@ The keys are described in ovs-vswitchd.conf.db(5). A chassis of OVN is better de
 				return nil, err
 			}
 			spec.Managers = spelled(spec.Managers)
+			spec.Asked = true
 			return step.Of("configuration of Open vSwitch", config{}, spec), nil
 		},
 	}

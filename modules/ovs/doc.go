@@ -25,6 +25,6 @@ func Kinds() []step.Kind {
 	return []step.Kind{
 		configKind(), bridgeKind(), portKind(),
 		bondKind(), patchKind(),
-		tunnelKind(), mirrorKind(), qosKind(), bridgePortsKind(), stalePortsKind(),
+		tunnelKind(), mirrorKind(), qosKind(), bridgePortsKind(), stalePortsKind(), probeDPDKPortKind(),
 	}
 }

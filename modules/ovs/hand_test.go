@@ -1,6 +1,7 @@
 package ovs_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -237,4 +238,18 @@ func numbers(column, value string) any {
 		all = append(all, n)
 	}
 	return row.Set(all...)
+}
+
+// probed runs a probe of a spec.
+func probed(t *testing.T, m *fake.Machine, name string, spec any) (step.Report, error) {
+	t.Helper()
+	b, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := kind(t, name).Probe(step.Unit{Address: name + ".x", Kind: name, Name: "x", Spec: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.Probe(t.Context(), m.Host().View())
 }

@@ -15,25 +15,57 @@ const (
 	logShown  = 5       // lines
 )
 
-// logLines is what ovs-vswitchd last said of a device, to follow an error
-// message; empty where it said nothing or cannot be read.
-func logLines(ctx context.Context, h host.Host, name string) string {
-	r, err := h.Commands.Query(ctx, host.Command{Argv: []string{"tail", "-c", logTail, switchLog}})
-	if err != nil {
+// logLines is what ovs-vswitchd last said of a device, by any of its names, to
+// follow an error message; empty where it said nothing or cannot be read.
+func logLines(ctx context.Context, h host.Host, names ...string) string {
+	log, ok := switchLogTail(ctx, h.View())
+	if !ok {
 		return "; look at " + switchLog
 	}
-	if !utf8.ValidString(name) { // which no pattern may hold
-		return "; look at " + switchLog
+	var words []string
+	for _, name := range names {
+		if !utf8.ValidString(name) { // which no pattern may hold
+			return "; look at " + switchLog
+		}
+		words = append(words, regexp.QuoteMeta(name))
 	}
-	word := regexp.MustCompile(`(^|[^A-Za-z0-9_.-])` + regexp.QuoteMeta(name) + `($|[^A-Za-z0-9_.-])`)
+	word := regexp.MustCompile(`(^|[^A-Za-z0-9_.-])(` + strings.Join(words, "|") + `)($|[^A-Za-z0-9_.-])`)
 	var said []string
-	for line := range strings.Lines(string(r.Stdout)) {
+	for line := range strings.Lines(log) {
 		if word.MatchString(line) {
 			said = append(said, strings.TrimSpace(line))
 		}
 	}
-	if len(said) == 0 {
+	return lastSaid(said)
+}
+
+// startLines are the warnings and errors that ovs-vswitchd logged since it last
+// began.
+func startLines(ctx context.Context, v host.View) string {
+	log, ok := switchLogTail(ctx, v)
+	if !ok {
+		return "; look at " + switchLog
+	}
+	if at := strings.LastIndex(log, "|vlog|INFO|opened log file"); at >= 0 {
+		log = log[at:]
+	}
+	var said []string
+	for line := range strings.Lines(log) {
+		if strings.Contains(line, "|WARN|") || strings.Contains(line, "|ERR|") || strings.Contains(line, "|EMER|") {
+			said = append(said, strings.TrimSpace(line))
+		}
+	}
+	return lastSaid(said)
+}
+
+func switchLogTail(ctx context.Context, v host.View) (log string, ok bool) {
+	r, err := v.Commands.Query(ctx, host.Command{Argv: []string{"tail", "-c", logTail, switchLog}})
+	return string(r.Stdout), err == nil
+}
+
+func lastSaid(lines []string) string {
+	if len(lines) == 0 {
 		return ""
 	}
-	return "; ovs-vswitchd says:\n" + strings.Join(said[max(0, len(said)-logShown):], "\n")
+	return "; ovs-vswitchd says:\n" + strings.Join(lines[max(0, len(lines)-logShown):], "\n")
 }

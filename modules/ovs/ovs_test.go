@@ -49,7 +49,7 @@ func apply(t *testing.T, m *fake.Machine, s step.Step) step.Finding {
 
 func TestConfigRaisesARestart(t *testing.T) {
 	m := machine()
-	f := check(t, m, made(t, "ovs_config", ovs.ConfigSpec{OtherConfig: keys("dpdk-init", "true", "dpdk-extra", "--no-pci", "max-idle", "5")}))
+	f := check(t, m, made(t, "ovs_config", ovs.ConfigSpec{OtherConfig: keys("dpdk-init", "true", "dpdk-extra", "--no-pci --no-huge", "max-idle", "5")}))
 	want := []step.Need{{Verb: step.RestartUnit, Object: "ovs-vswitchd.service", Reason: "other_config:dpdk-extra"}}
 	if !slices.Equal(f.Needs, want) {
 		t.Errorf("needs %v", f.Needs)

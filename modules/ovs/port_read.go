@@ -78,7 +78,11 @@ func (port) Read(ctx context.Context, v host.View, want PortSpec) (PortSpec, err
 		}
 		want = wholePort(want.Name, at)
 	}
-	return have.fill(want, at, all), nil
+	have = have.fill(want, at, all)
+	if have.Error == "" && want.State.There() {
+		have.Error, err = unpolled(ctx, v, at.iface)
+	}
+	return have, err
 }
 
 // wholePort manages everything, to record a port that goes.

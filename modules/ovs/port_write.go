@@ -171,10 +171,15 @@ func (want PortSpec) works(ctx context.Context, h host.Host, isNew bool) error {
 		return fmt.Errorf("it is gone again: %w", row.ErrChanged)
 	}
 	said := portError(at.iface)
+	if said == "" {
+		if said, err = polled(ctx, h, at.iface); err != nil {
+			return err
+		}
+	}
 	if said == "" || want.Error != "" {
 		return nil
 	}
-	err = fmt.Errorf("%s%s", said, logLines(ctx, h, want.Name))
+	err = fmt.Errorf("%s%s", said, logLines(ctx, h, logNames(at.iface)...))
 	if isNew {
 		err = errors.Join(err, remove(ctx, h, t, at))
 	}

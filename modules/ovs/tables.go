@@ -27,7 +27,7 @@ type tables struct {
 
 func selects() []ovsdb.Operation {
 	return []ovsdb.Operation{
-		row.Select("Open_vSwitch", []string{"_uuid", "bridges", "manager_options", "other_config", "external_ids", "next_cfg", "cur_cfg", "ovs_version", "db_version"}),
+		row.Select("Open_vSwitch", []string{"_uuid", "bridges", "manager_options", "other_config", "external_ids", "next_cfg", "cur_cfg", "ovs_version", "db_version", "dpdk_initialized"}),
 		row.Select("Bridge", []string{"_uuid", "name", "datapath_type", "datapath_id", "fail_mode", "protocols", "stp_enable", "rstp_enable",
 			"mcast_snooping_enable", "ports", "controller", "mirrors", "other_config", "external_ids"}),
 		row.Select("Port", []string{"_uuid", "name", "interfaces", "tag", "trunks", "cvlans", "vlan_mode", "protected", "fake_bridge", "qos", "other_config", "external_ids",
