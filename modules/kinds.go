@@ -8,6 +8,7 @@ import (
 	"weft/modules/network"
 	"weft/modules/ovn"
 	"weft/modules/ovs"
+	"weft/modules/packages"
 	"weft/modules/system"
 	"weft/modules/tls"
 )
@@ -16,6 +17,7 @@ import (
 func Kinds() step.Table {
 	return step.NewTable(
 		system.Kinds(),
+		packages.Kinds(),
 		network.Kinds(),
 		machine.Kinds(),
 		ovs.Kinds(),

@@ -1,15 +1,17 @@
-// Package system holds the kinds that every Linux host has: packages, systemd
-// services, files, directories, kernel settings and commands.
+// Package system holds the kinds that every Linux host has: systemd services and
+// unit files, files and single settings of files, downloads, directories, users and groups,
+// kernel settings and commands.
 //
 // A kind is a file: its spec with the attributes of a playbook, the mistakes
 // that can be seen without a machine (Validate), and the resource or step that
 // reads and writes. A newcomer reads file.go first, which is the plain case,
-// and then package.go, which is not.
+// and then service.go, which is not.
 package system
 
 import "weft/engine/step"
 
 // Kinds are the kinds of this family.
 func Kinds() []step.Kind {
-	return []step.Kind{packageKind(), serviceKind(), fileKind(), directoryKind(), commandKind(), sysctlKind()}
+	return []step.Kind{serviceKind(), systemdUnitKind(), fileKind(), iniValueKind(), fileCopyKind(), downloadKind(),
+		directoryKind(), userKind(), groupKind(), alternativeKind(), commandKind(), sysctlKind()}
 }

@@ -293,42 +293,6 @@ func (services) Write(ctx context.Context, h host.Host, have, want ServiceSpec) 
 	return do()
 }
 
-// behind gives orders about a socket while its service is stopped: systemd starts no socket whose service runs, and a
-// service that runs keeps a socket open that was stopped. One that is enabled runs afterwards even where it did not before:
-// a step that was killed here may have stopped it.
-func behind(ctx context.Context, h host.Host, have, want ServiceSpec, orders func() error) error {
-	socket, err := h.Units.Unit(ctx, want.Unit)
-	if err != nil {
-		return err
-	}
-	service, err := h.Units.Unit(ctx, socket.Triggers)
-	if err != nil {
-		return err
-	}
-	runs := want.Behind.Or(active(service) || service.FileState == "enabled")
-	for tries := 1; ; tries++ {
-		if active(service) {
-			if err := h.Units.Do(ctx, host.Stop, socket.Triggers); err != nil {
-				return err
-			}
-		}
-		err = orders()
-		if err == nil || tries == 3 {
-			break
-		}
-		// Another socket of the service may have started it again meanwhile.
-		var readErr error
-		if service, readErr = h.Units.Unit(ctx, socket.Triggers); readErr != nil || !active(service) {
-			err = errors.Join(err, readErr)
-			break
-		}
-	}
-	if runs {
-		err = errors.Join(err, h.Units.Do(ctx, host.Start, socket.Triggers))
-	}
-	return err
-}
-
 func order(a step.Attr[bool], yes, no host.UnitVerb) host.UnitVerb {
 	if a.Or(false) {
 		return yes
@@ -339,10 +303,10 @@ func order(a step.Attr[bool], yes, no host.UnitVerb) host.UnitVerb {
 // Advise says when a service goes down.
 func (services) Advise(f *step.Finding, have, want ServiceSpec) {
 	for _, d := range f.Deltas {
-		switch socket := strings.HasSuffix(want.Unit, ".socket"); {
+		switch {
 		case d.Path != "running":
-		case socket:
-			f.Cost.Disruption = "restarts the service of " + want.Unit + " where it runs"
+		case have.Behind.Or(false):
+			f.Cost.Disruption = "restarts the service of " + want.Unit
 		case !want.Running.Or(true):
 			f.Cost.Disruption = "stops " + want.Unit
 		}

@@ -18,6 +18,29 @@ const (
 	sharedOne = "/etc/sysctl.d/50-" + steptest.Prefix + ".conf"
 )
 
+// applied checks and applies.
+func applied(t *testing.T, m *fake.Machine, s step.Step) step.Finding {
+	t.Helper()
+	f, err := s.Check(t.Context(), m.Host().View())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Apply(t.Context(), m.Host(), f); err != nil {
+		t.Fatal(err)
+	}
+	f.Settled = true
+	return f
+}
+
+// together is what several hands do.
+func together(hands ...func(m *fake.Machine)) func(m *fake.Machine) {
+	return func(m *fake.Machine) {
+		for _, hand := range hands {
+			hand(m)
+		}
+	}
+}
+
 func kernelMachine() *fake.Machine {
 	m := fake.New()
 	m.SetKernel(lawKernel, "4096\t131072\t6291456")

@@ -1,4 +1,4 @@
-package system
+package packages
 
 import (
 	"encoding/json"
@@ -12,10 +12,10 @@ import (
 	"weft/engine/step/steptest"
 )
 
-// apt is a small model of dpkg and apt: a repository, and the state of the
+// aptModel is a small model of dpkg and apt: a repository, and the state of the
 // packages in a file of the machine, from which dpkg's status file and apt's
 // marks are written.
-type apt struct {
+type aptModel struct {
 	Packages map[string]*debian
 }
 
@@ -54,7 +54,7 @@ func debianMachine() *fake.Machine {
 	m.Mkdir("/var/lib/dpkg")
 	m.Mkdir("/var/lib/apt")
 	m.WriteFile(listsFile, "fresh")
-	saveApt(m, apt{map[string]*debian{
+	saveApt(m, aptModel{map[string]*debian{
 		"dpkg":           {Version: "1.21", State: "installed"},
 		"weft-laws-libc": {Version: "2.35", State: "installed", Auto: true},
 	}})
@@ -71,10 +71,19 @@ func debianMachine() *fake.Machine {
 		return host.Result{}
 	})
 	m.Program("stat", func(m *fake.Machine, c host.Command) host.Result {
-		if age, _ := m.File(listsFile); age != "old" {
-			return host.Result{Stdout: []byte("32503680000\n")} // the year 3000
+		fetched := "32503680000\n" // the year 3000
+		if age, _ := m.File(listsFile); age == "old" {
+			fetched = "0\n"
 		}
-		return host.Result{Stdout: []byte("0\n")}
+		out := fetched
+		for _, path := range c.Argv[4:] {
+			if text, _ := m.File(path); strings.Contains(text, "changed since") {
+				out += fetched
+			} else {
+				out += "1\n"
+			}
+		}
+		return host.Result{Stdout: []byte(out)}
 	})
 	return m
 }
@@ -109,8 +118,8 @@ func run(argv ...string) func(m *fake.Machine) {
 	}
 }
 
-func loadApt(m *fake.Machine) apt {
-	var a apt
+func loadApt(m *fake.Machine) aptModel {
+	var a aptModel
 	text, _ := m.File(modelFile)
 	if err := json.Unmarshal([]byte(text), &a); err != nil {
 		panic(err)
@@ -118,7 +127,7 @@ func loadApt(m *fake.Machine) apt {
 	return a
 }
 
-func saveApt(m *fake.Machine, a apt) {
+func saveApt(m *fake.Machine, a aptModel) {
 	text, err := json.Marshal(a)
 	if err != nil {
 		panic(err)
@@ -189,7 +198,7 @@ func aptGetModel(m *fake.Machine, c host.Command) host.Result {
 }
 
 // exchange removes the words with a minus and installs the others, or none.
-func (a apt) exchange(m *fake.Machine, words []string, simulate bool) host.Result {
+func (a aptModel) exchange(m *fake.Machine, words []string, simulate bool) host.Result {
 	var come, leave []string
 	for _, word := range words {
 		if name, minus := strings.CutSuffix(word, "-"); minus {
@@ -212,7 +221,7 @@ func (a apt) exchange(m *fake.Machine, words []string, simulate bool) host.Resul
 }
 
 // unmet says what lacks the version of a dependency that it needs.
-func (a apt) unmet() (string, bool) {
+func (a aptModel) unmet() (string, bool) {
 	for name, p := range a.Packages {
 		for _, need := range releaseOf(name, p.Version).depends {
 			dependency, least, versioned := strings.Cut(need, " (>= ")
@@ -225,7 +234,7 @@ func (a apt) unmet() (string, bool) {
 	return "", false
 }
 
-func (a apt) install(m *fake.Machine, words []string) host.Result {
+func (a aptModel) install(m *fake.Machine, words []string) host.Result {
 	lists, ok := m.File(listsFile)
 	chosen := map[string]string{}
 	for _, word := range words {
@@ -272,7 +281,7 @@ func (a apt) install(m *fake.Machine, words []string) host.Result {
 }
 
 // unpack sets a version.
-func (a apt) unpack(m *fake.Machine, name, version string) {
+func (a aptModel) unpack(m *fake.Machine, name, version string) {
 	p := a.Packages[name]
 	if p == nil || p.State == "config-files" {
 		p = &debian{Auto: true}
@@ -287,7 +296,7 @@ func (a apt) unpack(m *fake.Machine, name, version string) {
 }
 
 // depend brings the newest of what a package needs.
-func (a apt) depend(m *fake.Machine, name string) {
+func (a aptModel) depend(m *fake.Machine, name string) {
 	for _, need := range releaseOf(name, a.Packages[name].Version).depends {
 		dependency, least, versioned := strings.Cut(need, " (>= ")
 		have := a.Packages[dependency]
@@ -299,7 +308,7 @@ func (a apt) depend(m *fake.Machine, name string) {
 	}
 }
 
-func (a apt) remove(m *fake.Machine, verb string, names []string, simulate bool) host.Result {
+func (a aptModel) remove(m *fake.Machine, verb string, names []string, simulate bool) host.Result {
 	gone := slices.Clone(names)
 	for again := true; again; {
 		again = false

@@ -1,4 +1,4 @@
-package system
+package packages
 
 import (
 	"context"
@@ -15,13 +15,9 @@ import (
 	"weft/engine/step/steptest"
 )
 
-// together is what several hands do.
-func together(hands ...func(m *fake.Machine)) func(m *fake.Machine) {
-	return func(m *fake.Machine) {
-		for _, hand := range hands {
-			hand(m)
-		}
-	}
+// policy are the attributes of a package that are no state.
+func policy() []string {
+	return []string{"names", "by", "versions", "purge", "recommends", "enable_repositories", "data", "lists_age"}
 }
 
 func TestPackageLaws(t *testing.T) {
@@ -29,7 +25,7 @@ func TestPackageLaws(t *testing.T) {
 	laws(t, steptest.Subject{
 		Kind:    packageKind(),
 		Machine: debianMachine,
-		Policy:  []string{"names", "versions", "purge", "recommends", "data", "lists_age"},
+		Policy:  policy(),
 		Found: []steptest.Hand{
 			{Name: "absent"},
 			by("old", install(pony+"=1.0", steptest.Prefix+"-libpony=1.0")),
@@ -67,7 +63,7 @@ func packageStep(t *testing.T, spec PackageSpec) step.Step {
 	if problems := spec.Validate(); len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	return packages{spec}
+	return packages{spec, "package.test"}
 }
 
 // applied checks and applies.
@@ -97,6 +93,22 @@ func TestPackageListsAreFetchedWhenNeeded(t *testing.T) {
 				t.Errorf("lists are %q, pony is %v", lists, loadApt(m).Packages["weft-laws-pony"])
 			}
 		})
+	}
+	for source, calls := range map[string]int{"URIs: file:/x # changed since\n": 2, "URIs: file:/x\n": 1} {
+		m := debianMachine()
+		m.Mkdir("/etc/apt")
+		m.Mkdir("/etc/apt/sources.list.d")
+		m.WriteFile("/etc/apt/sources.list.d/x.sources", source)
+		ran := 0
+		h := host.Observe(m.Host(), func(context.Context, host.Effect) error { ran++; return nil })
+		s := packageStep(t, PackageSpec{Name: "weft-laws-pony"})
+		f, err := s.Check(t.Context(), h.View())
+		if err == nil {
+			err = s.Apply(t.Context(), h, f)
+		}
+		if err != nil || ran != calls {
+			t.Errorf("%q: %d calls of apt-get, not %d: %v", source, ran, calls, err)
+		}
 	}
 	m := debianMachine()
 	var ran []string
@@ -347,12 +359,12 @@ func TestSurplusTakesWhatOthersOnlyRecommend(t *testing.T) {
 		"switch":  {State: "installed", needs: "uuidd"},
 		"uuidd":   {State: "installed", Auto: true},
 	}
-	b := newBack(found{Names: []string{"switch"}}, before, now, step.Finding{Settled: true})
+	b := newBack(found{By: apt, Names: []string{"switch"}}, before, now, step.Finding{Settled: true})
 	if got, _ := b.surplus(now, nil); !reflect.DeepEqual(got, []string{"switch", "uuidd"}) {
 		t.Errorf("%v goes", got)
 	}
 	now["byhand"] = pkg{State: "installed", wishes: "uuidd"}
-	b = newBack(found{Names: []string{"switch"}}, before, now, step.Finding{Settled: true})
+	b = newBack(found{By: apt, Names: []string{"switch"}}, before, now, step.Finding{Settled: true})
 	if got, _ := b.surplus(now, nil); !reflect.DeepEqual(got, []string{"switch"}) {
 		t.Errorf("%v goes, though something newer recommends uuidd", got)
 	}

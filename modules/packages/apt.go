@@ -1,10 +1,9 @@
-package system
+package packages
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,25 +124,47 @@ func outdated(r host.Result) bool {
 	return false
 }
 
-// listsFresh says whether apt has package lists that are young enough.
+// listsFresh says whether apt has package lists that are young enough, and no
+// source was changed since they were fetched.
 func listsFresh(ctx context.Context, v host.View, age time.Duration) (bool, error) {
-	const dir = "/var/lib/apt/lists"
-	names, err := v.Files.List(ctx, dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	const dir, sources = "/var/lib/apt/lists", "/etc/apt/sources.list.d"
+	names, err := listed(ctx, v, dir)
+	if err != nil {
 		return false, err
 	}
 	if !slices.ContainsFunc(names, func(n string) bool { return strings.Contains(n, "_Packages") }) {
 		return false, nil
 	}
-	r, err := v.Commands.Query(ctx, host.Command{Argv: []string{"stat", "-c", "%Y", dir}, Timeout: time.Minute})
+	argv := []string{"stat", "-c", "%Y", dir}
+	if ok, err := there(ctx, v, sources); err != nil {
+		return false, err
+	} else if ok {
+		argv = append(argv, sources)
+	}
+	files, err := listed(ctx, v, sources)
+	if err != nil {
+		return false, err
+	}
+	for _, file := range files {
+		argv = append(argv, sources+"/"+file)
+	}
+	r, err := v.Commands.Query(ctx, host.Command{Argv: argv, Timeout: time.Minute})
 	if err != nil {
 		return false, fmt.Errorf("read the age of the package lists: %w", err)
 	}
-	seconds, err := strconv.ParseInt(strings.TrimSpace(string(r.Stdout)), 10, 64)
-	if err != nil {
-		return false, fmt.Errorf("read the age of the package lists: %w", err)
+	var fetched int64
+	for i, line := range strings.Fields(string(r.Stdout)) {
+		seconds, err := strconv.ParseInt(line, 10, 64)
+		if err != nil {
+			return false, fmt.Errorf("read the age of the package lists: %w", err)
+		}
+		if i == 0 {
+			fetched = seconds
+		} else if seconds >= fetched {
+			return false, nil
+		}
 	}
-	return time.Since(time.Unix(seconds, 0)) < age, nil
+	return time.Since(time.Unix(fetched, 0)) < age, nil
 }
 
 // remove removes packages, and their configuration with the verb purge.

@@ -1,4 +1,4 @@
-package system
+package packages
 
 import (
 	"context"
@@ -48,7 +48,7 @@ func readTable(ctx context.Context, v host.View) (table, error) {
 	return host.Recall(v.Memo, "dpkg", func() (table, error) {
 		status, err := v.Files.Read(ctx, dpkgStatus)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: the host does not use dpkg, and weft knows no other package system yet", err)
+			return nil, fmt.Errorf("%w: the host does not use dpkg", err)
 		}
 		if err != nil {
 			return nil, err
