@@ -9,6 +9,7 @@ import (
 	"weft/modules/ovn"
 	"weft/modules/ovs"
 	"weft/modules/packages"
+	"weft/modules/security"
 	"weft/modules/system"
 	"weft/modules/tls"
 )
@@ -20,6 +21,7 @@ func Kinds() step.Table {
 		packages.Kinds(),
 		network.Kinds(),
 		machine.Kinds(),
+		security.Kinds(),
 		ovs.Kinds(),
 		ovn.Kinds(),
 		libvirt.Kinds(),
