@@ -3,6 +3,7 @@ package modules
 
 import (
 	"weft/engine/step"
+	"weft/modules/build"
 	"weft/modules/libvirt"
 	"weft/modules/machine"
 	"weft/modules/network"
@@ -26,5 +27,6 @@ func Kinds() step.Table {
 		ovn.Kinds(),
 		libvirt.Kinds(),
 		tls.Kinds(),
+		build.Kinds(),
 	)
 }
