@@ -91,9 +91,27 @@ boots: setup-tests build bin/chaos/weft
 networkmanager: setup-tests build
 	WEFT_NETWORKMANAGER=1 $(GO) test -count=1 -v -timeout 1h -run TestNetworkManagerBond ./testlab/acceptance
 
+# DPDK and Open vSwitch with it, built from Debian's source packages, started, upgraded and
+# taken away: a quarter of an hour where nothing else runs. WEFT_BUILDS=cached takes what the last time built: two minutes.
+WEFT_BUILDS ?= 1
+.PHONY: builds
+builds: setup-tests build
+	WEFT_BUILDS=$(WEFT_BUILDS) $(GO) test -count=1 -v -timeout 3h -run TestBuilds ./testlab/acceptance
+
+# OVS-DPDK on virtual machines, with VFIO and huge pages: half an hour.
+.PHONY: dpdk
+dpdk: setup-tests build
+	WEFT_DPDK=1 $(GO) test -count=1 -v -timeout 2h -run TestDPDKMachines ./testlab/acceptance
+
 # The laws inside a real host, killed at every effect: an hour.
 laws: setup-tests build
 	WEFT_LAWS_WHOLE=1 $(GO) test -count=1 -v -timeout 3h -run TestLaws ./testlab/acceptance
+
+# The laws of firewalld, nftables, SELinux' store and AppArmor's files inside a host:
+# half an hour.
+.PHONY: security
+security: setup-tests build
+	WEFT_SECURITY=1 $(GO) test -count=1 -v -timeout 3h -run TestLawsOfSecurity ./testlab/acceptance
 
 # The schemas of OVN are in the package that would start OVN on this machine: it is
 # unpacked, not installed.

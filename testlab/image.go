@@ -83,6 +83,18 @@ type repositoryRecipe struct {
 
 func (r repositoryRecipe) key() string { return r.Image + "-" + recipeDigest(r) }
 
+// binariesAndSources parts the packages of a repository.
+func binariesAndSources(all []string) (packages, sources []string) {
+	for _, name := range all {
+		if source, is := strings.CutPrefix(name, sourcePrefix); is {
+			sources = append(sources, source)
+		} else {
+			packages = append(packages, name)
+		}
+	}
+	return packages, sources
+}
+
 // recipeDigest is eight bytes of a recipe's SHA-256: plenty for a handful of images.
 func recipeDigest(recipe any) string {
 	text, err := json.Marshal(recipe)

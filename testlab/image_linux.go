@@ -143,7 +143,12 @@ func fillRepository(ctx context.Context, r repositoryRecipe, image imageRecipe, 
 			return err
 		}
 	}
-	if err := os.WriteFile(apt+"/sources/lab.sources", renderDeb822(image.Sources), 0o644); err != nil {
+	packages, sources := binariesAndSources(r.Packages)
+	text := renderDeb822(image.Sources)
+	if len(sources) > 0 {
+		text = append(text, withTypes("deb-src", text)...)
+	}
+	if err := os.WriteFile(apt+"/sources/lab.sources", text, 0o644); err != nil {
 		return err
 	}
 	transport, err := transportOptions(ctx)
@@ -153,20 +158,24 @@ func fillRepository(ctx context.Context, r repositoryRecipe, image imageRecipe, 
 	if err := os.WriteFile(apt+"/apt.conf", aptConfiguration(apt, root, transport), 0o644); err != nil {
 		return err
 	}
-	install := append([]string{"--yes", "--quiet", "--download-only", "install"}, r.Packages...)
-	for _, arguments := range [][]string{{"--quiet", "update"}, install} {
+	calls := [][]string{{"--quiet", "update"}, append([]string{"--yes", "--quiet", "--download-only", "install"}, packages...)}
+	if len(sources) > 0 {
+		calls = append(calls, append([]string{"--quiet", "--download-only", "source"}, sources...))
+	}
+	for _, arguments := range calls {
 		cmd := exec.CommandContext(ctx, "apt-get", arguments...)
+		cmd.Dir = repository // where the files of source packages are put
 		cmd.Env = append(os.Environ(), "APT_CONFIG="+apt+"/apt.conf", "LC_ALL=C")
 		cmd.SysProcAttr = contained()
 		if _, err := output(cmd); err != nil {
 			return err
 		}
 	}
-	packages, err := filepath.Glob(apt + "/cache/archives/*.deb")
+	archives, err := filepath.Glob(apt + "/cache/archives/*.deb")
 	if err != nil {
 		return err
 	}
-	for _, path := range packages {
+	for _, path := range archives {
 		if err := os.Rename(path, filepath.Join(repository, filepath.Base(path))); err != nil {
 			return err
 		}

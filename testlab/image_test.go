@@ -1,6 +1,7 @@
 package testlab
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -41,5 +42,16 @@ func TestImageHoldsEveryUser(t *testing.T) {
 		if users[i].Name != name {
 			t.Errorf("user %d of the image is %s, and its key is written for %s", i, users[i].Name, name)
 		}
+	}
+}
+
+func TestSourcePackages(t *testing.T) {
+	packages, sources := binariesAndSources([]string{"src:dpdk", "gcc", "src:openvswitch"})
+	if !slices.Equal(packages, []string{"gcc"}) || !slices.Equal(sources, []string{"dpdk", "openvswitch"}) {
+		t.Errorf("packages %q, sources %q", packages, sources)
+	}
+	text := renderDeb822([]source{{URI: "http://mirror/debian", Suite: "bookworm", Components: []string{"main"}}})
+	if got := string(withTypes("deb-src", text)); got != "Types: deb-src\nURIs: http://mirror/debian\nSuites: bookworm\nComponents: main\n\n" {
+		t.Errorf("sources of source packages are %q", got)
 	}
 }

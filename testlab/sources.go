@@ -1,6 +1,7 @@
 package testlab
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"strings"
@@ -132,6 +133,11 @@ func sourcesFor(want, machine release, all []source) ([]source, error) {
 		return nil, fmt.Errorf("no source of %s %s (component main) in /etc/apt: the lab builds its image from there", machine.Distro, machine.Codename)
 	}
 	return chosen, nil
+}
+
+// withTypes is what renderDeb822 wrote, of another type of packages.
+func withTypes(types string, text []byte) []byte {
+	return bytes.ReplaceAll(text, []byte("Types: deb\n"), []byte("Types: "+types+"\n"))
 }
 
 // renderDeb822 writes sources as apt and mmdebstrap read them.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 )
 
 // Spec describes a lab: what an inventory says of it.
@@ -19,7 +20,8 @@ type Spec struct {
 	// Image is a distribution and its release, as in "debian-12" or "ubuntu-24.04". Empty means the release that this
 	// machine runs itself.
 	Image string
-	// Repository lists the packages that the lab's local apt repository offers; their dependencies come with them.
+	// Repository lists the packages that the lab's local apt repository offers; their dependencies come with them. Of
+	// "src:NAME" the files of the source package lie there too.
 	Repository []string
 	Networks   []Network
 	Hosts      []Host
@@ -64,6 +66,9 @@ type NIC struct {
 	Model string
 }
 
+// sourcePrefix is before the name of a source package, as Debian's tools spell it.
+const sourcePrefix = "src:"
+
 var (
 	labelPattern     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
 	packagePattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
@@ -84,7 +89,7 @@ func (s Spec) Check() error {
 		c.mistakes = append(c.mistakes, err)
 	}
 	for _, name := range s.Repository {
-		if !packagePattern.MatchString(name) {
+		if !packagePattern.MatchString(strings.TrimPrefix(name, sourcePrefix)) {
 			c.mistake("repository: %q is not the name of a package", name)
 		}
 	}

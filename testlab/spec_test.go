@@ -46,6 +46,7 @@ func TestSpecCheck(t *testing.T) {
 		{"no hosts", func(s *Spec) { s.Hosts = nil }, "no host"},
 		{"an unknown image", func(s *Spec) { s.Image = "debian-3" }, `"debian-3" is not known; the lab can make debian-12`},
 		{"an option for a package", func(s *Spec) { s.Repository = []string{"-oX=y"} }, `"-oX=y"`},
+		{"an option for a source package", func(s *Spec) { s.Repository = []string{"src:-oX=y"} }, `"src:-oX=y"`},
 		{"an unknown user", func(s *Spec) { s.Hosts[0].User = "bob" }, `no user "bob"`},
 		{"two networks of a name", func(s *Spec) { s.Networks[1].Name = "management" }, "network management: described twice"},
 		{"no access", func(s *Spec) { s.Networks[0].Access = false }, "no network has access"},

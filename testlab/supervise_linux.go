@@ -235,6 +235,7 @@ func nspawnArguments(m machine, root string) []string {
 		"--network-namespace-path=" + netnsPath(hostNetns(m.Lab, m.Name)),
 		"--capability=all",
 		"--bind=/dev/net/tun",
+		"--bind-ro=/sys/module", // which nspawn leaves out, and DPDK does not start without
 		"--console=read-only",
 		"--resolv-conf=off", "--timezone=off", "--link-journal=no",
 	}

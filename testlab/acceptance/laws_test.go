@@ -41,6 +41,39 @@ func TestLawsOfLibvirt(t *testing.T) {
 	lawsOf(t, "libvirt", sshConfigOf(t, inventory), "laws1", brief)
 }
 
+// TestLawsOfPackages runs the laws of packages by apt; `make laws` also those of repositories
+// and of builds, by dnf, rpmbuild and createrepo_c of Debian, which the laws install.
+func TestLawsOfPackages(t *testing.T) {
+	brief := " -test.short -test.run 'TestPackageLaws$'"
+	if os.Getenv("WEFT_LAWS_WHOLE") != "" {
+		brief = ""
+	}
+	t.Parallel()
+	const inventory = "testlab/acceptance/testdata/packages-laws.hcl"
+	labUp(t, inventory)
+	lawsOf(t, "packages", sshConfigOf(t, inventory), "laws1", brief)
+}
+
+// TestLawsOfSecurity runs the laws of firewalld, nftables, a policy store of SELinux
+// and AppArmor's files, which a hand installed. firewalld and semanage take their time:
+// `make security`.
+func TestLawsOfSecurity(t *testing.T) {
+	if os.Getenv("WEFT_SECURITY") == "" {
+		t.Skip("takes half an hour and more; make security")
+	}
+	brief := " -test.short" // which leaves the store of SELinux out
+	if os.Getenv("WEFT_LAWS_WHOLE") != "" {
+		brief = ""
+	}
+	t.Parallel()
+	const inventory = "testlab/acceptance/testdata/security-laws.hcl"
+	labUp(t, inventory)
+	must(t, "lab", "ssh", "-i", inventory, "laws2", "--",
+		"apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "+
+			"nftables firewalld apparmor policycoreutils policycoreutils-python-utils selinux-policy-default")
+	lawsOf(t, "security", sshConfigOf(t, inventory), "laws2", brief)
+}
+
 // lawsOf runs the laws of a family on a host.
 func lawsOf(t *testing.T, family, config, host, brief string) {
 	binary := filepath.Join(t.TempDir(), family+".test")
