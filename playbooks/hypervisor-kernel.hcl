@@ -18,6 +18,8 @@
 #       dpdk_macs = ["90:e2:ba:00:00:01", "90:e2:ba:00:00:02"]        # MACs, which do not change with the slots
 #     }
 
+include = ["lists/kernel.hcl"]
+
 variable "iommu" {
   description = "What turns the IOMMU on. An AMD processor has it on and wants [\"iommu=pt\"] alone."
   type        = list(string)
@@ -41,52 +43,12 @@ play "kernel" {
   serial = 1      # one hypervisor is away at a time
   reboot = "auto" # "never" leaves the boot to somebody else, "staged" to the next one
 
-  # Order counts: the first two belong together, and several sizes may follow one
-  # another. Arguments of other names stay as they are.
-  step "kernel_cmdline" "hypervisor" {
-    args = concat([
-      "default_hugepagesz=${host.vars.hugepages.size}",
-      "hugepagesz=${host.vars.hugepages.size}",
-      "hugepages=${host.vars.hugepages.count}",
-    ], var.iommu, var.more_arguments)
-  }
-
-  # The type1 driver has the option, not vfio: there it would have no effect.
-  step "kernel_module" "vfio_iommu_type1" {
-    options = { allow_unsafe_interrupts = var.unsafe_interrupts ? "1" : "0" }
-  }
-
-  step "kernel_module" "vfio-pci" {}
-
-  # The kernel reserves them before memory is in pieces, so there is nothing to
-  # persist; and none are asked for before that boot, which pages of 1G need.
-  step "hugepages" "reserved" {
-    size        = host.vars.hugepages.size
-    pages       = host.vars.hugepages.count
-    persistent  = false
-    after_needs = ["host"]
-  }
-
-  step "mount" "huge" {
-    path    = "/mnt/huge_${host.vars.hugepages.size}"
-    source  = "hugetlbfs"
-    type    = "hugetlbfs"
-    options = ["pagesize=${host.vars.hugepages.size}"]
-  }
-
-  # Taken from the kernel last: the NIC that this session comes by is refused, as
-  # is one that has addresses or belongs to a bridge. Where VFIO cannot be had,
-  # because the firmware has no IOMMU or keeps the device's memory (RMRR), the
-  # fallback is used, and the plan says so.
-  step "pci_driver" "dpdk" {
-    for_each = { for i, address in try(host.vars.dpdk, []) : "dpdk${i}" => address }
-    device   = each.value
-    fallback = "uio_pci_generic"
-  }
-
-  step "pci_driver" "dpdk_mac" {
-    for_each = { for i, mac in try(host.vars.dpdk_macs, []) : "dpdk${i}" => mac }
-    mac      = each.value
-    fallback = "uio_pci_generic"
+  use "kernel" "self" {
+    hugepages         = host.vars.hugepages
+    addresses         = try(host.vars.dpdk, [])
+    macs              = try(host.vars.dpdk_macs, [])
+    iommu             = var.iommu
+    more_arguments    = var.more_arguments
+    unsafe_interrupts = var.unsafe_interrupts
   }
 }
