@@ -27,6 +27,10 @@ func testKinds() step.Table {
 			s, err := step.Decode[filesSpec](u)
 			return step.Of("files in "+s.Dir, filesKind{}, s), err
 		}},
+		{Name: "pair", Spec: pairSpec{}, Make: func(u step.Unit) (step.Step, error) {
+			s, err := step.Decode[pairSpec](u)
+			return step.Of("a pair of files", pairKind{}, s), err
+		}},
 		{Name: "service", Spec: serviceSpec{}, Make: func(u step.Unit) (step.Step, error) {
 			s, err := step.Decode[serviceSpec](u)
 			return serviceStep{Step: step.Of("service "+s.Unit, serviceKind{}, s), unit: s.Unit}, err
@@ -168,6 +172,32 @@ func files(dir string, contents map[string]string) step.Unit {
 		s.Contents[name] = step.Is(c)
 	}
 	return unitOf("files", "many", s)
+}
+
+// pairSpec is two files, of which the kind tells the first difference alone.
+type pairSpec struct {
+	A step.Attr[string] `json:"a,omitzero" weft:"whole"`
+	B step.Attr[string] `json:"b,omitzero"`
+}
+
+func (s pairSpec) files() filesSpec {
+	return filesSpec{Dir: "/etc", Contents: map[string]step.Attr[string]{"a": s.A, "b": s.B}}
+}
+
+type pairKind struct{}
+
+func (pairKind) Read(ctx context.Context, v host.View, want pairSpec) (pairSpec, error) {
+	have, err := filesKind{}.Read(ctx, v, want.files())
+	return pairSpec{have.Contents["a"], have.Contents["b"]}, err
+}
+
+func (pairKind) Diff(have, want pairSpec) []step.Delta {
+	deltas := step.Compare(have, want)
+	return deltas[:min(len(deltas), 1)]
+}
+
+func (pairKind) Write(ctx context.Context, h host.Host, have, want pairSpec) error {
+	return filesKind{}.Write(ctx, h, have.files(), want.files())
 }
 
 // serviceSpec is a unit that settles a restart.

@@ -20,9 +20,15 @@ import (
 // in the journals of all of them, and the heirs are noted as undone before the
 // oldest is. So wherever the undo is killed, what is left is begun by itself,
 // and another undo writes what the oldest run found and asks no more.
+//
+// Also one that goes by itself may have found what another hand had done to a part that
+// no delta tells (the key beside a certificate). Where its undo wrote all of that back, the
+// undo of the change under it is begun as well: what differs then is what its successor
+// had found, and no other hand's work since.
 type lineage struct {
 	heirs    map[*journal.Record][]heir // in the order of the runs
 	absorbed map[*journal.Record]bool
+	under    map[*journal.Record]heir // the change under one that covers it
 }
 
 // An heir is a later run's change of an object.
@@ -34,7 +40,9 @@ type heir struct {
 // newLineage looks through runs, the oldest first. Those of other builds keep
 // out of it: only their own runner reads what they found.
 func newLineage(runs []*journal.Journal, digest string) lineage {
-	l := lineage{heirs: map[*journal.Record][]heir{}, absorbed: map[*journal.Record]bool{}}
+	l := lineage{
+		heirs: map[*journal.Record][]heir{}, absorbed: map[*journal.Record]bool{}, under: map[*journal.Record]heir{},
+	}
 	oldest, latest := map[string]heir{}, map[string]*journal.Record{}
 	for _, j := range runs {
 		if j.Runner != digest {
@@ -54,6 +62,9 @@ func newLineage(runs []*journal.Journal, digest string) lineage {
 			latest[object] = rec
 			if !there || first.journal == j || buildsOn(rec.Finding, before.Finding) {
 				oldest[object] = heir{j, rec} // of one run's changes the last is nearest to the heirs
+				if there && first.journal != j && l.covers(rec, first.record) {
+					l.under[rec] = first
+				}
 				continue
 			}
 			l.heirs[first.record] = append(l.heirs[first.record], heir{j, rec})
@@ -85,6 +96,28 @@ func buildsOn(newer, older step.Finding) bool {
 		}
 		return !bytes.Equal(was, d.From) // what is deeper is told by its whole alone
 	})
+}
+
+// covers says whether a change manages all that an earlier one and its heirs did, so that
+// what it found tells all of them. Changes of other plays may stay.
+func (l lineage) covers(newer, older *journal.Record) bool {
+	return !slices.ContainsFunc(l.all(older), func(o *journal.Record) bool {
+		return o.Play != newer.Play || !within(o.Finding.Want, newer.Finding.Want)
+	})
+}
+
+// within says whether all fields of one state, at any depth, are there in another.
+func within(state, other json.RawMessage) bool {
+	in, of := fields(state), fields(other)
+	if in == nil {
+		return true
+	}
+	for name, value := range in {
+		if o, there := of[name]; !there || !within(value, o) {
+			return false
+		}
+	}
+	return true
 }
 
 // finding is what undo of a record needs to know: what was found before it and
@@ -121,6 +154,19 @@ func (l lineage) announce(j *journal.Journal, rec *journal.Record, e host.Effect
 		}
 	}
 	return j.FollowUp(rec, e)
+}
+
+// reveal notes that the undo of a record wrote back all that it had found, and so
+// that of the change under it is begun.
+func (l lineage) reveal(rec *journal.Record) error {
+	under, covering := l.under[rec]
+	if !covering || !rec.UndoBegan || !under.record.InForce() {
+		return nil
+	}
+	if err := l.begin(under.journal, under.record); err != nil {
+		return err
+	}
+	return l.announce(under.journal, under.record, host.Effect{Door: "journal", Verb: "reveal", Object: rec.Finding.Object})
 }
 
 // close notes that the heirs of a record went with it, the newest first.

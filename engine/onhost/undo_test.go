@@ -223,6 +223,40 @@ func TestRunsThatRepairedGoTogether(t *testing.T) {
 	c.bye()
 }
 
+// A run that made something else of what it found, on top of a drift that no delta of it tells.
+func TestRunsOnADriftThatNobodyTold(t *testing.T) {
+	for point := range 11 { // of three undos of two effects each, but for the part that the first one's undo finds; 0 is none
+		s := newSite(t)
+		before := s.machine.Snapshot()
+		for i := range 3 {
+			if i == 2 {
+				s.machine.WriteFile("/etc/b", "by hand")
+			}
+			content := fmt.Sprint(i)
+			c := s.open()
+			c.hello("r" + content)
+			c.apply(unitOf("pair", "p", pairSpec{step.Is(content), step.Is(content)}))
+			c.endPlay()
+			c.bye()
+		}
+		if point > 0 {
+			disk := killAt(s, point)
+			c := s.open()
+			c.hello("r3")
+			c.do(rollback("r0", "r1", "r2"))
+			_ = c.cut()
+			revive(s, disk)
+		}
+		c := s.open()
+		c.hello("r4")
+		r := c.do(rollback("r0", "r1", "r2"))
+		c.bye()
+		if d := s.machine.Snapshot(); d != before {
+			t.Errorf("killed at point %d, the machine is not as it was after %s:\n%s", point, r, d)
+		}
+	}
+}
+
 func TestRunsTogetherLeaveAnotherHandsChange(t *testing.T) {
 	s := applied(t, file("/etc/a", "after"))
 	s.machine.WriteFile("/etc/a", "drift")
