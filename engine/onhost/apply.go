@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"weft/engine/host"
@@ -29,6 +28,7 @@ func journalFailure(err error) error {
 // apply converges units in order, up to the first that fails.
 func (s *session) apply(ctx context.Context, a wire.Apply) error {
 	s.Host.Memo.Forget()
+	s.disrupts = a.AllowDisruption
 	s.underGuard()
 	defer s.stillAgain(ctx)
 	units := make([]*unit, len(a.Units))
@@ -103,7 +103,7 @@ func (c *change) converge(ctx context.Context, planned map[string]string) error 
 		return c.keep(ctx, rec)
 	}
 	if len(c.x.AfterNeeds) > 0 {
-		if _, err := c.s.settle(ctx, c.s.openNeeds(named(c.x.AfterNeeds))); err != nil {
+		if _, err := c.s.settleOnwards(ctx, c.s.openNeeds(named(c.x.AfterNeeds))); err != nil {
 			return c.fail(fmt.Errorf("what must come before this step failed: %w", err))
 		}
 	}
@@ -113,17 +113,16 @@ func (c *change) converge(ctx context.Context, planned map[string]string) error 
 	if err := c.find(ctx); err != nil {
 		return c.fail(err)
 	}
-	if !c.found.Changed() {
-		return c.finish(ctx)
-	}
-	if c.stale(planned) {
+	if c.found.Changed() && c.stale(planned) {
 		c.s.report(c.x, wire.UnitEvent{State: wire.Stale, Finding: &c.found, Elapsed: time.Since(c.began),
 			Error: "the host is not as it was when the plan was made; plan again"})
 		return errHalted
 	}
-	if guests := c.found.Cost.Guests; len(guests) > 0 && !c.disrupts {
-		return c.fail(fmt.Errorf("the change hits virtual machines that run here, %s: %s; move them or shut them down, or allow it by --allow-disruption",
-			strings.Join(guests, ", "), c.found.Cost.Disruption))
+	if err := c.allowed(); err != nil {
+		return c.fail(err)
+	}
+	if !c.found.Changed() {
+		return c.finish(ctx)
 	}
 	if err := c.write(ctx); err != nil {
 		return c.fail(err)
@@ -136,7 +135,7 @@ func (c *change) converge(ctx context.Context, planned map[string]string) error 
 func (c *change) find(ctx context.Context) error {
 	f, err := c.s.look(ctx, c.x)
 	if errors.Is(err, step.ErrNotYet) && (c.s.changed || c.s.ownBefore > 0) {
-		if _, settled := c.s.settle(ctx, c.s.openNeeds(c.s.ofPlay(c.play))); settled != nil {
+		if _, settled := c.s.settleOnwards(ctx, c.s.openNeeds(c.s.ofPlay(c.play))); settled != nil {
 			return errors.Join(err, settled)
 		}
 		f, err = c.lookUntil(ctx, func(_ step.Finding, err error) bool { return !errors.Is(err, step.ErrNotYet) })
@@ -146,8 +145,10 @@ func (c *change) find(ctx context.Context) error {
 	}
 	c.found = f
 	c.left = c.s.leftAt(ctx, c.x)
-	c.half, err = c.halfMade(ctx)
-	return err
+	if c.half, err = c.halfMade(ctx); err != nil {
+		return err
+	}
+	return c.nameGuests(ctx)
 }
 
 // lookUntil checks until the answer will do, or patience is over.

@@ -60,7 +60,12 @@ func (s *session) checked(ctx context.Context, x *unit, seen looked, rest []*uni
 	case err != nil:
 		return failure(err, elapsed)
 	}
-	showLeft(&f, s.leftAt(ctx, x))
+	c := &change{s: s, x: x, found: f, left: s.leftAt(ctx, x)}
+	if err := c.nameGuests(ctx); err != nil {
+		return failure(err, elapsed)
+	}
+	f = c.found
+	showLeft(&f, c.left)
 	state := wire.Converged
 	if f.Changed() {
 		state = wire.Planned

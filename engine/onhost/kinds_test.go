@@ -235,6 +235,12 @@ func (serviceKind) Write(ctx context.Context, h host.Host, _, want serviceSpec) 
 	return h.Units.Do(ctx, host.Stop, want.Unit)
 }
 
+func (serviceKind) Advise(f *step.Finding, _, want serviceSpec) {
+	if f.Changed() && !want.Running.Or(true) {
+		f.Cost.Disruption = "stops " + want.Unit
+	}
+}
+
 func service(name string, triggers ...step.Unit) step.Unit {
 	u := unitOf("service", name, serviceSpec{Unit: name + ".service", Running: step.Is(true)})
 	for _, t := range triggers {

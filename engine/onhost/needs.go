@@ -298,6 +298,7 @@ type waiting struct {
 // endPlay settles what the play left open, and looks at the steps that waited
 // for it.
 func (s *session) endPlay(ctx context.Context, e wire.EndPlay) error {
+	s.disrupts = e.AllowDisruption
 	s.underGuard()
 	defer s.stillAgain(ctx)
 	_, err := s.settlePlay(ctx, e.Play)
@@ -311,7 +312,7 @@ func (s *session) endPlay(ctx context.Context, e wire.EndPlay) error {
 // settlePlay settles the needs of a play and verifies what waited for them. It
 // says whether all is well.
 func (s *session) settlePlay(ctx context.Context, play string) (ok bool, err error) {
-	if _, err = s.settle(ctx, s.openNeeds(s.ofPlay(play))); errors.Is(err, errReboot) {
+	if _, err = s.settleOnwards(ctx, s.openNeeds(s.ofPlay(play))); errors.Is(err, errReboot) {
 		return false, err
 	}
 	ok = err == nil

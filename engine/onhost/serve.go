@@ -139,6 +139,7 @@ type session struct {
 	settlers []*unit // of these, those that settle a need, or did
 	waiting  []waiting
 	changed  bool // something was changed in this session
+	disrupts bool // what hits virtual machines is allowed
 
 	boots       []raised // what the last request wanted the machine to boot for
 	bootsOthers []string // the steps of other builds' runs that it wanted one for

@@ -4,14 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"runtime/debug"
 	"slices"
 	"strings"
 
-	"weft/engine/host"
 	"weft/engine/onhost/journal"
 	"weft/engine/step"
 	"weft/engine/wire"
@@ -99,9 +96,6 @@ func (s *session) look(ctx context.Context, x *unit) (step.Finding, error) {
 		if f.Cost.Disruption == "" {
 			f.Cost.Disruption = disruption(f.Needs[i])
 		}
-		if err == nil && f.Changed() {
-			f.Cost.Guests, err = running(ctx, s.Host.View())
-		}
 	}
 	if err == nil && len(x.Secret) > 0 {
 		f.Deltas = slices.Clone(f.Deltas)
@@ -110,30 +104,6 @@ func (s *session) look(ctx context.Context, x *unit) (step.Finding, error) {
 		}
 	}
 	return f, err
-}
-
-// running are the virtual machines that run, which a boot of the host ends.
-func running(ctx context.Context, v host.View) ([]string, error) {
-	all, err := v.Libvirt.Domains(ctx)
-	if errors.Is(err, host.ErrNotReady) {
-		return nil, nil // no libvirtd
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find the virtual machines that a reboot ends: %w", err)
-	}
-	var names []string
-	for _, d := range all {
-		one, err := v.Libvirt.Virtual(ctx, host.VirtualDomain, d.Name)
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // gone meanwhile
-		case err != nil:
-			return nil, fmt.Errorf("find the virtual machines that a reboot ends: %w", err)
-		case one.Active:
-			names = append(names, d.Name)
-		}
-	}
-	slices.Sort(names)
-	return names, nil
 }
 
 // onlyOnce settles a finding that nothing on the machine can settle by what an

@@ -203,7 +203,8 @@ type Cost struct {
 	Disruption string `json:"disruption,omitzero"`
 	// Guests are the virtual machines that run here and that the disruption
 	// hits. Where there are any, the change is made only if the operator
-	// allows it: the others' way is to move them, or to shut them down.
+	// allows it: the others' way is to move them, or to shut them down. Those
+	// that settling a need hits the engine adds.
 	Guests []string `json:"guests,omitzero"`
 	// Severs names the links whose traffic the change may cut, those above
 	// and beside it included: of a NIC that joins a bridge the NIC, of a port

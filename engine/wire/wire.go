@@ -145,6 +145,8 @@ type Probe struct {
 // for them.
 type EndPlay struct {
 	Play string `json:"play"`
+	// AllowDisruption is as in [Apply], for what earlier runs left open.
+	AllowDisruption bool `json:"allow_disruption,omitempty"`
 }
 
 // Reboot boots the machine anew, after a request that ended with a

@@ -259,7 +259,7 @@ func (m *member) endPlay(ctx context.Context, p *language.Play) error {
 	if !m.dirty {
 		return nil
 	}
-	return m.call(ctx, Applying, p.Name, wire.Request{EndPlay: &wire.EndPlay{Play: p.Name}})
+	return m.call(ctx, Applying, p.Name, wire.Request{EndPlay: &wire.EndPlay{Play: p.Name, AllowDisruption: m.run.opts.AllowDisruption}})
 }
 
 // ready are the units that come next and are known, and the first that is not.
