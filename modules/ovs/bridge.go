@@ -52,6 +52,10 @@ type bridgeSeen struct {
 	Carries    []string `json:"carries,omitzero"` // what its removal cuts
 	Elsewhere  []string `json:"elsewhere,omitzero"`
 	Silent     []string `json:"silent,omitzero"` // controllers that are not connected
+	// Guests run with a card on it, and Unsure is what is not certain about
+	// them. They are looked for where it is made anew.
+	Guests []string `json:"guests,omitzero"`
+	Unsure []string `json:"unsure,omitzero"`
 }
 
 // BridgeOutputs is what ovs_bridge knows when it is done.
@@ -177,7 +181,8 @@ RSTP is tuned by keys of ` + "`other_config`" + `: rstp-priority, rstp-forward-d
 its own: rstp-enable, rstp-port-path-cost, rstp-port-priority, rstp-port-admin-edge. Multicast snooping has mcast-snooping-table-size,
 mcast-snooping-aging-time and mcast-snooping-disable-flood-unregistered. ovs-vswitchd.conf.db(5) describes them.
 
-A change of ` + "`datapath_type`" + ` makes the bridge and the devices of its internal ports anew; their addresses and gateways are put back.
+A change of ` + "`datapath_type`" + ` makes the bridge and the devices of its internal ports anew; their addresses and gateways are put back. Virtual machines with a card
+on it are named, and it is made only by ` + "`--allow-disruption`" + ` where there are any.
 Removal takes all ports with it, whoever made them. It records the bridge whole, with ports, mirrors and controllers, for undo;
 a port whose device lives in a network namespace comes back in the host's own.
 

@@ -10,6 +10,7 @@ import (
 	"github.com/ovn-org/libovsdb/ovsdb"
 
 	"weft/engine/host"
+	"weft/engine/host/guests"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -45,7 +46,21 @@ func (bridge) Read(ctx context.Context, v host.View, want BridgeSpec) (BridgeSpe
 		return have, fmt.Errorf("patch ports join it to bridge %s, which has rstp_enable, and ovs-vswitchd aborts where frames of RSTP cross a patch port, also each time it is started again; set stp_enable = true instead, on both: %w",
 			other, step.ErrNotYet)
 	}
-	return have.fill(want, t, b, all), nil
+	have = have.fill(want, t, b, all)
+	if have.madeAnew(want) {
+		hit, err := guests.OnSwitch(ctx, v, have.Name)
+		if err != nil {
+			return have, fmt.Errorf("find the virtual machines on bridge %s: %w", have.Name, err)
+		}
+		have.Seen.Guests, have.Seen.Unsure = hit.Names, hit.Warnings
+	}
+	return have, nil
+}
+
+// madeAnew says whether a change takes the ports of the bridge away for a moment:
+// taps and vhost-user ports live in one datapath.
+func (have BridgeSpec) madeAnew(want BridgeSpec) bool {
+	return have.State.There() && want.State.There() && !sameOrSystem(have.DatapathType, want.DatapathType)
 }
 
 // noOther refuses a name that a port already has: names of ports are one
@@ -98,7 +113,7 @@ func (have BridgeSpec) fill(want BridgeSpec, t tables, b ovsdb.Row, all map[stri
 	have.Error = bridgeError(own, deviceThere)
 	have.see(t, b, own, all)
 	switch {
-	case want.State == step.Absent || want.Device != nil || !sameOrSystem(have.DatapathType, want.DatapathType):
+	case want.State == step.Absent || want.Device != nil || have.madeAnew(want):
 		have.Device = t.devicesOf(b, all)
 	case want.Hwaddr.Managed() && likeMAC(have.Hwaddr, want.Hwaddr) != want.Hwaddr && deviceThere:
 		// Open vSwitch takes the device down to change its MAC address, and
@@ -218,6 +233,8 @@ func (bridge) Advise(f *step.Finding, have, want BridgeSpec) {
 			}
 		case d.Path == "datapath_type" && have.State.There():
 			f.Cost.Disruption = "makes the bridge and the devices of its ports anew: a dataplane outage of seconds"
+			f.Cost.Guests = have.Seen.Guests
+			f.Warnings = append(f.Warnings, have.Seen.Unsure...)
 		}
 	}
 	if want.State.There() {

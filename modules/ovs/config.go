@@ -10,7 +10,6 @@ import (
 	"github.com/ovn-org/libovsdb/ovsdb"
 
 	"weft/engine/host"
-	"weft/engine/host/cpus"
 	"weft/engine/host/row"
 	"weft/engine/step"
 )
@@ -47,8 +46,8 @@ func (s *ConfigSpec) Validate() []step.Problem {
 	problems := managers().problems(s.Managers)
 	for _, key := range maskKeys() {
 		if text, set := s.OtherConfig[key].Get(); set {
-			if _, err := cpus.ParseHex(text); err != nil {
-				problems = append(problems, step.Problem{Path: "other_config." + key, Message: err.Error(), Hint: "hexadecimal, the lowest bit is processor 0: 0x6 for 1 and 2"})
+			if message, hint := maskProblem(key, text); message != "" {
+				problems = append(problems, step.Problem{Path: "other_config." + key, Message: message, Hint: hint})
 			}
 		}
 	}
@@ -170,7 +169,6 @@ func (config) Advise(f *step.Finding, have, want ConfigSpec) {
 	if reason, restarts := restarting(f.Deltas); restarts {
 		f.Needs = []step.Need{{Verb: step.RestartUnit, Object: switchUnit, Reason: reason}}
 		f.Cost.Disruption = "restarts ovs-vswitchd: a dataplane outage of seconds"
-		f.Cost.Guests = have.Restart.Guests
 		severs(f, have.Restart.Severs)
 	}
 	seen := have.Seen
@@ -202,9 +200,11 @@ virtual machines that it hits, and a host where there are any is changed only by
 
 With ` + "`dpdk-init`" + ` "true" the step is done when ovs-vswitchd says that DPDK is at work; where it does not come up, the error shows what it logged.
 Before anything is written, what DPDK is to stand on is looked at: whether the ovs-vswitchd that the next start takes was built with DPDK; the free
-huge pages of each NUMA node, for ` + "`dpdk-socket-mem`" + ` and for the virtual machines that start with the host and do not run yet; and that the processors of
-` + "`pmd-cpu-mask`" + ` and ` + "`dpdk-lcore-mask`" + ` are online. A shortfall is an error that names the node, what is wanted and what is there. Processors that are
-not isolated, and NICs on a node without a polling thread or memory, are warnings. ` + "`--no-huge`" + ` in ` + "`dpdk-extra`" + ` is understood.
+huge pages of each NUMA node and size, for ` + "`dpdk-socket-mem`" + ` or ` + "`dpdk-alloc-mem`" + ` (1024 MB a node before Open vSwitch 2.17 where both are left out) and for the
+virtual machines that start with the host and do not run yet; and that the processors of ` + "`pmd-cpu-mask`" + ` and ` + "`dpdk-lcore-mask`" + ` are online. DPDK takes pages of
+a size that a hugetlbfs is mounted for, and a virtual machine those of its own size alone. A shortfall is an error that names the node, what is wanted and what
+is there. Processors that are not isolated, and NICs on a node without a polling thread or memory, are warnings. In ` + "`dpdk-extra`" + ` these are understood:
+` + "`--no-huge`, `--socket-mem`, `-m`, `--huge-dir`, `--in-memory`, `--file-prefix`" + `.
 
 ` + "`managers`" + ` are rows of the table Manager, which ovsdb-server keeps over a restart (what ` + "`ovs-appctl add-remote`" + ` adds is lost). A manager
 that listens is done when ovsdb-server says that it does; whoever reaches it may change the switch, so name an address. One that dials

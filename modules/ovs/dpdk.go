@@ -16,9 +16,9 @@ import (
 
 const switchUnit = "ovs-vswitchd.service"
 
-// restartSeen is what a restart of ovs-vswitchd meets, for costs and warnings.
+// restartSeen is what a restart of ovs-vswitchd meets, for costs and warnings. The
+// guests that it hits the engine finds, whoever asks for it.
 type restartSeen struct {
-	Guests   []string `json:"guests,omitzero"` // domains that run with a card on this switch
 	Severs   []string `json:"severs,omitzero"` // devices whose traffic its bridges pass
 	Warnings []string `json:"warnings,omitzero"`
 }
@@ -81,8 +81,7 @@ func (t tables) beforeRestart(ctx context.Context, v host.View, have, want Confi
 		seen.Severs = append(seen.Severs, t.carriers(b, all)...)
 	}
 	slices.Sort(seen.Severs)
-	seen.Guests, err = t.riders(ctx, v)
-	return seen, err
+	return seen, nil
 }
 
 // ground is what DPDK is to stand on: the program, the memory, the processors,
@@ -90,6 +89,7 @@ func (t tables) beforeRestart(ctx context.Context, v host.View, have, want Confi
 type ground struct {
 	tables
 	asked    map[string]string // other_config as it will be
+	version  string            // what the program says of itself; empty where it was not asked
 	warnings []string
 }
 
@@ -99,7 +99,7 @@ func (g *ground) look(ctx context.Context, v host.View, restarts bool) error {
 		return err
 	}
 	if restarts {
-		if err := builtWithDPDK(ctx, v); err != nil {
+		if err := g.builtWithDPDK(ctx, v); err != nil {
 			return err
 		}
 		if err := g.memory(ctx, v, nodes); err != nil {
@@ -111,18 +111,19 @@ func (g *ground) look(ctx context.Context, v host.View, restarts bool) error {
 
 // builtWithDPDK asks the program that the next start takes. It is not the one
 // that runs where another was installed or chosen since.
-func builtWithDPDK(ctx context.Context, v host.View) error {
+func (g *ground) builtWithDPDK(ctx context.Context, v host.View) error {
 	program, err := vswitchdProgram(ctx, v)
 	if err != nil {
 		return err
 	}
 	r, err := v.Commands.Query(ctx, host.Command{Argv: []string{program, "--version"}})
+	g.version = string(r.Stdout)
 	switch {
 	case errors.Is(err, host.ErrNotReady):
 		return nil // the start itself says what is missing
 	case err != nil:
 		return err
-	case strings.Contains(string(r.Stdout), "DPDK"):
+	case strings.Contains(g.version, "DPDK"):
 		return nil
 	}
 	return fmt.Errorf("%s was built without DPDK: install Open vSwitch with DPDK, and choose it where there are two (on Debian, package openvswitch-switch-dpdk and a step alternative \"ovs-vswitchd\"): %w", program, step.ErrNotYet)

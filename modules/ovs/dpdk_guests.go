@@ -11,87 +11,91 @@ import (
 
 	"weft/engine/host"
 	"weft/engine/host/cpus"
-	"weft/engine/host/row"
 	"weft/engine/host/xmltree"
 )
 
-// guestMemory is what a domain that does not run will want of huge pages, in kB.
-// One that runs has it already.
+// guestMemory is what a domain that does not run will want of huge pages. One that
+// runs has it already.
 type guestMemory struct {
-	name     string
-	starts   bool // with the host
-	byNode   map[int]int
-	anywhere int
+	name   string
+	starts bool // with the host
+	claims []claim
 }
 
+// claim is memory in kB of a node, or of anyNode, in pages of a size; 0 is the
+// normal one.
+type claim struct{ node, kb, size int }
+
 func (g guestMemory) whole() int {
-	sum := g.anywhere
-	for _, n := range g.byNode {
-		sum += n
+	sum := 0
+	for _, c := range g.claims {
+		sum += c.kb
 	}
 	return sum
 }
 
-// virtuals are all domains; none where no libvirtd listens.
-func virtuals(ctx context.Context, v host.View) ([]host.Virtual, error) {
+// definitions is where libvirtd keeps what is defined.
+const definitions = "/etc/libvirt/qemu"
+
+// hungryGuests are the domains whose memory is in huge pages and that do not run.
+// Where libvirtd does not answer and has some to tell of, that is a warning.
+func hungryGuests(ctx context.Context, v host.View) (all []guestMemory, warnings []string, err error) {
 	names, err := v.Libvirt.Domains(ctx)
 	if errors.Is(err, host.ErrNotReady) {
-		return nil, nil
+		files, listed := v.Files.List(ctx, definitions)
+		if listed != nil && !errors.Is(listed, fs.ErrNotExist) {
+			return nil, nil, listed
+		}
+		if slices.ContainsFunc(files, func(f string) bool { return path.Ext(f) == ".xml" }) {
+			warnings = append(warnings, fmt.Sprintf("libvirtd does not answer: the huge pages that the virtual machines defined in %s want are not counted", definitions))
+		}
+		return nil, warnings, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var all []host.Virtual
 	for _, n := range names {
 		d, err := v.Libvirt.Virtual(ctx, host.VirtualDomain, n.Name)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // gone meanwhile
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		all = append(all, d)
-	}
-	return all, nil
-}
-
-// hungryGuests are the domains whose memory is in huge pages and that do not run.
-func hungryGuests(ctx context.Context, v host.View) ([]guestMemory, error) {
-	all, err := virtuals(ctx, v)
-	if err != nil {
-		return nil, err
-	}
-	var out []guestMemory
-	for _, d := range all {
 		if d.Active || d.Defined == "" {
 			continue
 		}
-		n, err := xmltree.Parse(d.Defined)
+		parsed, err := xmltree.Parse(d.Defined)
 		if err != nil {
-			return nil, fmt.Errorf("read domain %s: %w", d.Name, err)
+			return nil, nil, fmt.Errorf("read domain %s: %w", d.Name, err)
 		}
-		if g := memoryOf(n); g.whole() > 0 {
+		if g := memoryOf(parsed); g.whole() > 0 {
 			g.name, g.starts = d.Name, d.Autostart
-			out = append(out, g)
+			all = append(all, g)
 		}
 	}
-	return out, nil
+	return all, nil, nil
 }
 
 // memoryOf is what a definition wants of huge pages, by node where it is bound to
 // one (https://libvirt.org/formatdomain.html#numa-node-tuning).
 func memoryOf(domain *xmltree.Node) guestMemory {
-	g := guestMemory{byNode: map[int]int{}}
-	if domain.At("memoryBacking").At("hugepages") == nil {
+	var g guestMemory
+	pages := domain.At("memoryBacking").At("hugepages")
+	if pages == nil {
 		return g
 	}
 	tune := domain.At("numatune")
-	add := func(kb int, nodeset string) {
-		if set, err := cpus.Parse(nodeset); err == nil && len(set) == 1 {
-			g.byNode[set[0]] += kb
+	add := func(cell string, kb int, nodeset string) {
+		size, huge := pageOf(pages, cell)
+		if !huge || kb == 0 {
 			return
 		}
-		g.anywhere += kb
+		c := claim{anyNode, kb, size}
+		if set, err := cpus.Parse(nodeset); err == nil && len(set) == 1 {
+			c.node = set[0]
+		}
+		g.claims = append(g.claims, c)
 	}
 	of := tune.At("memory").Get("nodeset")
 	cells := domain.At("cpu").At("numa").All("cell")
@@ -106,17 +110,35 @@ func memoryOf(domain *xmltree.Node) guestMemory {
 				nodeset = m.Get("nodeset")
 			}
 		}
-		add(kibibytes(c.Get("memory"), c.Get("unit")), nodeset)
+		add(id, kibibytes(c.Get("memory"), c.Get("unit")), nodeset)
 	}
 	if memory := domain.At("memory"); len(cells) == 0 && memory != nil {
-		add(kibibytes(memory.Text, memory.Get("unit")), of)
+		add("0", kibibytes(memory.Text, memory.Get("unit")), of)
 	}
 	return g
 }
 
+// pageOf is the size of the pages of a guest's own node, 0 for the normal one; a
+// node that no page is for has small ones.
+func pageOf(hugepages *xmltree.Node, cell string) (kb int, huge bool) {
+	all := hugepages.All("page")
+	for _, p := range all {
+		size := kibibytes(p.Get("size"), p.Get("unit"))
+		if p.Get("nodeset") == "" {
+			kb, huge = size, true
+			continue
+		}
+		n, err := cpus.Number(cell)
+		if set, bad := cpus.Parse(p.Get("nodeset")); err == nil && bad == nil && slices.Contains(set, n) {
+			return size, true
+		}
+	}
+	return kb, huge || len(all) == 0
+}
+
 // kibibytes reads a size of libvirt's, whose unit is KiB where none is said.
 func kibibytes(text, unit string) int {
-	n, err := strconv.ParseUint(text, 10, 50)
+	n, err := strconv.ParseUint(text, 10, 30)
 	if err != nil {
 		return 0
 	}
@@ -131,48 +153,4 @@ func kibibytes(text, unit string) int {
 		return int(n << 30)
 	}
 	return int(n)
-}
-
-// riders are the domains that run and have a card on this switch: a tap among
-// its interfaces, or the socket of a vhost-user port.
-func (t tables) riders(ctx context.Context, v host.View) ([]string, error) {
-	if len(t.interfaces) == 0 {
-		return nil, nil
-	}
-	all, err := virtuals(ctx, v)
-	if err != nil {
-		return nil, err
-	}
-	devices, sockets := map[string]bool{}, map[string]bool{}
-	for _, i := range t.interfaces {
-		switch name := row.String(i, "name"); row.String(i, "type") {
-		case "dpdkvhostuserclient":
-			sockets[path.Clean(row.Map(i, "options")["vhost-server-path"])] = true
-		case "dpdkvhostuser":
-			sockets[name] = true // its file's name, in vhost-sock-dir
-		default:
-			devices[name] = true
-		}
-	}
-	var out []string
-	for _, d := range all {
-		if !d.Active {
-			continue
-		}
-		n, err := xmltree.Parse(d.Live)
-		if err != nil {
-			return nil, fmt.Errorf("read domain %s: %w", d.Name, err)
-		}
-		if slices.ContainsFunc(n.At("devices").All("interface"), func(card *xmltree.Node) bool {
-			socket := card.At("source").Get("path")
-			if card.Get("type") == "vhostuser" {
-				return sockets[path.Clean(socket)] || sockets[path.Base(socket)]
-			}
-			return devices[card.At("target").Get("dev")]
-		}) {
-			out = append(out, d.Name)
-		}
-	}
-	slices.Sort(out)
-	return out, nil
 }

@@ -16,6 +16,27 @@ import (
 // maskKeys are the keys of other_config that hold masks of processors.
 func maskKeys() []string { return []string{"dpdk-lcore-mask", "pmd-cpu-mask"} }
 
+// mostLcores is how many processors a DPDK counts that was built as most are
+// (RTE_MAX_LCORE); dpdk-lcore-mask names none beyond.
+const mostLcores = 128
+
+// maskProblem says what is wrong with a mask that holds wherever it is used, and
+// how to write it; empty where nothing is.
+func maskProblem(key, text string) (message, hint string) {
+	set, err := cpus.ParseHex(text)
+	switch {
+	case err != nil:
+		return err.Error(), "hexadecimal, the lowest bit is processor 0: 0x6 for 1 and 2"
+	case len(set) == 0 && key == "pmd-cpu-mask":
+		return fmt.Sprintf("%q has no processor, and no port of DPDK is polled", text), "leave it out for a processor of each NUMA node"
+	case len(set) == 0:
+		return fmt.Sprintf("%q has no processor, and ovs-vswitchd ends as it starts", text), "leave it out for the processor that ovs-vswitchd starts on"
+	case key == "dpdk-lcore-mask" && set[len(set)-1] >= mostLcores:
+		return fmt.Sprintf("has processor %d, and DPDK takes those below %d there", set[len(set)-1], mostLcores), fmt.Sprintf("map them in dpdk-extra: --lcores 0@%d", set[len(set)-1])
+	}
+	return "", ""
+}
+
 // processors looks at the masks: a processor that is not there or not online is
 // an error, one that the scheduler uses as well is a warning, and so is a NIC
 // without a polling thread or memory on its node.
@@ -33,6 +54,9 @@ func (g *ground) processors(ctx context.Context, v host.View, nodes map[int]node
 		text := g.asked[key]
 		if text == "" {
 			continue
+		}
+		if message, hint := maskProblem(key, text); message != "" { // one that was not known when it was validated, or that another hand wrote
+			return fmt.Errorf("other_config:%s %s: %s", key, message, hint)
 		}
 		set, err := cpus.ParseHex(text)
 		if err != nil {
@@ -59,7 +83,7 @@ func (g *ground) nics(ctx context.Context, v host.View, nodes map[int]node, pmd 
 	if err != nil {
 		return err
 	}
-	sockets, sized, err := g.socketMemory()
+	asked, sized, err := g.request(nodes)
 	if err != nil {
 		return err
 	}
@@ -75,8 +99,8 @@ func (g *ground) nics(ctx context.Context, v host.View, nodes map[int]node, pmd 
 		if len(pmd) > 0 && len(pmd.Without(n.cpus)) == len(pmd) {
 			g.warnings = append(g.warnings, fmt.Sprintf("NIC %s lies on node %d (processors %s), and pmd-cpu-mask has none of them: it is polled from another node", address, d.Node, n.cpus))
 		}
-		if sized && len(sockets) > 0 && sockets[d.Node] == 0 {
-			g.warnings = append(g.warnings, fmt.Sprintf("NIC %s lies on node %d, and dpdk-socket-mem has no memory there: its port may not come up", address, d.Node))
+		if sized && len(asked.byNode) > 0 && asked.byNode[d.Node] == 0 {
+			g.warnings = append(g.warnings, fmt.Sprintf("NIC %s lies on node %d, and %s has no memory there: its port may not come up", address, d.Node, asked.key))
 		}
 	}
 	return nil

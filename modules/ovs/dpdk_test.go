@@ -168,29 +168,40 @@ func TestDPDKWarnings(t *testing.T) {
 	}
 }
 
-// TestRestartNamesItsGuests: those that run with a card on this switch, and no
-// others.
-func TestRestartNamesItsGuests(t *testing.T) {
+// TestAnotherDatapathNamesItsGuests: those that run with a card on the bridge, and
+// no others; also where no libvirtd answers.
+func TestAnotherDatapathNamesItsGuests(t *testing.T) {
 	m := hypervisor(512, 512)
 	m.AddLibvirt()
 	ovsVsctl(m, []string{"add-br", homeName, "--", "set", "bridge", homeName, "datapath_type=netdev"})
+	ovsVsctl(m, []string{"add-br", otherName})
 	ovsVsctl(m, []string{"add-port", homeName, "vhuc0", "--", "set", "interface", "vhuc0", "type=dpdkvhostuserclient", "options:vhost-server-path=/run/vhost/g1.sock"})
 	define := func(name, card string) {
 		m.Define(host.VirtualDomain, name, fmt.Sprintf(`<domain type="kvm"><name>%s</name><memory>1024</memory><os><type>hvm</type></os><devices>%s</devices></domain>`, name, card))
+		m.Virsh(host.VirtualStart, host.VirtualDomain, name)
 	}
 	const nic = `<interface type="%s"><mac address="52:54:00:00:00:%s"/><source %s/>%s</interface>`
 	define("vhost", fmt.Sprintf(nic, "vhostuser", "01", `type="unix" path="/run/vhost/g1.sock" mode="server"`, ""))
 	define("tap", fmt.Sprintf(nic, "bridge", "02", `bridge="`+homeName+`"`, `<virtualport type="openvswitch"/>`))
-	define("elsewhere", fmt.Sprintf(nic, "vhostuser", "03", `type="unix" path="/run/vhost/other.sock" mode="server"`, ""))
-	define("off", fmt.Sprintf(nic, "vhostuser", "04", `type="unix" path="/run/vhost/g1.sock" mode="server"`, ""))
-	for _, name := range []string{"vhost", "tap", "elsewhere"} {
-		m.Virsh(host.VirtualStart, host.VirtualDomain, name)
+	define("beside", fmt.Sprintf(nic, "bridge", "03", `bridge="`+otherName+`"`, `<virtualport type="openvswitch"/>`))
+	bridge := func(name, datapath string) step.Finding {
+		return check(t, m, made(t, "ovs_bridge", ovs.BridgeSpec{Name: name, DatapathType: step.Is(datapath)}))
 	}
-	if f := check(t, m, made(t, "ovs_config", dpdk())); !slices.Equal(f.Cost.Guests, []string{"tap", "vhost"}) || f.Cost.Disruption == "" {
-		t.Errorf("the restart hits %q: %s", f.Cost.Guests, f.Cost.Disruption)
+	if f := bridge(homeName, "system"); !slices.Equal(f.Cost.Guests, []string{"tap", "vhost"}) || f.Cost.Disruption == "" {
+		t.Errorf("it hits %q: %s", f.Cost.Guests, f.Cost.Disruption)
 	}
-	if f := check(t, m, made(t, "ovs_config", ovs.ConfigSpec{OtherConfig: keys("max-idle", "7")})); len(f.Cost.Guests) > 0 {
-		t.Errorf("without a restart %q are hit", f.Cost.Guests)
+	if f := bridge(otherName, "netdev"); !slices.Equal(f.Cost.Guests, []string{"beside"}) {
+		t.Errorf("the other one hits %q", f.Cost.Guests)
+	}
+	if f := bridge(homeName, "netdev"); len(f.Cost.Guests) > 0 {
+		t.Errorf("without a change %q are hit", f.Cost.Guests)
+	}
+	m = hypervisor(512, 512)
+	ovsVsctl(m, []string{"add-br", homeName})
+	m.SetKernel("/proc/77/comm", "qemu-system-x86")
+	m.SetKernel("/proc/77/cmdline", "qemu-system-x86_64\x00-name\x00guest=g1,debug-threads=on\x00")
+	if f := bridge(homeName, "netdev"); !slices.Equal(f.Cost.Guests, []string{"g1"}) || !slices.ContainsFunc(f.Warnings, func(w string) bool { return strings.Contains(w, "guests unknown") }) {
+		t.Errorf("it hits %q, warnings %q", f.Cost.Guests, f.Warnings)
 	}
 }
 
