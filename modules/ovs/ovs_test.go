@@ -1,7 +1,9 @@
 package ovs_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -63,15 +65,31 @@ func TestSwitchThatDoesNotConfigure(t *testing.T) {
 	m := machine()
 	m.Systemctl(host.Stop, "ovs-vswitchd.service")
 	s := made(t, "ovs_bridge", ovs.BridgeSpec{Name: "br0"})
-	ctx, cancel := contextOf(t)
-	defer cancel()
-	err := s.Apply(ctx, m.Host(), check(t, m, s))
-	if err == nil || !strings.Contains(err.Error(), "is ovs-vswitchd.service running?") {
+	err := s.Apply(t.Context(), m.Host(), check(t, m, s))
+	if err == nil || !strings.Contains(err.Error(), "ovs-vswitchd.service is inactive") || errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("%v", err)
 	}
 	f := check(t, m, s)
 	if len(f.Deltas) != 1 || f.Deltas[0].Path != "error" {
 		t.Errorf("a bridge that nobody configured is found as %v", f.Deltas)
+	}
+}
+
+// TestUndoOfADeadSwitch: nobody configures what is taken back, and nobody is waited
+// for.
+func TestUndoOfADeadSwitch(t *testing.T) {
+	m := machine()
+	s := made(t, "ovs_config", ovs.ConfigSpec{OtherConfig: keys("max-idle", "5")})
+	f := apply(t, m, s)
+	m.FailUnit("ovs-vswitchd.service")
+	if err := s.Undo(t.Context(), m.Host(), f); err == nil || !strings.Contains(err.Error(), "ovs-vswitchd.service is failed") || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v", err)
+	}
+	if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+		t.Errorf("once more: %v", err)
+	}
+	if root := m.Rows(host.OpenVSwitch, "Open_vSwitch")[0]; row.Map(root, "other_config")["max-idle"] != "" {
+		t.Error("the key is still there")
 	}
 }
 

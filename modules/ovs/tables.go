@@ -2,6 +2,7 @@ package ovs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -126,16 +127,21 @@ func commit(ctx context.Context, h host.Host, t tables, tx *row.Tx) error {
 		return err
 	}
 	next, _ := row.Int(results[at].Rows[0], "next_cfg")
-	return configured(ctx, h.OVSDB, next)
+	return configured(ctx, h.View(), next)
 }
 
-// configured waits until cur_cfg reaches next.
-func configured(ctx context.Context, r host.OVSDBReader, next int) error {
+// patience is how long a pause is once it is worth a look whether anybody is there
+// to wait for.
+const patience = 16 * time.Millisecond
+
+// configured waits until cur_cfg reaches next, or until nobody is there to raise
+// it.
+func configured(ctx context.Context, v host.View, next int) error {
 	ctx, cancel := context.WithTimeout(ctx, configureTime)
 	defer cancel()
 	cur := 0
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
-		results, err := r.Select(ctx, host.OpenVSwitch, row.Select("Open_vSwitch", []string{"cur_cfg"}))
+		results, err := v.OVSDB.Select(ctx, host.OpenVSwitch, row.Select("Open_vSwitch", []string{"cur_cfg"}))
 		switch {
 		case err != nil && ctx.Err() == nil:
 			return fmt.Errorf("wait for ovs-vswitchd: %w", err)
@@ -145,6 +151,11 @@ func configured(ctx context.Context, r host.OVSDBReader, next int) error {
 		if cur >= next {
 			return nil
 		}
+		if pause >= patience {
+			if err := down(ctx, v); err != nil {
+				return err
+			}
+		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
@@ -153,4 +164,17 @@ func configured(ctx context.Context, r host.OVSDBReader, next int) error {
 			return fmt.Errorf("ovs-vswitchd has not configured what the database says (cur_cfg %d, next_cfg %d): is ovs-vswitchd.service running? (%w)", cur, next, ctx.Err())
 		}
 	}
+}
+
+// down says that ovs-vswitchd does not run and that nobody is starting it; nil also
+// where that is not known, or where it runs without its unit.
+func down(ctx context.Context, v host.View) error {
+	u, err := v.Units.Unit(ctx, switchUnit)
+	if err != nil || u.LoadState != "loaded" || u.ActiveState != "failed" && u.ActiveState != "inactive" {
+		return nil
+	}
+	if _, err := v.Daemons.Ask(ctx, "ovs-vswitchd", "version"); !errors.Is(err, host.ErrNotReady) {
+		return nil
+	}
+	return fmt.Errorf("the database says it, and %s is %s and configures nothing; see: journalctl -u %s", switchUnit, u.ActiveState, switchUnit)
 }
