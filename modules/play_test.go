@@ -3,6 +3,7 @@ package modules_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"weft/engine/host/fake"
@@ -12,11 +13,11 @@ import (
 	"weft/modules"
 )
 
-// TestKilledWithinS1 walks what scenario S1 does to a host, from a bare Debian,
-// killed at every effect: the playbook and the inventory are those of the lab.
-func TestKilledWithinS1(t *testing.T) {
+// bound is a playbook with an inventory.
+func bound(t *testing.T, playbook, inventory string) *language.Program {
+	t.Helper()
 	config, diags := language.Load(modules.Kinds(), language.Sources{
-		Playbook: "playbooks/ovn-l2-overlay.hcl", Inventories: []string{"inventories/lab.hcl"},
+		Playbook: playbook, Inventories: []string{inventory},
 		Read: func(path string) ([]byte, error) { return os.ReadFile(filepath.Join("..", path)) },
 	})
 	if diags.Failed() {
@@ -26,6 +27,44 @@ func TestKilledWithinS1(t *testing.T) {
 	if diags.Failed() {
 		t.Fatal(diags)
 	}
+	return program
+}
+
+// TestOptionsRestartTheSwitch: what ovs-ctl is told is in force once ovs-vswitchd
+// was started anew.
+func TestOptionsRestartTheSwitch(t *testing.T) {
+	for inventory, want := range map[string][]string{
+		"inventories/ovs-dpdk.hcl": {"file.self/ovs-ctl"}, "inventories/ovs-dpdk-vm.hcl": nil, // which has no options
+	} {
+		program := bound(t, "playbooks/ovs-dpdk-hypervisor.hcl", inventory)
+		services := 0
+		for _, play := range program.Plays {
+			for _, name := range play.Hosts {
+				units, diags := program.Units(play, name, language.Known{})
+				if diags.Failed() {
+					t.Fatal(diags)
+				}
+				for _, u := range units {
+					if u.Address != "service.self/ovs-vswitchd" {
+						continue
+					}
+					services++
+					if !slices.Equal(u.Triggers, want) {
+						t.Errorf("%s: on %s it is restarted by %v, want %v", inventory, name, u.Triggers, want)
+					}
+				}
+			}
+		}
+		if services == 0 {
+			t.Errorf("%s: no host has it", inventory)
+		}
+	}
+}
+
+// TestKilledWithinS1 walks what scenario S1 does to a host, from a bare Debian,
+// killed at every effect: the playbook and the inventory are those of the lab.
+func TestKilledWithinS1(t *testing.T) {
+	program := bound(t, "playbooks/ovn-l2-overlay.hcl", "inventories/lab.hcl")
 	var scenes []killtest.Scene
 	for _, name := range []string{"ubuntu1", "ubuntu2"} {
 		var units []step.Unit

@@ -35,10 +35,12 @@ steps "dpdk" {
     other_config = merge({ dpdk-init = "true" }, param.config)
   }
 
-  # Here, and once, ovs-vswitchd restarts, where ovs_config asks for it: all ports are
-  # away for seconds. Where guests run on them, weft wants --allow-disruption.
+  # Here, and once, ovs-vswitchd restarts, where ovs_config asks for it or its options
+  # changed: all ports are away for seconds. Where guests run on them, weft wants
+  # --allow-disruption.
   step "service" "ovs-vswitchd" {
-    running = true
+    running    = true
+    restart_on = [step.file["ovs-ctl"]]
   }
 }
 
