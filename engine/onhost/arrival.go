@@ -17,29 +17,69 @@ const look = 200 * time.Millisecond
 
 // arrivals are the files that come from other hosts, one at a time. Parts are
 // put in by the goroutine that reads requests, and taken by the one that serves
-// them. No more lie here than were asked for.
+// them. No more lie here than were asked for, whatever a controller sends.
 type arrivals struct {
 	mu     sync.Mutex
 	number int // of the file that is wanted
 	open   bool
+	upto   int64 // what was asked for
+	size   int64 // of the file, as its first part says; -1 before
 	at     int64 // how much of it came
+	over   bool  // nothing more is taken: it was said why, or that it ends
 	parts  []wire.Part
 	news   chan struct{} // holds one where something came
 }
 
-// put takes in a part. What is left of another file is dropped.
+// put takes in a part. What is left of another file is dropped, and so is what
+// comes after an end.
 func (a *arrivals) put(p wire.Part) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !a.open || p.Number != a.number {
+	if !a.open || a.over || p.Number != a.number {
 		return
 	}
-	if p.Error == "" && p.At != a.at {
-		p = wire.Part{Error: fmt.Sprintf("its bytes came from %d on, not from %d", p.At, a.at)}
+	if p.Error == "" {
+		if a.size < 0 {
+			a.size = p.Size
+		}
+		if why := a.wrong(p); why != "" {
+			p = wire.Part{Error: why}
+		}
 	}
+	p.Version = "" // means nothing here
+	a.over = p.Error != "" || len(p.Bytes) == 0
 	a.at += int64(len(p.Bytes))
-	a.parts = append(a.parts, p)
+	if last := len(a.parts) - 1; last >= 0 && !a.over && len(a.parts[last].Bytes)+len(p.Bytes) <= wire.PartSize {
+		a.parts[last].Bytes = append(a.parts[last].Bytes, p.Bytes...) // many small ones are not kept one by one
+	} else {
+		a.parts = append(a.parts, p)
+	}
 	a.tell()
+}
+
+// wrong says why a part cannot be one of the file.
+func (a *arrivals) wrong(p wire.Part) string {
+	end := a.at + int64(len(p.Bytes))
+	switch {
+	case p.At != a.at:
+		return fmt.Sprintf("its bytes came from %d on, not from %d", p.At, a.at)
+	case p.Size < 0:
+		return fmt.Sprintf("it is of %d bytes", p.Size)
+	case p.Size != a.size:
+		return fmt.Sprintf("it is of %d bytes, and then of %d", a.size, p.Size)
+	case end > a.size:
+		return fmt.Sprintf("%d bytes of it came, and it has %d", end, a.size)
+	case end > a.upto:
+		return fmt.Sprintf("%d bytes of it came, and %d were asked for", end, a.upto)
+	}
+	return ""
+}
+
+// allow makes room for the file up to there.
+func (a *arrivals) allow(upto int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.upto = upto
 }
 
 // nudge has whoever waits for a part look whether it can still come.
@@ -74,7 +114,7 @@ func (a *arrivals) begin() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.number++
-	a.open, a.at, a.parts, a.news = true, 0, nil, make(chan struct{}, 1)
+	a.open, a.over, a.upto, a.size, a.at, a.parts, a.news = true, false, 0, -1, 0, nil, make(chan struct{}, 1)
 	return a.number
 }
 
@@ -138,6 +178,7 @@ type arrival struct {
 // allow asks for the file up to there.
 func (a *arrival) allow(upto int64) {
 	a.upto = upto
+	a.s.arriving.allow(upto) // before it is asked for
 	a.s.out.now(wire.Event{Want: &wire.Want{Address: a.address, Number: a.number, Upto: upto}})
 }
 

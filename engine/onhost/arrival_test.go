@@ -132,6 +132,8 @@ func TestAFileThatStopsComing(t *testing.T) {
 		"a stop":           {func(_ *site, c *client) { c.send(wire.Request{Stop: &wire.Stop{}}) }, "stopped"},
 		"a stop at once":   {func(_ *site, c *client) { c.send(wire.Request{Stop: &wire.Stop{Now: true}}) }, "stopped"},
 		"it ends early":    {func(_ *site, c *client) { c.part(wire.Part{Number: 1, At: 3, Size: 9}) }, "unexpected EOF"},
+		"it grows":         {func(_ *site, c *client) { c.part(wire.Part{Number: 1, At: 3, Size: 10, Bytes: []byte("x")}) }, "of 9 bytes, and then of 10"},
+		"more than it has": {func(_ *site, c *client) { c.part(wire.Part{Number: 1, At: 3, Size: 9, Bytes: []byte("1234567")}) }, "10 bytes of it came, and it has 9"},
 		"a part is missed": {func(_ *site, c *client) { c.part(wire.Part{Number: 1, At: 4, Size: 9, Bytes: []byte("x")}) }, "from 4 on, not from 3"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,6 +147,35 @@ func TestAFileThatStopsComing(t *testing.T) {
 			}
 			if _, there := s.machine.File("/etc/import"); there {
 				t.Error("a file is there")
+			}
+		})
+	}
+}
+
+// TestNoMoreIsKeptThanWasAskedFor: a controller may send what it likes.
+func TestNoMoreIsKeptThanWasAskedFor(t *testing.T) {
+	const size = 1 << 40
+	for name, bytes := range map[string]int{"large parts": wire.PartSize, "small parts": 16, "empty parts": 0} {
+		t.Run(name, func(t *testing.T) {
+			var a arrivals
+			number := a.begin()
+			a.allow(wire.Window)
+			at, part := int64(0), make([]byte, bytes)
+			for range 2 * wire.Window / max(bytes, 16) {
+				a.put(wire.Part{Number: number, At: at, Size: size, Version: name, Bytes: part})
+				at += int64(bytes)
+			}
+			a.put(wire.Part{Number: number, Error: "and more"})
+			kept, bad := 0, ""
+			for _, p := range a.parts {
+				kept += len(p.Bytes)
+				bad += p.Error
+			}
+			if most := 2*wire.Window/wire.PartSize + 2; kept > wire.Window || len(a.parts) > most {
+				t.Errorf("%d bytes in %d parts are kept; want %d in %d at most", kept, len(a.parts), wire.Window, most)
+			}
+			if bytes > 0 && !strings.Contains(bad, "were asked for") || strings.Contains(bad, "and more") {
+				t.Errorf("it says %q", bad)
 			}
 		})
 	}
