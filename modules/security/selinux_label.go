@@ -115,7 +115,7 @@ func mislabelled(ctx context.Context, v host.View, have policy, pattern string) 
 	at := strings.TrimSuffix(string(real.Stdout), "\n")
 	return slices.DeleteFunc(relabelled(string(said.Stdout)), func(name string) bool {
 		rest, inside := strings.CutPrefix(name, at)
-		return !r.names.MatchString(name) && !(inside && r.names.MatchString(r.place+rest))
+		return !r.names.MatchString(name) && (!inside || !r.names.MatchString(r.place+rest))
 	}), r, nil
 }
 

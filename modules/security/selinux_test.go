@@ -308,8 +308,9 @@ func restoreconModel(all []string, says string, labelled map[string]bool) fake.P
 			}
 			for _, name := range all {
 				// An expanded name is that of others too.
-				same, err := path.Match(place, name)
-				if err != nil || labelled[name] || !same && !(slices.Contains(c.Argv, "-R") && strings.HasPrefix(name, place+"/")) {
+				named, err := path.Match(place, name)
+				named = named || slices.Contains(c.Argv, "-R") && strings.HasPrefix(name, place+"/")
+				if err != nil || labelled[name] || !named {
 					continue
 				}
 				if fmt.Fprintf(&said, says, name); !slices.Contains(c.Argv, "-n") {
