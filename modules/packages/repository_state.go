@@ -231,67 +231,6 @@ func truth(f fields, name string) step.Attr[bool] {
 	return step.None[bool]()
 }
 
-// keyField is the field that names the key.
-func (p place) keyField() string {
-	if p.by == apt {
-		return "Signed-By"
-	}
-	return "gpgkey"
-}
-
-// keyValue is how the field names a key of the host.
-func (p place) keyValue(file string) string {
-	if p.by == apt {
-		return file
-	}
-	return "file://" + file
-}
-
-// readKey tells weft's own key of the repository from another.
-func (p place) readKey(ctx context.Context, v host.View, have *RepositorySpec) error {
-	have.Key, have.KeyFile = step.None[string](), step.None[string]()
-	content, ok, err := readText(ctx, v, p.keyFile)
-	if ok {
-		have.KeyText = step.Is(content)
-	}
-	if err != nil {
-		return err
-	}
-	value := ""
-	if p.there {
-		value, _ = p.fields().get(p.keyField())
-	}
-	if value == p.keyValue(p.keyFile) {
-		have.Key = have.KeyText
-	} else if value != "" {
-		have.KeyFile = step.Is(strings.TrimPrefix(value, "file://"))
-	}
-	return nil
-}
-
-func (p place) readPin(ctx context.Context, v host.View, have *RepositorySpec) error {
-	if p.by != apt {
-		return nil
-	}
-	have.Pin = step.None[int]()
-	content, ok, err := readText(ctx, v, p.pinFile)
-	if !ok {
-		return err
-	}
-	have.PinText, have.Pin = step.Is(content), pinIn(content)
-	return nil
-}
-
-func pinIn(preferences string) step.Attr[int] {
-	pin := step.None[int]()
-	paragraphs(preferences, func() {}, func(name, value string) {
-		if n, err := strconv.Atoi(value); name == "Pin-Priority" && err == nil {
-			pin = step.Is(n)
-		}
-	}, func() {})
-	return pin
-}
-
 // missing are the directories that are not there.
 func (p place) missing(ctx context.Context, v host.View, have *RepositorySpec) error {
 	for _, dir := range []string{path.Dir(p.file), path.Dir(path.Dir(p.keyFile)), path.Dir(p.keyFile)} {
@@ -304,21 +243,6 @@ func (p place) missing(ctx context.Context, v host.View, have *RepositorySpec) e
 		}
 	}
 	return nil
-}
-
-// known asks whether rpm's keyring has the key. Only undo needs it, so a check that
-// finds nothing to do spawns nothing.
-func (p place) known(ctx context.Context, v host.View, have *RepositorySpec, want RepositorySpec) error {
-	key, ok := want.Key.Get()
-	if !ok {
-		key, ok = have.KeyText.Get() // which a step without a key replaces
-	}
-	k, err := parseKey(key)
-	if !ok || err != nil || p.by == apt {
-		return nil // no key of weft's
-	}
-	have.Known, err = k.trusted(ctx, v)
-	return err
 }
 
 // undo says whether this is a state that was found, to be brought back.
@@ -337,15 +261,6 @@ func (repositories) Diff(have, want RepositorySpec) []step.Delta {
 		deltas = append(deltas, step.Change("missing", have.Missing, want.Missing))
 	}
 	return deltas
-}
-
-// keyText is what an undo leaves in the file of the key: what was found, or what
-// another hand made of it since.
-func (s *RepositorySpec) keyText() step.Attr[string] {
-	if _, ok := s.Key.Get(); ok {
-		return s.Key
-	}
-	return s.KeyText
 }
 
 // Advise warns of what nobody checks.
