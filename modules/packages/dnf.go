@@ -21,10 +21,9 @@ type manager struct {
 // silent keeps the log of dnf free of questions, and plugins out of them.
 var silent = [...]string{"-q", "-C", "--disablerepo=*", "--disableplugin=*", "--setopt=logfilelevel=0"}
 
-// command changes packages: it asks nothing, and sees past locks, which say what
-// an upgrade leaves alone and not what weft was told to do.
+// command changes packages, and asks nothing.
 func (m manager) command(args ...string) host.Command {
-	argv := []string{m.tool, "-q", "-y", "--disableplugin=versionlock", "--setopt=clean_requirements_on_remove=False"}
+	argv := []string{m.tool, "-q", "-y", "--setopt=clean_requirements_on_remove=False"}
 	if m.tool == dnf && m.comment != "" {
 		argv = append(argv, "--comment=weft "+m.comment)
 	}
@@ -43,7 +42,8 @@ type rpmInstallation struct {
 	recommends   bool
 	repositories []string // enabled for this once
 	listsAge     time.Duration
-	erasing      bool // what stands in the way may go
+	locks        []string // options about locks, see [lockList.past]
+	erasing      []string // options about what stands in the way, see [erasingBut]
 }
 
 // exchange installs in one transaction. Yum 3 has a verb of its own for older
@@ -101,11 +101,8 @@ func (i rpmInstallation) options(tool string) []string {
 			weak = "True"
 		}
 		args = append(args, "--setopt=install_weak_deps="+weak)
-		if i.erasing {
-			args = append(args, "--allowerasing")
-		}
 	}
-	return args
+	return slices.Concat(args, i.locks, i.erasing)
 }
 
 func (m manager) remove(ctx context.Context, h host.Host, words []string) error {

@@ -21,6 +21,7 @@ var advice = [...]struct{ sign, cause string }{
 	{"is not signed", "a package is not signed: sign it, or say gpgcheck = false in its package_repository"},
 	{"Public key for", "a package is signed by a key that rpm does not know: give its package_repository the key"},
 	{"GPG key retrieval failed", "the key that the repository names is not there: give its package_repository the key"},
+	{"exclude filtering", "a lock of versionlock or an exclude stands against it: look with dnf versionlock list"},
 	{"Unable to find a match", "no repository that is enabled has it, or not in that version"},
 	{"No match for argument", "no repository that is enabled has it, or not in that version"},
 	{"Module or Group", "no repository that is enabled has such a group"},

@@ -29,6 +29,21 @@ func (b rpmBack) foreign(now rpmTable) []string {
 	return names
 }
 
+// lockedSince are those of keys that differ and that another hand locked since: it wants
+// them as they are. A step that holds its names locks those itself.
+func (b rpmBack) lockedSince(keys []string, now rpmTable, locks lockList) []string {
+	was := lockList{tool: locks.tool, text: b.record.Locks}
+	var locked []string
+	for _, key := range keys {
+		is, one := now[key], []string{key}
+		ours := b.record.Hold && slices.Contains(b.record.Names, key)
+		if !ours && !slices.Equal(is.Versions, b.before[key].Versions) && locks.only(one) != was.only(one) && locks.holds(key, is) {
+			locked = append(locked, key)
+		}
+	}
+	return locked
+}
+
 // reach is what the step may have changed: its names, what a removal took along, and
 // of what differs since: what the names need now, what came in the same transactions,
 // and what those replaced. What was installed after the names were is another hand's.

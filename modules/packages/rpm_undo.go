@@ -28,15 +28,22 @@ func (b rpmBack) bring(ctx context.Context, h host.Host) error {
 	if err != nil {
 		return err
 	}
-	foreign := b.foreign(now)
-	var conflict error
-	if len(foreign) > 0 {
-		conflict = fmt.Errorf("package %s: %w", strings.Join(foreign, " "), step.ErrConflict)
+	locks, err := readLocks(ctx, h.View(), b.manager.tool)
+	if err != nil {
+		return err
 	}
+	foreign := slices.Concat(b.foreign(now), b.lockedSince(b.record.Names, now, locks))
 	reach, err := b.reach(ctx, h.View(), now, foreign)
 	if err != nil {
-		return errors.Join(conflict, err)
+		return errors.Join(conflictOf(foreign), err)
 	}
+	for _, key := range b.lockedSince(slices.Collect(maps.Keys(reach)), now, locks) {
+		delete(reach, key)
+		foreign = append(foreign, key)
+	}
+	slices.Sort(foreign)
+	foreign = slices.Compact(foreign)
+	conflict := conflictOf(foreign)
 	surplus := b.surplus(now, reach)
 	if len(b.finding.Own) == 0 {
 		if err := b.finding.Sorted(foreign, b.own(now, reach)); err != nil {
@@ -46,7 +53,7 @@ func (b rpmBack) bring(ctx context.Context, h host.Host) error {
 	if needed := b.stay(ctx, h.View(), now, &surplus); needed != nil {
 		return errors.Join(conflict, needed)
 	}
-	if err := b.manager.exchange(ctx, h, b.missing(now, reach)); err != nil {
+	if err := b.putBack(ctx, h, now, reach, locks); err != nil {
 		return errors.Join(conflict, fmt.Errorf("put packages back: %w", err))
 	}
 	if err := b.remove(ctx, h, surplus); err != nil {
@@ -59,6 +66,13 @@ func (b rpmBack) bring(ctx context.Context, h host.Host) error {
 		return errors.Join(conflict, fmt.Errorf("set the locks back: %w", err))
 	}
 	return errors.Join(conflict, b.verify(ctx, h, foreign))
+}
+
+func conflictOf(foreign []string) error {
+	if len(foreign) == 0 {
+		return nil
+	}
+	return fmt.Errorf("package %s: %w", strings.Join(foreign, " "), step.ErrConflict)
 }
 
 // own are the parts that this undo will change, for another that goes on with it.
@@ -89,24 +103,6 @@ func (b rpmBack) now(ctx context.Context, h host.Host) (rpmTable, error) {
 	}
 	t = maps.Clone(t)
 	return t, b.manager.reasons(ctx, h.View(), t)
-}
-
-// missing is what to install again, in the version that was found.
-func (b rpmBack) missing(now rpmTable, reach map[string]bool) rpmInstallation {
-	i := rpmInstallation{erasing: true, repositories: b.record.Repositories, listsAge: age(b.record.ListsAge)}
-	for key := range reach {
-		was, is := b.before[key], now[key]
-		for _, version := range was.Versions {
-			switch word := nameVersion(key, version, was.Arch); {
-			case slices.Contains(is.Versions, version):
-			case is.there():
-				i.others = append(i.others, word)
-			default:
-				i.words = append(i.words, word)
-			}
-		}
-	}
-	return i
 }
 
 // surplus are the packages to remove: what was not there, and was asked for by the
