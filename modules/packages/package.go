@@ -232,8 +232,12 @@ func newDirectories(ctx context.Context, v host.View, dirs []string) ([]string, 
 	return missing, nil
 }
 
-// removeData takes what the programs of a package made.
+// removeData takes what the programs of a package made. What is mounted there may have
+// come while the package went.
 func removeData(ctx context.Context, h host.Host, object string, dirs []string) error {
+	if err := noMounts(ctx, h.View(), dirs); err != nil {
+		return err
+	}
 	for _, dir := range dirs {
 		if err := removeTree(ctx, h, dir); err != nil {
 			return fmt.Errorf("remove the data that %s left: %w", object, err)

@@ -319,6 +319,9 @@ func (s rpms) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 	if err := json.Unmarshal(f.Before, &record); err != nil {
 		return fmt.Errorf("decode the record of %s: %w", f.Object, err)
 	}
+	if err := noMounts(ctx, h.View(), record.Data); err != nil {
+		return fmt.Errorf("%s stays: %w", f.Object, err)
+	}
 	before, err := recalledRPMs(record.Table)
 	if err != nil {
 		return err
