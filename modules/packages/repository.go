@@ -23,7 +23,7 @@ type RepositorySpec struct {
 	Architectures  []string          `json:"architectures,omitzero" weft:"set" doc:"Architectures to fetch; those of dpkg where left out. Of apt only."`
 	Enabled        step.Attr[bool]   `json:"enabled,omitzero" doc:"Whether it is used. A disabled one is used by the enable_repositories of a package."`
 	GPGCheck       step.Attr[bool]   `json:"gpgcheck,omitzero" doc:"Whether signatures are asked for. False lets everybody in who can answer for the server."`
-	Key            step.Attr[string] `json:"key,omitzero" doc:"The public key that signs it, in ASCII armour; trusted for this repository (rpm: by rpm's keyring)."`
+	Key            step.Attr[string] `json:"key,omitzero" doc:"The public key that signs it, or several, in ASCII armour; all are trusted for this repository (rpm: by rpm's keyring)."`
 	KeyFile        step.Attr[string] `json:"key_file,omitzero" doc:"Instead of key the path of one that is on the host."`
 	Priority       step.Attr[int]    `json:"priority,omitzero" doc:"1 to 99: of repositories that have a package the lowest number wins. Of dnf and yum only."`
 	ModuleHotfixes step.Attr[bool]   `json:"module_hotfixes,omitzero" doc:"Whether its packages win over those of modules. Of dnf only."`
@@ -34,7 +34,7 @@ type RepositorySpec struct {
 	Text    step.Attr[string] `json:"text,omitzero" weft:"found"` // of the file, whole
 	PinText step.Attr[string] `json:"pin_text,omitzero" weft:"found"`
 	KeyText step.Attr[string] `json:"key_text,omitzero" weft:"found"` // of the key's file, whoever names it
-	Known   bool              `json:"known,omitzero" weft:"found"`    // whether rpm's keyring had the key
+	Known   []string          `json:"known,omitzero" weft:"found"`    // keys of the file that rpm's keyring had
 	Missing []string          `json:"missing,omitzero" weft:"found"`  // directories that were not there
 }
 
@@ -82,7 +82,7 @@ func (s *RepositorySpec) Validate() []step.Problem {
 
 func (s *RepositorySpec) checkKey(found *problems) {
 	if key, ok := s.Key.Get(); ok {
-		if _, err := parseKey(key); err != nil {
+		if _, err := parseKeys(key); err != nil {
 			found.add("key", err.Error(), `give the text of the vendor's file: file("keys/vendor.asc")`)
 		}
 		if s.KeyFile.Managed() && !s.KeyFile.Absent() {
