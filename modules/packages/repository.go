@@ -36,6 +36,8 @@ type RepositorySpec struct {
 	KeyText step.Attr[string] `json:"key_text,omitzero" weft:"found"` // of the key's file, whoever names it
 	Known   []string          `json:"known,omitzero" weft:"found"`    // keys of the file that rpm's keyring had
 	Missing []string          `json:"missing,omitzero" weft:"found"`  // directories that were not there
+
+	Unpinned []string `json:"unpinned,omitzero" weft:"found"` // servers that the file of the pin leaves out
 }
 
 // Validate finds what is no repository, and what is the other family's.
@@ -97,7 +99,14 @@ func (s *RepositorySpec) checkKey(found *problems) {
 func checkURL(found *problems, where, text string) {
 	u, err := url.Parse(text)
 	if err != nil || strings.ContainsAny(text, " \t\r\n,#") {
+		if strings.Contains(text, "@") { // which may come behind a password
+			text = "its value"
+		}
 		found.add(where, fmt.Sprintf("%q is not a URL", text), "")
+		return
+	}
+	if u.User != nil {
+		found.add(where, "holds a user, and every user of the host can read it", "")
 		return
 	}
 	switch u.Scheme {
@@ -111,9 +120,6 @@ func checkURL(found *problems, where, text string) {
 		}
 	default:
 		found.add(where, fmt.Sprintf("%q is of a scheme that weft does not know", text), "http:, https: or file:")
-	}
-	if u.User != nil {
-		found.add(where, "holds a user, and every user of the host can read it", "")
 	}
 }
 
@@ -146,7 +152,7 @@ func repositoryKind() step.Kind {
 		Name:    "package_repository",
 		Summary: "A repository of packages (apt, dnf, yum) with the key that signs it.",
 		Doc: `Of apt it is a file NAME.sources (deb822) in /etc/apt/sources.list.d, its key /etc/apt/keyrings/NAME.asc by Signed-By, and its pin a file in
-/etc/apt/preferences.d. Of dnf and yum it is the section [NAME] of whatever file in /etc/yum.repos.d has it, else of a new NAME.repo; its key is
+/etc/apt/preferences.d, with a record for each server. Of dnf and yum it is the section [NAME] of whatever file in /etc/yum.repos.d has it, else of a new NAME.repo; its key is
 /etc/pki/rpm-gpg/RPM-GPG-KEY-NAME, and is imported into rpm's keyring, which all repositories share: rpm has no other.
 
 An attribute that is left out stays as it is, and so do comments and whatever else the file holds: a step with enabled = false is enough to switch off what a
@@ -163,6 +169,9 @@ Undo brings the file back to the byte, unless another hand changed it since; the
 			spec, err := step.Decode[RepositorySpec](u)
 			if err != nil {
 				return nil, err
+			}
+			if len(u.Secret) > 0 {
+				return nil, fmt.Errorf("%s: %s is sensitive, and every user of the host can read what its package manager reads", u.Address, u.Secret[0])
 			}
 			for i, uri := range spec.URIs {
 				spec.URIs[i] = canonicalURL(uri)

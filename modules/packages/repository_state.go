@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"path"
 	"reflect"
 	"slices"
@@ -131,7 +132,7 @@ func (r repositories) Read(ctx context.Context, v host.View, want RepositorySpec
 	if err := p.readKey(ctx, v, &have); err != nil {
 		return have, err
 	}
-	if err := p.readPin(ctx, v, &have); err != nil {
+	if err := p.readPin(ctx, v, &have, want); err != nil {
 		return have, err
 	}
 	if want.State.There() && !p.there && !want.reachable(p.by) {
@@ -248,11 +249,20 @@ func (p place) missing(ctx context.Context, v host.View, have *RepositorySpec) e
 // undo says whether this is a state that was found, to be brought back.
 func (s *RepositorySpec) undo() bool { return s.File != "" }
 
-// Diff compares the attributes, and for undo also what lies beside the file.
+// Diff compares the attributes, and what lies beside the file.
 func (repositories) Diff(have, want RepositorySpec) []step.Delta {
 	deltas := step.Compare(have, want)
+	for i, d := range deltas {
+		deltas[i].Secret = d.Secret || slices.Contains([]string{"uris", "mirrorlist", "metalink", "key_file"}, d.Path) && have.withUser()
+	}
 	if !want.undo() {
+		if want.Pin.Or(noPin) != noPin && len(have.Unpinned) > 0 {
+			deltas = append(deltas, step.Change("pin_text", "not of "+strings.Join(have.Unpinned, ", "), "of each server"))
+		}
 		return deltas
+	}
+	if text, ok := want.pinText(); ok && have.PinText != step.Is(text) {
+		deltas = append(deltas, step.Change("pin_text", have.PinText, text))
 	}
 	if key := want.keyText(); have.KeyText != key {
 		deltas = append(deltas, step.Change("key_text", have.KeyText, key))
@@ -268,4 +278,13 @@ func (repositories) Advise(f *step.Finding, _, want RepositorySpec) {
 	if check, ok := want.GPGCheck.Get(); ok && !check && f.Changed() && want.State.There() {
 		f.Warnings = append(f.Warnings, "its packages are installed unchecked: gpgcheck is false")
 	}
+}
+
+// withUser says whether a URL holds a user, and perhaps a password: another hand wrote
+// it, and neither a plan nor a log shall show it.
+func (s *RepositorySpec) withUser() bool {
+	return slices.ContainsFunc(append(slices.Clone(s.URIs), s.Mirrorlist.Or(""), s.Metalink.Or(""), s.KeyFile.Or("")), func(uri string) bool {
+		u, err := url.Parse(uri)
+		return err == nil && u.User != nil || err != nil && strings.Contains(uri, "@")
+	})
 }
