@@ -37,18 +37,21 @@ func versionOf(m *fake.Machine, name string) string {
 	return "absent"
 }
 
-// TestUndoErasesNoPackageOfAnotherHand: what came since needs the version that goes.
+// TestUndoErasesNoPackageOfAnotherHand: what came since needs the version that goes,
+// whether the step brought something that may go, or not.
 func TestUndoErasesNoPackageOfAnotherHand(t *testing.T) {
-	m := ponyOf(t)
-	s := packageStep(t, PackageSpec{Name: pony, Version: step.Is("2.0")})
-	f := applied(t, m, s)
-	byDNF("", []string{"install", saddle}).Fake(m)
-	err := s.Undo(t.Context(), m.Host(), f)
-	if !errors.Is(err, step.ErrConflict) || !strings.Contains(err.Error(), saddle) {
-		t.Errorf("a saddle needs the pony: %v", err)
-	}
-	if versionOf(m, saddle) != "1-1" || versionOf(m, pony) != "2.0-1" {
-		t.Errorf("the saddle is %s, the pony %s", versionOf(m, saddle), versionOf(m, pony))
+	for _, names := range [][]string{{pony}, {pony, steptest.Prefix + "-stable"}} {
+		m := ponyOf(t)
+		s := packageStep(t, PackageSpec{Names: names, Versions: map[string]string{pony: "2.0"}})
+		f := applied(t, m, s)
+		byDNF("", []string{"install", saddle}).Fake(m)
+		err := s.Undo(t.Context(), m.Host(), f)
+		if !errors.Is(err, step.ErrConflict) || !strings.Contains(err.Error(), "since "+saddle+" needs") {
+			t.Errorf("%q: a saddle needs the pony: %v", names, err)
+		}
+		if versionOf(m, saddle) != "1-1" || versionOf(m, pony) != "2.0-1" {
+			t.Errorf("%q: the saddle is %s, the pony %s", names, versionOf(m, saddle), versionOf(m, pony))
+		}
 	}
 }
 

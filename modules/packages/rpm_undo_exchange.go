@@ -25,10 +25,12 @@ func (b rpmBack) putBack(ctx context.Context, h host.Host, now rpmTable, reach m
 	}
 	own := b.surplus(now, reach)
 	if i.erasing = erasingBut(b.manager.tool, now, own); i.erasing != nil {
-		if failed = b.manager.exchange(ctx, h, i); failed == nil {
+		again := b.manager.exchange(ctx, h, i)
+		if again == nil {
 			return nil
 		}
-		in, _ = inTheWay(failed, now)
+		in, _ = inTheWay(again, now)
+		failed = fmt.Errorf("%w; nor with --allowerasing for what came with it: %s", failed, lastWords(again))
 	}
 	in = slices.DeleteFunc(in, func(key string) bool {
 		return slices.Contains(own, key) || reach[key] && !slices.Equal(now[key].Versions, b.before[key].Versions)
@@ -82,6 +84,16 @@ func erasingBut(tool string, now rpmTable, own []string) []string {
 		return nil
 	}
 	return []string{"--allowerasing", protected}
+}
+
+// lastWords are those of a failed program without its arguments, which may be thousands
+// of names.
+func lastWords(failed error) string {
+	var exit *host.ExitError
+	if errors.As(failed, &exit) {
+		return exit.Result.Last()
+	}
+	return failed.Error()
 }
 
 // namedInstalled is how the solvers of dnf and yum name an installed package that does
