@@ -7,8 +7,7 @@ site = "lab"
 
 lab "ovs-dpdk-vm" {
   repository = [
-    "openvswitch-switch-dpdk", "ethtool", "dpdk-dev",
-    "librte-bus-vdev23", "librte-bus-pci23", "librte-mempool-ring23", "librte-net-e1000-23", "librte-net-virtio23",
+    "openvswitch-switch-dpdk", "ethtool", "librte-bus-pci23", "librte-mempool-ring23", "librte-net-e1000-23",
   ]
 
   network "management" {

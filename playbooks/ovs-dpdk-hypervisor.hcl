@@ -1,6 +1,6 @@
-# A hypervisor with OVS-DPDK, scenario S3 from packages: kernel arguments, huge pages
-# and VFIO, Open vSwitch with DPDK, a bond of DPDK ports as the uplink of a bridge,
-# vhost-user ports, and guests on them.
+# A hypervisor with OVS-DPDK, scenario S3: kernel arguments, huge pages and VFIO, Open
+# vSwitch with DPDK from packages or from source, a bond of DPDK ports as the uplink of a
+# bridge, vhost-user ports, and guests on them.
 #
 #     weft preflight playbooks/ovs-dpdk-hypervisor.hcl -i inventories/ovs-dpdk.hcl
 #     weft apply     playbooks/ovs-dpdk-hypervisor.hcl -i inventories/ovs-dpdk.hcl
@@ -22,10 +22,20 @@
 #       guests       = { g1 = { mac = "52:54:00:53:00:11", address = "172.31.30.11/24" } }
 #     }
 #
+# From source, what differs is
+#
+#       sources = {
+#         dpdk        = { version = "22.11.11", urls = ["https://…"], sha256 = "…", drivers = ["bus/pci", "mempool/ring", "net/ixgbe"] }
+#         openvswitch = { version = "3.1.0", urls = ["https://…"], sha256 = "…", options = [] }
+#       }
+#
+# The first such host compiles; the others take its result where their packages are the
+# same, and compile where not. See inventories/ovs-dpdk-source.hcl.
+#
 # A guest with domain = false has a port and no machine of libvirt: who listens on its
 # socket is another's affair.
 
-include = ["lists/kernel.hcl", "lists/dpdk.hcl", "lists/libvirt.hcl"]
+include = ["lists/kernel.hcl", "lists/dpdk.hcl", "lists/dpdk-source.hcl", "lists/libvirt.hcl"]
 
 variable "bridge" {
   description = "The bridge."
@@ -75,6 +85,12 @@ variable "sockets" {
   default     = "/var/lib/vhost-user"
 }
 
+locals {
+  packaged = [for h in role.hypervisor : h if !can(h.vars.sources)]
+  built    = [for h in role.hypervisor : h if can(h.vars.sources)]
+  builder  = slice(local.built, 0, min(1, length(local.built)))
+}
+
 play "kernel" {
   hosts  = [for h in role.hypervisor : h if can(h.vars.hugepages)]
   serial = var.at_a_time
@@ -88,8 +104,8 @@ play "kernel" {
   }
 }
 
-play "switch" {
-  hosts  = role.hypervisor
+play "packaged" {
+  hosts  = local.packaged
   serial = var.at_a_time
 
   use "dpdk" "self" {
@@ -97,6 +113,39 @@ play "switch" {
     packages = try(host.vars.drivers, [])
     options  = try(host.vars.ovs_ctl_options, "")
   }
+}
+
+play "built" {
+  hosts = local.builder
+
+  use "dpdk-source" "self" {
+    dpdk          = host.vars.sources.dpdk
+    openvswitch   = host.vars.sources.openvswitch
+    packages      = try(host.vars.sources.packages, [])
+    config        = host.vars.other_config
+    start_options = compact(split(" ", try(host.vars.ovs_ctl_options, "")))
+  }
+}
+
+play "taken" {
+  hosts  = slice(local.built, length(local.builder), length(local.built))
+  serial = var.at_a_time
+
+  use "dpdk-source" "self" {
+    dpdk        = host.vars.sources.dpdk
+    openvswitch = host.vars.sources.openvswitch
+    packages    = try(host.vars.sources.packages, [])
+    results = merge({}, [for b in local.builder : {
+      dpdk        = { host = b.name, archive = hosts[b.name].step.dpdk_build["self/dpdk"].archive, sha256 = hosts[b.name].step.dpdk_build["self/dpdk"].sha256 }
+      openvswitch = { host = b.name, archive = hosts[b.name].step.ovs_build["self/openvswitch"].archive, sha256 = hosts[b.name].step.ovs_build["self/openvswitch"].sha256 }
+    }]...)
+    config        = host.vars.other_config
+    start_options = compact(split(" ", try(host.vars.ovs_ctl_options, "")))
+  }
+}
+
+play "switch" {
+  hosts = role.hypervisor
 
   # Virtual devices of the lab read the frames of NICs that the kernel has, too.
   step "net_link" "uplink" {

@@ -143,6 +143,8 @@ func TestMistakesOfFiles(t *testing.T) {
 		{"host twice", "", "host \"a\" {}\nhost \"a\" {}\n", []string{`host "a" is there twice @inv.hcl:2`}},
 		{"play without hosts", "play \"p\" {}\n", "", []string{`play "p" says no hosts @play.hcl:1`}},
 		{"unknown host in a play", "play \"p\" { hosts = [\"comput\"] }\n", two, []string{`hosts: no host, group or role is called "comput": did you mean "compute"? @play.hcl:1`}},
+		{"no hosts", "play \"p\" { hosts = [] }\n", two, []string{`play "p" has no hosts @play.hcl:1`}},
+		{"some hosts, and none is there", "locals { some = [for h in hosts : h if can(h.vars.no)] }\nplay \"p\" { hosts = [for h in hosts : h if can(h.vars.no)] }\nplay \"q\" { hosts = slice(local.some, 0, 0) }\n", two, nil},
 		{"negative serial", "play \"p\" {\n hosts = \"all\"\n serial = -1\n}\n", two, []string{"serial is a whole number, 0 or more @play.hcl:3"}},
 		{"local circle", "locals {\n a = local.b\n b = local.a\n}\n", "", []string{`local "b" needs itself @play.hcl:3`}},
 		{"host in a local", "locals { a = host.name }\n", "", []string{`a local cannot use "host" @play.hcl:1`}},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
@@ -138,9 +139,24 @@ func (b *binder) playHead(p *Play, block *playBlock) {
 		return
 	}
 	b.playHosts(p, v, e)
-	if len(p.Hosts) == 0 && !p.unknown && !b.namesEmptyRole(e) {
+	if len(p.Hosts) == 0 && !p.unknown && !b.namesEmptyRole(e) && !b.c.filters(e) {
 		b.warn(e.Range(), fmt.Sprintf("play %q has no hosts", p.Name))
 	}
+}
+
+// filters says whether an expression, or a local that it names, picks some of many: that
+// none is picked here is no surprise.
+func (c *Config) filters(e hclsyntax.Expression) bool {
+	found := false
+	_ = hclsyntax.VisitAll(e, func(node hclsyntax.Node) hcl.Diagnostics {
+		loop, is := node.(*hclsyntax.ForExpr)
+		found = found || is && loop.CondExpr != nil
+		return nil
+	})
+	return found || slices.ContainsFunc(namesOf(e, &mistakes{}).locals, func(n named) bool {
+		i := slices.IndexFunc(c.locals, func(l *local) bool { return l.name == n.name })
+		return i >= 0 && c.filters(c.locals[i].expr)
+	})
 }
 
 // namesEmptyRole says whether a warning about a role was given already.

@@ -28,8 +28,14 @@ func (b build) planAround(ctx context.Context, v host.View, p *plan) error {
 		if text != "" {
 			text = b.mark() + text
 		}
-		if err := b.planFile(ctx, v, p, part{unit, path.Join(unitDir, name)}, text, "units."+name); err != nil {
+		at := part{unit, path.Join(unitDir, name)}
+		if err := b.planFile(ctx, v, p, at, text, "units."+name); err != nil {
 			return err
+		}
+		if state, changes := p.want[at.name()]; changes && state == "" {
+			if err := idle(ctx, v, at.path); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -167,19 +173,21 @@ func (b build) removal(ctx context.Context, v host.View, p *plan, target string)
 		if len(extras) > 0 {
 			return fmt.Errorf("other hands put files into %s (%s): move them away first", tree, strings.Join(extras[:min(3, len(extras))], ", "))
 		}
+		who, err := b.linkedTo(ctx, v, tree)
+		if err != nil {
+			return err
+		}
+		if who != "" {
+			return waits(who + " before this one")
+		}
 		p.set(treePart, tree, "")
 		p.setHidden(tree)
-		p.setArchive(b.packed(m.Key))
+		if err := b.planPacked(ctx, v, p, tree, m); err != nil {
+			return err
+		}
 	}
 	if err := b.planAround(ctx, v, p); err != nil {
 		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.want)) {
-		if at := partOf(name); at.class == unit {
-			if err := idle(ctx, v, at.path); err != nil {
-				return err
-			}
-		}
 	}
 	if len(p.deltas) > 0 {
 		p.setParents(path.Join(cacheDir, "x"))
@@ -187,14 +195,41 @@ func (b build) removal(ctx context.Context, v host.View, p *plan, target string)
 	return nil
 }
 
-// idle refuses to take a unit away that runs.
+// planPacked is about the archive that a tree which goes can come back from. Of a tree
+// that drifted none is made: it would hold another's work as what was built.
+func (b build) planPacked(ctx context.Context, v host.View, p *plan, tree string, m *manifest) error {
+	sum, err := archiveSum(ctx, v, b.packed(m.Key))
+	if err != nil {
+		return err
+	}
+	if sum == "" {
+		drift, err := m.drift(ctx, v.Files, tree)
+		if err != nil {
+			return err
+		}
+		if len(drift) > 0 {
+			p.lost = fmt.Sprintf("%s in %s is not as it was built (%s), and the result that the tree could come back from is gone", drift[0].Path, tree, drift[0].What)
+			return nil
+		}
+	}
+	p.setArchive(b.packed(m.Key))
+	return nil
+}
+
+// idle refuses to take a unit away that runs or that a boot starts: its links would
+// lead nowhere.
 func idle(ctx context.Context, v host.View, file string) error {
 	u, err := v.Units.Unit(ctx, path.Base(file))
 	if err != nil {
 		return err
 	}
-	if u.ActiveState == "active" && u.FragmentPath == file {
+	switch {
+	case u.FragmentPath != file:
+		return nil
+	case u.ActiveState == "active":
 		return waits(u.Name + " runs: stop it first, by a step \"service\" before this one")
+	case u.FileState == "enabled" || u.FileState == "enabled-runtime":
+		return waits(u.Name + " is enabled: disable it first, by a step \"service\" with enabled = false before this one")
 	}
 	return nil
 }

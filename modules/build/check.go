@@ -45,6 +45,7 @@ type plan struct {
 	deltas []step.Delta
 	notes  []string
 	m      *manifest // of the tree that is in use
+	lost   string    // why what is removed cannot come back; empty where it can
 }
 
 // origin is where a tree comes from.
@@ -72,7 +73,7 @@ func (b build) Check(ctx context.Context, v host.View) (step.Finding, error) {
 	if err != nil {
 		return f, fmt.Errorf("read %s: %w", f.Object, err)
 	}
-	f.Deltas, f.Warnings = p.deltas, p.notes
+	f.Deltas, f.Warnings, f.Cost.Irreversible = p.deltas, p.notes, p.lost
 	if f.Outputs, err = b.outputs(ctx, v, p); err != nil {
 		return f, err
 	}

@@ -33,7 +33,7 @@ func (b build) compile(ctx context.Context, h host.Host, p *plan) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if json.Unmarshal(text, &c.done) != nil {
+	if json.Unmarshal(text, &c.done) != nil || c.done == nil { // null is JSON too
 		c.done = map[string]bool{}
 	}
 	if err := c.unpack(ctx); err != nil {

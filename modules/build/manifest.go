@@ -205,6 +205,24 @@ func (f file) differs(ctx context.Context, files host.FileReader, at string) (st
 	return "changed", nil
 }
 
+// spoiled names a file with another content than was built, whatever its time says: an
+// archive gives all its files the time of a build. Empty where there is none.
+func (m *manifest) spoiled(ctx context.Context, files host.FileReader, tree string) (string, error) {
+	for _, f := range m.Files {
+		if f.Mode == "" {
+			continue
+		}
+		content, err := files.Read(ctx, path.Join(tree, f.Path))
+		if err != nil {
+			return "", err
+		}
+		if sumOf(content) != f.SHA256 {
+			return f.Path, nil
+		}
+	}
+	return "", nil
+}
+
 // extras are the files in a tree that are not its own. What Python leaves beside
 // a program that ran is nobody's.
 func (m *manifest) extras(ctx context.Context, files host.FileReader, tree string) ([]string, error) {

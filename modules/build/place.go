@@ -239,9 +239,23 @@ func (b build) bringArchive(ctx context.Context, h host.Host, archive, want stri
 		return err
 	}
 	for tree, m := range trees {
-		if b.packed(m.Key) == archive {
-			return b.archived(ctx, h, tree, archive)
+		if b.packed(m.Key) != archive {
+			continue
 		}
+		drift, err := m.drift(ctx, h.Files, tree)
+		if err != nil {
+			return err
+		}
+		name := ""
+		if len(drift) > 0 {
+			name = drift[0].Path
+		} else if name, err = m.spoiled(ctx, h.Files, tree); err != nil {
+			return err
+		}
+		if name != "" {
+			return fmt.Errorf("%s in %s is not as it was built, so no result is packed of it: have a step with state = \"present\" repair it first", name, tree)
+		}
+		return b.archived(ctx, h, tree, archive)
 	}
 	return nil // a cache that another hand emptied
 }

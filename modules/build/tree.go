@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"strings"
 
 	"weft/engine/host"
 )
@@ -16,7 +15,7 @@ func (b build) bringTree(ctx context.Context, h host.Host, tree, now, want strin
 	if !stays(want) {
 		return discard(ctx, h, tree)
 	}
-	key := tree[strings.LastIndexByte(tree, '-')+1:]
+	key := keyOf(tree)
 	m, err := readManifest(ctx, h.Files, tree)
 	if err != nil {
 		return err
@@ -80,6 +79,11 @@ func (b build) unpackTree(ctx context.Context, h host.Host, tree, key string) er
 		return err
 	} else if len(drift) > 0 {
 		return b.unsound(ctx, h, from, fmt.Sprintf("%s is %s", drift[0].Path, drift[0].What))
+	}
+	if name, err := m.spoiled(ctx, h.Files, at); err != nil {
+		return err
+	} else if name != "" {
+		return b.unsound(ctx, h, from, name+" is changed")
 	}
 	if extras, err := m.extras(ctx, h.Files, at); err != nil {
 		return err

@@ -23,24 +23,54 @@ func (b build) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 		return fmt.Errorf("decode the record of %s: %w", f.Object, err)
 	}
 	target := maps.Clone(before.Parts)
-	kept := f.Foreign
-	if f.Settled {
-		var err error
-		if kept, err = b.others(ctx, h.View(), target, want.Parts); err != nil {
-			return err
-		}
-		if err := f.Sorted(kept, nil); err != nil {
-			return err
-		}
+	// What another hand took of the cache since is not made of trees that it may have changed too.
+	maps.DeleteFunc(target, func(name, state string) bool { return partOf(name).class == archive && state == there })
+	kept, said, err := b.kept(ctx, h.View(), f, target, want.Parts)
+	if err != nil {
+		return err
 	}
 	var conflict error
 	if len(kept) > 0 {
-		conflict = fmt.Errorf("%s: %s: %w", f.Object, strings.Join(kept, ", "), step.ErrConflict)
+		conflict = fmt.Errorf("%s: %s: %w", f.Object, strings.Join(said, ", "), step.ErrConflict)
 	}
 	for _, name := range kept {
 		delete(target, name)
+		if at := partOf(name); at.class == treePart {
+			delete(target, part{archive, b.packed(keyOf(at.path))}.name()) // it is repaired from
+		}
 	}
 	return errors.Join(conflict, b.settle(ctx, h, target))
+}
+
+// kept are the parts that are left as they are, and the same for people, with reasons.
+func (b build) kept(ctx context.Context, v host.View, f step.Finding, target, want parts) (names, said []string, err error) {
+	names = slices.Clone(f.Foreign)
+	if f.Settled {
+		if names, err = b.others(ctx, v, target, want); err != nil {
+			return nil, nil, err
+		}
+	}
+	linked, err := b.linkedTrees(ctx, v, target)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(linked)) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	if f.Settled {
+		if err := f.Sorted(names, nil); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, name := range names {
+		if linked[name] != "" {
+			name += " (" + linked[name] + ", and then undo again)"
+		}
+		said = append(said, name)
+	}
+	return names, said, nil
 }
 
 // others are the parts that another hand changed since they were seen as they should
@@ -74,7 +104,7 @@ func (b build) others(ctx context.Context, v host.View, before, want parts) ([]s
 }
 
 // inUse says whether another hand works with a part that is to go: it put files
-// into a tree, or started a unit.
+// into a tree, or started or enabled a unit.
 func inUse(ctx context.Context, v host.View, at part) (bool, error) {
 	switch at.class {
 	case unit:

@@ -208,6 +208,9 @@ func (s debs) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 	if err := json.Unmarshal(f.Before, &record); err != nil {
 		return fmt.Errorf("decode the record of %s: %w", f.Object, err)
 	}
+	if err := noMounts(ctx, h.View(), record.Data); err != nil {
+		return fmt.Errorf("%s stays: %w", f.Object, err)
+	}
 	before, err := recalled(record.Table)
 	if err != nil {
 		return err

@@ -94,8 +94,8 @@ func buildKind() step.Kind {
 	return step.Kind{
 		Name:    "rpm_build",
 		Summary: "RPMs built from source by a user that is not root, in a repository of the host.",
-		Doc: `The sources are laid out for rpmbuild below /var/cache/weft/rpms, builddep is asked for what the spec needs, rpmbuild runs as the build user, and
-what it made becomes a repository (createrepo_c) that a package_repository names by file:. The directory is a link to a result that is named by its inputs, so an
+		Doc: `The sources are laid out for rpmbuild below /var/cache/weft/rpms, the build user packs a source RPM by which builddep is asked for what the spec
+needs, rpmbuild runs as the build user, and what it made becomes a repository (createrepo_c) that a package_repository names by file:. The directory is a link to a result that is named by its inputs, so an
 upgrade is one rename, and the former result is there for undo.
 
 The inputs are the bytes of the sources and of the spec, the conditions and macros, the distribution and the architecture. Where a result of the same inputs is there and

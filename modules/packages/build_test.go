@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,10 +61,12 @@ func buildMachine() *fake.Machine {
 	m.Mkdir("/var/cache")
 	d := dnfPrograms{log: &transactionLog{of: map[string]int{}}}
 	m.Program("rpm", func(m *fake.Machine, c host.Command) host.Result {
-		switch c.Argv[1] {
-		case "--eval":
+		switch {
+		case c.Argv[1] == "--eval":
 			return printed("x86_64 .el9\n")
-		case "-qp":
+		case c.Argv[1] == "-qp" && strings.Contains(c.Argv[3], "REQUIRENAME"):
+			return printed("weft-laws-stable\nrpmlib(CompressedFileNames)\n")
+		case c.Argv[1] == "-qp":
 			return printed("weft-laws-hello\t1.0-1\n")
 		}
 		return d.rpm(m, c)
@@ -71,7 +74,7 @@ func buildMachine() *fake.Machine {
 	m.Program("dnf", func(m *fake.Machine, c host.Command) host.Result {
 		for i, word := range c.Argv {
 			if word == "builddep" {
-				return d.dnf(m, host.Command{Argv: append(c.Argv[:i:i], "install", "weft-laws-stable")})
+				return d.builddep(m, c.Argv[:i:i], c.Argv[len(c.Argv)-1])
 			}
 		}
 		return d.dnf(m, c)
@@ -103,9 +106,20 @@ func buildMachine() *fake.Machine {
 		return host.Result{}
 	})
 	m.Program("install", func(m *fake.Machine, c host.Command) host.Result {
-		for _, dir := range c.Argv[5:] {
-			m.Mkdir(dir)
+		dirs := c.Argv[3:]
+		if c.Argv[2] == "-o" {
+			dirs = c.Argv[5:]
 		}
+		for _, dir := range dirs {
+			m.Mkdir(dir)
+			if c.Argv[2] == "-o" {
+				m.Chown(dir, c.Argv[3], "")
+			}
+		}
+		return host.Result{}
+	})
+	m.Program("chown", func(m *fake.Machine, c host.Command) host.Result {
+		chownAll(m, c.Argv[5], c.Argv[3])
 		return host.Result{}
 	})
 	m.Program("mv", func(m *fake.Machine, c host.Command) host.Result {
@@ -119,18 +133,8 @@ func buildMachine() *fake.Machine {
 		m.WriteFile(c.Argv[2]+"/repodata/repomd.xml", "index")
 		return host.Result{}
 	})
-	m.Program("runuser", rpmbuildModel)
+	m.Program("runuser", buildUserModel)
 	return m
-}
-
-func rpmbuildModel(m *fake.Machine, c host.Command) host.Result {
-	said := "Executing(%prep): /bin/sh\n+ tar\nExecuting(%build): /bin/sh\n+ echo hello\nExecuting(%check): /bin/sh\n"
-	if !strings.Contains(c.String(), "--without check") {
-		return host.Result{Exit: 1, Stdout: []byte(said + "+ exit 1\nerror: the tests fail\n"), Stderr: []byte("error: Bad exit status from /var/tmp/rpm-tmp.x (%check)\n\nRPM build errors:\n")}
-	}
-	m.Mkdir(c.Dir + "/RPMS/noarch")
-	m.WriteFile(c.Dir+"/RPMS/noarch/weft-laws-hello-1.0-1.noarch.rpm", "an RPM")
-	return printed("%s", said)
 }
 
 // eachChild calls do for what is in a directory.
@@ -147,6 +151,11 @@ func eachChild(m *fake.Machine, dir string, do func(child string)) {
 func removeAll(m *fake.Machine, p string) {
 	eachChild(m, p, func(child string) { removeAll(m, child) })
 	m.Remove(p)
+}
+
+func chownAll(m *fake.Machine, p, owner string) {
+	eachChild(m, p, func(child string) { chownAll(m, child, owner) })
+	m.Chown(p, owner, "")
 }
 
 func moveAll(m *fake.Machine, from, to string) {
@@ -251,8 +260,10 @@ func TestBuildIsMadeOnce(t *testing.T) {
 	f := applied(t, m, s)
 	built := 0
 	m.Program("runuser", func(m *fake.Machine, c host.Command) host.Result {
-		built++
-		return rpmbuildModel(m, c)
+		if slices.Contains(c.Argv, "-bb") {
+			built++
+		}
+		return buildUserModel(m, c)
 	})
 	m.Remove(buildLink)
 	applied(t, m, s)

@@ -21,10 +21,9 @@ type manager struct {
 // silent keeps the log of dnf free of questions, and plugins out of them.
 var silent = [...]string{"-q", "-C", "--disablerepo=*", "--disableplugin=*", "--setopt=logfilelevel=0"}
 
-// command changes packages: it asks nothing, and sees past locks, which say what
-// an upgrade leaves alone and not what weft was told to do.
+// command changes packages, and asks nothing.
 func (m manager) command(args ...string) host.Command {
-	argv := []string{m.tool, "-q", "-y", "--disableplugin=versionlock", "--setopt=clean_requirements_on_remove=False"}
+	argv := []string{m.tool, "-q", "-y", "--setopt=clean_requirements_on_remove=False"}
 	if m.tool == dnf && m.comment != "" {
 		argv = append(argv, "--comment=weft "+m.comment)
 	}
@@ -43,7 +42,8 @@ type rpmInstallation struct {
 	recommends   bool
 	repositories []string // enabled for this once
 	listsAge     time.Duration
-	erasing      bool // what stands in the way may go
+	locks        []string // options about locks, see [lockList.past]
+	erasing      []string // options about what stands in the way, see [erasingBut]
 }
 
 // exchange installs in one transaction. Yum 3 has a verb of its own for older
@@ -101,11 +101,8 @@ func (i rpmInstallation) options(tool string) []string {
 			weak = "True"
 		}
 		args = append(args, "--setopt=install_weak_deps="+weak)
-		if i.erasing {
-			args = append(args, "--allowerasing")
-		}
 	}
-	return args
+	return slices.Concat(args, i.locks, i.erasing)
 }
 
 func (m manager) remove(ctx context.Context, h host.Host, words []string) error {
@@ -267,57 +264,4 @@ func said(r host.Result) string { return string(r.Stderr) + "\n" + string(r.Stdo
 func noMatch(text string) bool {
 	return strings.Contains(text, "Unable to find a match") || strings.Contains(text, "No match for argument") ||
 		strings.Contains(text, "No package ") || strings.Contains(text, "Module or Group")
-}
-
-// advice is what to do about a sign in what rpm, dnf or yum said.
-var advice = [...]struct{ sign, cause string }{
-	{"Unknown repo:", "enable_repositories names a repository that the host does not have: a package_repository brings it"},
-	{"repository not found", "enable_repositories names a repository that the host does not have: a package_repository brings it"},
-	{"Failed to download metadata for repo", "a repository cannot be reached or is not there: look at its baseurl, at the network, and at the name server"},
-	{"Cannot retrieve repository metadata", "a repository cannot be reached or is not there: look at its baseurl, at the network, and at the name server"},
-	{"Cannot find a valid baseurl", "a repository cannot be reached or is not there: look at its baseurl, at the network, and at the name server"},
-	{"There are no enabled repositories", "no repository is enabled: a package_repository brings one"},
-	{"do not have any GPG public keys", "rpm trusts no key at all: give the package_repository its key, or say gpgcheck = false"},
-	{"GPG check FAILED", "a package is not signed by a key that rpm trusts: give its package_repository the key"},
-	{"is not signed", "a package is not signed: sign it, or say gpgcheck = false in its package_repository"},
-	{"Public key for", "a package is signed by a key that rpm does not know: give its package_repository the key"},
-	{"GPG key retrieval failed", "the key that the repository names is not there: give its package_repository the key"},
-	{"Unable to find a match", "no repository that is enabled has it, or not in that version"},
-	{"No match for argument", "no repository that is enabled has it, or not in that version"},
-	{"Module or Group", "no repository that is enabled has such a group"},
-	{"more space needed on", "the disk is full"},
-	{"No space left on device", "the disk is full"},
-	{"nothing provides", "what it needs is in no repository that is enabled"},
-	{"conflicting requests", "what it needs is in no repository that is enabled, or what is there stands against it"},
-	{"is intended to be used", "rpm's database is at another place"},
-	{"transaction lock", "another rpm is at work: look with fuser /var/lib/rpm/.rpm.lock, and try again"},
-	{"cannot open Packages", "rpm's database is damaged: rpm --rebuilddb, after a copy of /var/lib/rpm"},
-	{"rpmdb open failed", "rpm's database is damaged: rpm --rebuilddb, after a copy of /var/lib/rpm"},
-	{"DB_RUNRECOVERY", "rpm's database is damaged: rpm --rebuilddb, after a copy of /var/lib/rpm"},
-	{"protected packages", "the host could not live without it (protected.d of dnf.conf(5))"},
-}
-
-// explained adds what a failure means. What rpm and dnf wrote last is often not what
-// went wrong, so the line with the sign is shown too.
-func explained(err error) error {
-	var exit *host.ExitError
-	text := ""
-	if errors.As(err, &exit) {
-		text = said(exit.Result)
-	} else if err != nil {
-		text = err.Error()
-	}
-	for _, a := range advice {
-		for line := range strings.Lines(text) {
-			if !strings.Contains(line, a.sign) {
-				continue
-			}
-			line = strings.TrimSpace(line)
-			if strings.Contains(err.Error(), line) {
-				return fmt.Errorf("%w (%s)", err, a.cause)
-			}
-			return fmt.Errorf("%w: %.200s (%s)", err, line, a.cause)
-		}
-	}
-	return err
 }

@@ -141,13 +141,14 @@ where there are none, they are older than lists_age, a repository was changed si
 
 Undo brings back the set of names, versions, automatic marks and holds that was found: what this step installed goes (apt: is purged), and with it what came as its
 dependency and nothing else needs by now; what it upgraded is put back, if a repository still has that version; what it removed, and what went with it, is installed again.
+A package that another hand's package needs in its new version stays, and so do package and data where another file system is mounted in a directory of data.
 
 Not brought back ("bare" means the packages, not the disk): logs and data that a program wrote outside the directories named by data, users and groups that a
 package's scripts made, package lists and caches, the version that dpkg notes beside left-over configuration, what purge took, and, of an RPM that was removed,
 changes to its configuration files: they lie beside as NAME.rpmsave.
 
 By dnf and yum: hold is a line in the list of the plugin versionlock, a file that weft reads and writes itself, so the plugin must be there
-(python3-dnf-plugin-versionlock, yum-plugin-versionlock). "@id" is a group: installed means that dnf calls it installed; a package of it that was removed since is not missed.`,
+(python3-dnf-plugin-versionlock, yum-plugin-versionlock). Locks of others hold, but for a package that a step names with a version. "@id" is a group: installed means that dnf calls it installed; a package of it that was removed since is not missed.`,
 		Spec: PackageSpec{},
 		Example: `step "package" "openvswitch-switch" {
   hold = true
@@ -232,8 +233,12 @@ func newDirectories(ctx context.Context, v host.View, dirs []string) ([]string, 
 	return missing, nil
 }
 
-// removeData takes what the programs of a package made.
+// removeData takes what the programs of a package made. What is mounted there may have
+// come while the package went.
 func removeData(ctx context.Context, h host.Host, object string, dirs []string) error {
+	if err := noMounts(ctx, h.View(), dirs); err != nil {
+		return err
+	}
 	for _, dir := range dirs {
 		if err := removeTree(ctx, h, dir); err != nil {
 			return fmt.Errorf("remove the data that %s left: %w", object, err)

@@ -406,27 +406,3 @@ func TestUndoGoesOnWhereAptLostItsMarks(t *testing.T) {
 		t.Errorf("marks are:\n%s\nwere:\n%s", got, marks)
 	}
 }
-
-func TestUndoRemovesDataThatWasNotThere(t *testing.T) {
-	const pony = steptest.Prefix + "-pony"
-	m := debianMachine()
-	m.Mkdir("/var")
-	m.Mkdir("/var/lib")
-	m.Mkdir("/var/lib/old")
-	m.WriteFile("/var/lib/old/kept", "x")
-	s := packageStep(t, PackageSpec{Name: pony, Data: []string{"/var/lib/old", "/var/lib/pony"}})
-	f := applied(t, m, s)
-	m.Mkdir("/var/lib/pony")
-	m.Mkdir("/var/lib/pony/deep")
-	m.WriteFile("/var/lib/pony/deep/database", "rows")
-	f.Settled = true
-	if err := s.Undo(t.Context(), m.Host(), f); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := m.Host().Files.Stat(t.Context(), "/var/lib/pony"); err == nil {
-		t.Error("data that the package made is left")
-	}
-	if text, _ := m.File("/var/lib/old/kept"); text != "x" {
-		t.Error("data that was there before is gone")
-	}
-}

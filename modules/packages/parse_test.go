@@ -2,7 +2,6 @@ package packages
 
 import (
 	"errors"
-	"fmt"
 	"reflect"
 	"slices"
 	"strings"
@@ -231,26 +230,4 @@ func FuzzFields(f *testing.F) {
 			}
 		}
 	})
-}
-
-func FuzzKey(f *testing.F) {
-	f.Add(testKey)
-	f.Add("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nxg==\n-----END PGP PUBLIC KEY BLOCK-----")
-	f.Fuzz(func(t *testing.T, text string) {
-		k, err := parseKey(text)
-		if err == nil && (len(k.id) != 8 || len(k.time) != 8) {
-			t.Errorf("%+v", k)
-		}
-	})
-}
-
-func TestKey(t *testing.T) {
-	if k, err := parseKey(testKey); err != nil || k.rpm() != testKeyRPM {
-		t.Errorf("%v, %v", k, err)
-	}
-	for _, text := range []string{"", "-----BEGIN PGP PUBLIC KEY BLOCK-----", fmt.Sprintf("%s\n\n%s\n%s", "-----BEGIN PGP PUBLIC KEY BLOCK-----", "AAAA", "-----END PGP PUBLIC KEY BLOCK-----")} {
-		if _, err := parseKey(text); err == nil {
-			t.Errorf("%q is a key", text)
-		}
-	}
 }

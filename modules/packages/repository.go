@@ -23,7 +23,7 @@ type RepositorySpec struct {
 	Architectures  []string          `json:"architectures,omitzero" weft:"set" doc:"Architectures to fetch; those of dpkg where left out. Of apt only."`
 	Enabled        step.Attr[bool]   `json:"enabled,omitzero" doc:"Whether it is used. A disabled one is used by the enable_repositories of a package."`
 	GPGCheck       step.Attr[bool]   `json:"gpgcheck,omitzero" doc:"Whether signatures are asked for. False lets everybody in who can answer for the server."`
-	Key            step.Attr[string] `json:"key,omitzero" doc:"The public key that signs it, in ASCII armour; trusted for this repository (rpm: by rpm's keyring)."`
+	Key            step.Attr[string] `json:"key,omitzero" doc:"The public key that signs it, or several, in ASCII armour; all are trusted for this repository (rpm: by rpm's keyring)."`
 	KeyFile        step.Attr[string] `json:"key_file,omitzero" doc:"Instead of key the path of one that is on the host."`
 	Priority       step.Attr[int]    `json:"priority,omitzero" doc:"1 to 99: of repositories that have a package the lowest number wins. Of dnf and yum only."`
 	ModuleHotfixes step.Attr[bool]   `json:"module_hotfixes,omitzero" doc:"Whether its packages win over those of modules. Of dnf only."`
@@ -34,8 +34,10 @@ type RepositorySpec struct {
 	Text    step.Attr[string] `json:"text,omitzero" weft:"found"` // of the file, whole
 	PinText step.Attr[string] `json:"pin_text,omitzero" weft:"found"`
 	KeyText step.Attr[string] `json:"key_text,omitzero" weft:"found"` // of the key's file, whoever names it
-	Known   bool              `json:"known,omitzero" weft:"found"`    // whether rpm's keyring had the key
+	Known   []string          `json:"known,omitzero" weft:"found"`    // keys of the file that rpm's keyring had
 	Missing []string          `json:"missing,omitzero" weft:"found"`  // directories that were not there
+
+	Unpinned []string `json:"unpinned,omitzero" weft:"found"` // servers that the file of the pin leaves out
 }
 
 // Validate finds what is no repository, and what is the other family's.
@@ -82,7 +84,7 @@ func (s *RepositorySpec) Validate() []step.Problem {
 
 func (s *RepositorySpec) checkKey(found *problems) {
 	if key, ok := s.Key.Get(); ok {
-		if _, err := parseKey(key); err != nil {
+		if _, err := parseKeys(key); err != nil {
 			found.add("key", err.Error(), `give the text of the vendor's file: file("keys/vendor.asc")`)
 		}
 		if s.KeyFile.Managed() && !s.KeyFile.Absent() {
@@ -97,7 +99,14 @@ func (s *RepositorySpec) checkKey(found *problems) {
 func checkURL(found *problems, where, text string) {
 	u, err := url.Parse(text)
 	if err != nil || strings.ContainsAny(text, " \t\r\n,#") {
+		if strings.Contains(text, "@") { // which may come behind a password
+			text = "its value"
+		}
 		found.add(where, fmt.Sprintf("%q is not a URL", text), "")
+		return
+	}
+	if u.User != nil {
+		found.add(where, "holds a user, and every user of the host can read it", "")
 		return
 	}
 	switch u.Scheme {
@@ -111,9 +120,6 @@ func checkURL(found *problems, where, text string) {
 		}
 	default:
 		found.add(where, fmt.Sprintf("%q is of a scheme that weft does not know", text), "http:, https: or file:")
-	}
-	if u.User != nil {
-		found.add(where, "holds a user, and every user of the host can read it", "")
 	}
 }
 
@@ -146,7 +152,7 @@ func repositoryKind() step.Kind {
 		Name:    "package_repository",
 		Summary: "A repository of packages (apt, dnf, yum) with the key that signs it.",
 		Doc: `Of apt it is a file NAME.sources (deb822) in /etc/apt/sources.list.d, its key /etc/apt/keyrings/NAME.asc by Signed-By, and its pin a file in
-/etc/apt/preferences.d. Of dnf and yum it is the section [NAME] of whatever file in /etc/yum.repos.d has it, else of a new NAME.repo; its key is
+/etc/apt/preferences.d, with a record for each server. Of dnf and yum it is the section [NAME] of whatever file in /etc/yum.repos.d has it, else of a new NAME.repo; its key is
 /etc/pki/rpm-gpg/RPM-GPG-KEY-NAME, and is imported into rpm's keyring, which all repositories share: rpm has no other.
 
 An attribute that is left out stays as it is, and so do comments and whatever else the file holds: a step with enabled = false is enough to switch off what a
@@ -163,6 +169,9 @@ Undo brings the file back to the byte, unless another hand changed it since; the
 			spec, err := step.Decode[RepositorySpec](u)
 			if err != nil {
 				return nil, err
+			}
+			if len(u.Secret) > 0 {
+				return nil, fmt.Errorf("%s: %s is sensitive, and every user of the host can read what its package manager reads", u.Address, u.Secret[0])
 			}
 			for i, uri := range spec.URIs {
 				spec.URIs[i] = canonicalURL(uri)

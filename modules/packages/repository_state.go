@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"path"
 	"reflect"
 	"slices"
@@ -131,7 +132,7 @@ func (r repositories) Read(ctx context.Context, v host.View, want RepositorySpec
 	if err := p.readKey(ctx, v, &have); err != nil {
 		return have, err
 	}
-	if err := p.readPin(ctx, v, &have); err != nil {
+	if err := p.readPin(ctx, v, &have, want); err != nil {
 		return have, err
 	}
 	if want.State.There() && !p.there && !want.reachable(p.by) {
@@ -231,67 +232,6 @@ func truth(f fields, name string) step.Attr[bool] {
 	return step.None[bool]()
 }
 
-// keyField is the field that names the key.
-func (p place) keyField() string {
-	if p.by == apt {
-		return "Signed-By"
-	}
-	return "gpgkey"
-}
-
-// keyValue is how the field names a key of the host.
-func (p place) keyValue(file string) string {
-	if p.by == apt {
-		return file
-	}
-	return "file://" + file
-}
-
-// readKey tells weft's own key of the repository from another.
-func (p place) readKey(ctx context.Context, v host.View, have *RepositorySpec) error {
-	have.Key, have.KeyFile = step.None[string](), step.None[string]()
-	content, ok, err := readText(ctx, v, p.keyFile)
-	if ok {
-		have.KeyText = step.Is(content)
-	}
-	if err != nil {
-		return err
-	}
-	value := ""
-	if p.there {
-		value, _ = p.fields().get(p.keyField())
-	}
-	if value == p.keyValue(p.keyFile) {
-		have.Key = have.KeyText
-	} else if value != "" {
-		have.KeyFile = step.Is(strings.TrimPrefix(value, "file://"))
-	}
-	return nil
-}
-
-func (p place) readPin(ctx context.Context, v host.View, have *RepositorySpec) error {
-	if p.by != apt {
-		return nil
-	}
-	have.Pin = step.None[int]()
-	content, ok, err := readText(ctx, v, p.pinFile)
-	if !ok {
-		return err
-	}
-	have.PinText, have.Pin = step.Is(content), pinIn(content)
-	return nil
-}
-
-func pinIn(preferences string) step.Attr[int] {
-	pin := step.None[int]()
-	paragraphs(preferences, func() {}, func(name, value string) {
-		if n, err := strconv.Atoi(value); name == "Pin-Priority" && err == nil {
-			pin = step.Is(n)
-		}
-	}, func() {})
-	return pin
-}
-
 // missing are the directories that are not there.
 func (p place) missing(ctx context.Context, v host.View, have *RepositorySpec) error {
 	for _, dir := range []string{path.Dir(p.file), path.Dir(path.Dir(p.keyFile)), path.Dir(p.keyFile)} {
@@ -306,29 +246,23 @@ func (p place) missing(ctx context.Context, v host.View, have *RepositorySpec) e
 	return nil
 }
 
-// known asks whether rpm's keyring has the key. Only undo needs it, so a check that
-// finds nothing to do spawns nothing.
-func (p place) known(ctx context.Context, v host.View, have *RepositorySpec, want RepositorySpec) error {
-	key, ok := want.Key.Get()
-	if !ok {
-		key, ok = have.KeyText.Get() // which a step without a key replaces
-	}
-	k, err := parseKey(key)
-	if !ok || err != nil || p.by == apt {
-		return nil // no key of weft's
-	}
-	have.Known, err = k.trusted(ctx, v)
-	return err
-}
-
 // undo says whether this is a state that was found, to be brought back.
 func (s *RepositorySpec) undo() bool { return s.File != "" }
 
-// Diff compares the attributes, and for undo also what lies beside the file.
+// Diff compares the attributes, and what lies beside the file.
 func (repositories) Diff(have, want RepositorySpec) []step.Delta {
 	deltas := step.Compare(have, want)
+	for i, d := range deltas {
+		deltas[i].Secret = d.Secret || slices.Contains([]string{"uris", "mirrorlist", "metalink", "key_file"}, d.Path) && have.withUser()
+	}
 	if !want.undo() {
+		if want.Pin.Or(noPin) != noPin && len(have.Unpinned) > 0 {
+			deltas = append(deltas, step.Change("pin_text", "not of "+strings.Join(have.Unpinned, ", "), "of each server"))
+		}
 		return deltas
+	}
+	if text, ok := want.pinText(); ok && have.PinText != step.Is(text) {
+		deltas = append(deltas, step.Change("pin_text", have.PinText, text))
 	}
 	if key := want.keyText(); have.KeyText != key {
 		deltas = append(deltas, step.Change("key_text", have.KeyText, key))
@@ -339,18 +273,18 @@ func (repositories) Diff(have, want RepositorySpec) []step.Delta {
 	return deltas
 }
 
-// keyText is what an undo leaves in the file of the key: what was found, or what
-// another hand made of it since.
-func (s *RepositorySpec) keyText() step.Attr[string] {
-	if _, ok := s.Key.Get(); ok {
-		return s.Key
-	}
-	return s.KeyText
-}
-
 // Advise warns of what nobody checks.
 func (repositories) Advise(f *step.Finding, _, want RepositorySpec) {
 	if check, ok := want.GPGCheck.Get(); ok && !check && f.Changed() && want.State.There() {
 		f.Warnings = append(f.Warnings, "its packages are installed unchecked: gpgcheck is false")
 	}
+}
+
+// withUser says whether a URL holds a user, and perhaps a password: another hand wrote
+// it, and neither a plan nor a log shall show it.
+func (s *RepositorySpec) withUser() bool {
+	return slices.ContainsFunc(append(slices.Clone(s.URIs), s.Mirrorlist.Or(""), s.Metalink.Or(""), s.KeyFile.Or("")), func(uri string) bool {
+		u, err := url.Parse(uri)
+		return err == nil && u.User != nil || err != nil && strings.Contains(uri, "@")
+	})
 }

@@ -29,11 +29,13 @@ func keyring(m *fake.Machine, c host.Command) host.Result {
 	switch c.Argv[1] {
 	case "--import":
 		text, _ := m.File(c.Argv[2])
-		k, err := parseKey(text)
+		keys, err := parseKeys(text)
 		if err != nil {
 			return host.Result{Exit: 1, Stderr: []byte("error: " + err.Error())}
 		}
-		m.WriteFile("/var/lib/rpm/"+k.rpm(), "")
+		for _, k := range keys {
+			m.WriteFile("/var/lib/rpm/"+k.rpm(), "")
+		}
 	case "-e":
 		m.Remove("/var/lib/rpm/" + c.Argv[2])
 	case "-q":

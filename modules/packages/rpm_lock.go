@@ -128,6 +128,24 @@ func (l lockList) only(keys []string) string {
 	return b.String()
 }
 
+// past are the options of a call that is told to change packages which the list locks:
+// a lock says what an upgrade leaves alone, not what weft was told to do. The plugin
+// knows all locks or none, so the packages that other lines lock are left out by name.
+// Where no line locks one of keys, it stays on.
+func (l lockList) past(keys []string, t rpmTable) []string {
+	if l.only(keys) == "" {
+		return nil
+	}
+	options := []string{"--disableplugin=versionlock"}
+	for key := range t {
+		if !slices.ContainsFunc(keys, func(k string) bool { return sameLock(k, key) }) && l.only([]string{key}) != "" {
+			options = append(options, "--exclude="+key)
+		}
+	}
+	slices.Sort(options)
+	return options
+}
+
 // line locks a package to the version that it has.
 func (l lockList) line(key string, p rpmPackage) string {
 	name, _, _ := cutArch(key)

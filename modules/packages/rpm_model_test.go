@@ -31,6 +31,7 @@ var rpmRepository = map[string][]release{
 	"weft-laws-libpony": {{version: "1.0-1", depends: []string{"weft-laws-libc"}}, {version: "1.1-1", depends: []string{"weft-laws-libc"}}},
 	"weft-laws-pony":    {{version: "1.0-1", depends: []string{"weft-laws-libpony"}}, {version: "2.0-1", depends: []string{"weft-laws-libpony >= 1.1"}}},
 	"weft-laws-stable":  {{version: "3-1", depends: []string{"weft-laws-libpony"}}},
+	"weft-laws-saddle":  {{version: "1-1", depends: []string{"weft-laws-pony >= 2.0"}}},
 	"weft-laws-cart":    {{version: "7-1", depends: []string{"weft-laws-pony"}}},
 }
 
@@ -279,85 +280,6 @@ func find(word string, stale bool) (name, version string, ok bool) {
 		}
 	}
 	return "", "", false
-}
-
-func (d dnfPrograms) install(m *fake.Machine, r rpmModel, words []string, flags map[string]bool) host.Result {
-	for flag := range flags {
-		if name, ok := strings.CutPrefix(flag, "--enablerepo="); ok && name != "extra" {
-			return rpmFailed("Unknown repo: '%s'", name)
-		}
-	}
-	_, stale := m.File(staleCache)
-	chosen, reason := map[string]string{}, map[string]string{}
-	for _, word := range words {
-		if id, group := strings.CutPrefix(word, "@"); group {
-			r.Groups = append(r.Groups, id)
-			for _, name := range herd {
-				_, chosen[name], _ = find(name, stale)
-				reason[name] = "group"
-			}
-			continue
-		}
-		name, version, ok := find(word, stale)
-		if !ok {
-			return rpmFailed("Unable to find a match: %s", word)
-		}
-		chosen[name], reason[name] = version, "user"
-	}
-	id := d.log.next()
-	_, crash := m.File(crashRPM)
-	for name, version := range chosen {
-		d.put(m, r, id, name, version, reason[name], crash)
-	}
-	for name := range chosen {
-		d.depend(m, r, id, name, crash)
-	}
-	for name, p := range r.Packages {
-		for _, need := range r.depends(name, p.Versions[len(p.Versions)-1]) {
-			on, least, versioned := strings.Cut(need, " >= ")
-			if have := r.Packages[on]; versioned && have.Versions[len(have.Versions)-1] < least {
-				return rpmFailed("\n Problem: nothing provides %s needed by %s", need, name)
-			}
-		}
-	}
-	saveRPM(m, r)
-	if crash {
-		m.Remove(crashRPM)
-		return rpmFailed("Terminated")
-	}
-	return host.Result{}
-}
-
-// put sets a version. A crash leaves the old one beside it.
-func (d dnfPrograms) put(m *fake.Machine, r rpmModel, id int, name, version, reason string, crash bool) {
-	p := r.Packages[name]
-	if p == nil {
-		p = &rpmModelPackage{Reason: reason}
-		r.Packages[name] = p
-		m.WriteFile("/etc/"+name+".conf", "default\n")
-	}
-	if slices.Contains(p.Versions, version) {
-		return
-	}
-	d.log.set(name+"-"+version, id)
-	if crash {
-		p.Versions = append(p.Versions, version)
-		return
-	}
-	p.Versions = []string{version}
-}
-
-// depend brings the newest of what a package needs.
-func (d dnfPrograms) depend(m *fake.Machine, r rpmModel, id int, name string, crash bool) {
-	p := r.Packages[name]
-	for _, need := range r.depends(name, p.Versions[len(p.Versions)-1]) {
-		on, least, versioned := strings.Cut(need, " >= ")
-		if have := r.Packages[on]; have == nil || versioned && have.Versions[len(have.Versions)-1] < least {
-			releases := rpmRepository[on]
-			d.put(m, r, id, on, releases[len(releases)-1].version, "dependency", crash)
-		}
-		d.depend(m, r, id, on, crash)
-	}
 }
 
 func (r rpmModel) remove(m *fake.Machine, words []string, duplicates bool) host.Result {

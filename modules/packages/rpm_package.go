@@ -248,8 +248,12 @@ func (s rpms) install(ctx context.Context, h host.Host, state rpmState) error {
 			i.words = append(i.words, "@"+id)
 		}
 	}
+	var told []string
 	for _, key := range keys {
 		version := s.version(key)
+		if version != "" {
+			told = append(told, key)
+		}
 		word := withVersion(key, version)
 		switch p := state.table[key]; {
 		case !p.there():
@@ -258,6 +262,7 @@ func (s rpms) install(ctx context.Context, h host.Host, state rpmState) error {
 			i.others = append(i.others, word)
 		}
 	}
+	i.locks = state.locks.past(told, state.table)
 	return s.manager().exchange(ctx, h, i)
 }
 
@@ -313,6 +318,9 @@ func (s rpms) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 	var record rpmFound
 	if err := json.Unmarshal(f.Before, &record); err != nil {
 		return fmt.Errorf("decode the record of %s: %w", f.Object, err)
+	}
+	if err := noMounts(ctx, h.View(), record.Data); err != nil {
+		return fmt.Errorf("%s stays: %w", f.Object, err)
 	}
 	before, err := recalledRPMs(record.Table)
 	if err != nil {

@@ -3,11 +3,86 @@ package packages
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
+	"slices"
+	"strings"
 
 	"weft/engine/host"
+	"weft/engine/step"
 )
+
+// noMounts refuses directories that are to go where a file system is mounted at or below
+// one of them: what is on it is another hand's.
+func noMounts(ctx context.Context, v host.View, dirs []string) error {
+	if len(dirs) == 0 {
+		return nil
+	}
+	table, err := v.Kernel.Get(ctx, "/proc/self/mountinfo")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	points := mountPoints(table)
+	for _, dir := range dirs {
+		real, err := realPath(ctx, v, dir)
+		if err != nil {
+			return err
+		}
+		for _, point := range points {
+			if point == real || strings.HasPrefix(point, real+"/") {
+				return fmt.Errorf("%s holds data that would go with the package, and a file system is mounted at %s, whose content would go too; unmount it first: %w",
+					dir, point, step.ErrConflict)
+			}
+		}
+	}
+	return nil
+}
+
+// mountPoints are those of mountinfo (proc_pid_mountinfo(5)), sorted.
+func mountPoints(mountinfo string) []string {
+	plain := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	var points []string
+	for line := range strings.Lines(mountinfo) {
+		if words := strings.Fields(line); len(words) > 4 {
+			points = append(points, plain.Replace(words[4]))
+		}
+	}
+	slices.Sort(points)
+	return slices.Compact(points)
+}
+
+// linksMost is how many links a path may lead through, as the kernel has it.
+const linksMost = 40
+
+// realPath is where a path leads that is about to be removed: links above it are
+// followed, as the kernel will; one at its end would go itself.
+func realPath(ctx context.Context, v host.View, name string) (string, error) {
+	rest := strings.Split(strings.Trim(path.Clean(name), "/"), "/")
+	at, links := "/", 0
+	for len(rest) > 0 {
+		next := path.Join(at, rest[0])
+		rest = rest[1:]
+		info, err := v.Files.Stat(ctx, next)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return path.Join(next, path.Join(rest...)), nil
+		case err != nil:
+			return "", err
+		case info.Type != host.Symlink || len(rest) == 0:
+			at = next
+			continue
+		}
+		if links++; links > linksMost {
+			return "", fmt.Errorf("%s leads through more than %d links", name, linksMost)
+		}
+		if path.IsAbs(info.Target) {
+			at = "/"
+		}
+		rest = append(strings.Split(strings.Trim(path.Clean(info.Target), "/"), "/"), rest...)
+	}
+	return at, nil
+}
 
 // removeTree removes a directory with all that it holds. What is not there is no
 // error; a link is removed, not followed.

@@ -44,6 +44,9 @@ func (s *SELinuxSpec) Validate() []step.Problem {
 		if !strings.HasPrefix(pattern, "/") || strings.ContainsAny(pattern, " \t\n") {
 			bad("file_contexts", "%q is no expression of a whole path without blanks", pattern)
 		}
+		if _, err := reachOf(pattern); err != nil {
+			bad("file_contexts", "%q is no regular expression that weft can read: %v", pattern, err)
+		}
 		if !typeShape.MatchString(kind) {
 			bad("file_contexts", "%q is not the name of a type, like virt_var_run_t", kind)
 		}
@@ -70,8 +73,8 @@ func selinuxKind() step.Kind {
 		Name:    "selinux",
 		Summary: "SELinux: its mode, booleans, and types of files and ports.",
 		Doc: `Each is read where the kernel and the policy store keep it (/sys/fs/selinux, /etc/selinux, /var/lib/selinux) and written by setsebool and semanage. Only what the
-step names is looked at. Files that are there get their new type by restorecon, and again after an undo, so a label that a hand gave with chcon alone is lost
-in both.
+step names is looked at. Files that are there and that an expression names get their new type by restorecon, and again after an undo, so a label that a hand gave with chcon alone is lost
+in both. Files beside them keep theirs. Of an expression that may be about the whole file system ("/(a|b)") no files are labelled, and the plan says so.
 
 A host without SELinux is an error, not a silent success: whoever asks for it should know. Say ` + "`when = host.facts.family == \"redhat\"`" + ` in a playbook for both
 families. Where there is a policy, but SELinux is off in this boot, what is kept is managed and the plan says that it is not in force; mode is refused then, since a first
@@ -287,6 +290,12 @@ func (policies) Diff(have, want policy) []step.Delta {
 // Advise says what is not in force.
 func (policies) Advise(f *step.Finding, have, want policy) {
 	f.Outputs = json.RawMessage("{}")
+	for _, d := range f.Deltas {
+		pattern, is := strings.CutPrefix(d.Path, "file_contexts.")
+		if r, err := reachOf(pattern); is && err == nil && r.place == "" {
+			f.Warnings = append(f.Warnings, "files of "+pattern+" may lie anywhere, and keep their labels until restorecon runs on them")
+		}
+	}
 	if have.Off {
 		f.Warnings = append(f.Warnings, "SELinux is off in this boot: what the step names is kept for a boot with it")
 	}

@@ -2,8 +2,10 @@ package security
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -231,6 +233,11 @@ func TestSELinuxSays(t *testing.T) {
 	if _, err = check(t, selinuxKind(), m, SELinuxSpec{Name: "x", Booleans: map[string]bool{"nosuch": true}}); !errors.Is(err, step.ErrNotYet) {
 		t.Errorf("no such boolean: %v", err)
 	}
+	for _, pattern := range []string{"/x(?=y)", "/x)(y", "/["} {
+		if got := problems(&SELinuxSpec{Contexts: map[string]string{pattern: "a_t"}}); got != "file_contexts" {
+			t.Errorf("%s: %q", pattern, got)
+		}
+	}
 	for want, spec := range map[string]SELinuxSpec{
 		"booleans": {Booleans: map[string]bool{"a=b": true}}, "file_contexts": {Contexts: map[string]string{"-x": "a_t"}}, "ports": {Ports: map[string]string{"22": "a_t"}},
 		"state": {Mode: step.Is("enforcing"), State: step.Absent}, "mode": {Mode: step.None[string]()},
@@ -241,12 +248,89 @@ func TestSELinuxSays(t *testing.T) {
 	}
 }
 
-func TestSELinuxText(t *testing.T) {
-	for pattern, want := range map[string]string{
-		"/srv(/.*)?": "/srv", "/srv/x": "/srv/x", "/srv/vm[0-9]+/sock": "/srv", `/srv/a\.b`: "/srv", "/(a|b)": "", "/srv/(x|y)/z": "/srv",
+// TestSELinuxRelabels: files that an expression names get their type, and no others, what
+// restorecon(8) takes them for aside.
+func TestSELinuxRelabels(t *testing.T) {
+	all := []string{"/srv", "/srv/sub", "/srv/sub/deep", "/srv/vm1", "/srv/vm1/sock", "/srv/vm[2]*{a,b}", "/srv/vm1/other", "/srv/a.b", "/srv/axb"}
+	for pattern, want := range map[string][]string{
+		"/srv(/.*)?":           all,
+		"/srv/sub(/.*)?":       {"/srv/sub", "/srv/sub/deep"},
+		"/srv/sub":             {"/srv/sub"},
+		`/srv/a\.b`:            {"/srv/a.b"},
+		"/srv/vm[0-9]+/sock":   {"/srv/vm1/sock"},
+		"/srv/vm[0-9]+":        {"/srv/vm1"},
+		"/srv/vm[^/]*":         {"/srv/vm1", "/srv/vm[2]*{a,b}"},
+		"/srv/.*":              all[1:],
+		"/way/vm[0-9]+(/.*)?":  {"/srv/vm1", "/srv/vm1/sock", "/srv/vm1/other"}, // a symlink to /srv
+		"/srv/none[0-9]":       nil,
+		"/(srv|opt)/vm1/other": nil, // anywhere
 	} {
-		if got := literal(pattern); got != want {
-			t.Errorf("%s: %q, want %q", pattern, got, want)
+		for version, says := range map[string]string{"libselinux 3": "Would relabel %s from u:object_r:a_t:s0 to u:object_r:b_t:s0\n", "policycoreutils 2.5": "restorecon reset %s context u:object_r:a_t:s0->u:object_r:b_t:s0\n"} {
+			m := selinuxMachine()
+			m.Symlink("/way", "/srv")
+			for _, name := range []string{"/srv/sub/deep", "/srv/vm1/sock", "/srv/vm1/other", "/srv/vm[2]*{a,b}", "/srv/a.b", "/srv/axb"} {
+				m.WriteFile(name, "")
+			}
+			m.Program("realpath", func(*fake.Machine, host.Command) host.Result { return host.Result{Stdout: []byte("/srv\n")} })
+			labelled := map[string]bool{}
+			m.Program("restorecon", restoreconModel(all, says, labelled))
+			s := made(t, selinuxKind(), SELinuxSpec{Name: "x", Contexts: map[string]string{pattern: "b_t"}})
+			f, err := s.Check(t.Context(), m.Host().View())
+			if err == nil {
+				err = s.Apply(t.Context(), m.Host(), f)
+			}
+			got := slices.Sorted(maps.Keys(labelled))
+			if slices.Sort(want); err != nil || !slices.Equal(got, want) {
+				t.Errorf("%s, %s: it labels %q, not %q, %v", pattern, version, got, want, err)
+			}
+			if again, err := s.Check(t.Context(), m.Host().View()); err != nil || again.Changed() {
+				t.Errorf("%s, %s: there is still %+v to do, %v", pattern, version, again.Deltas, err)
+			}
+			if warned := strings.Contains(strings.Join(f.Warnings, ";"), "may lie anywhere"); warned != strings.HasPrefix(pattern, "/(") {
+				t.Errorf("%s: it warns %q", pattern, f.Warnings)
+			}
+		}
+	}
+}
+
+// restoreconModel is restorecon(8) on files that all have another label than the policy has
+// for them until it was run on them; says is how it tells of one.
+func restoreconModel(all []string, says string, labelled map[string]bool) fake.Program {
+	return func(_ *fake.Machine, c host.Command) host.Result {
+		places := c.Argv[len(c.Argv)-1:]
+		if places[0] == "-" {
+			places = strings.Split(strings.TrimSuffix(string(c.Stdin), "\n"), "\n")
+		}
+		var said strings.Builder
+		for _, place := range places {
+			if place == "/way" || strings.HasPrefix(place, "/way/") {
+				place = "/srv" + strings.TrimPrefix(place, "/way")
+			}
+			for _, name := range all {
+				// An expanded name is that of others too.
+				named, err := path.Match(place, name)
+				named = named || slices.Contains(c.Argv, "-R") && strings.HasPrefix(name, place+"/")
+				if err != nil || labelled[name] || !named {
+					continue
+				}
+				if fmt.Fprintf(&said, says, name); !slices.Contains(c.Argv, "-n") {
+					labelled[name] = true
+				}
+			}
+		}
+		return host.Result{Stdout: []byte(said.String())}
+	}
+}
+
+func TestSELinuxText(t *testing.T) {
+	for pattern, want := range map[string]reach{
+		"/srv(/.*)?": {place: "/srv", how: below}, "/srv/x": {place: "/srv/x", how: itself}, `/srv/a\.b`: {place: "/srv/a.b", how: itself}, "/": {place: "/", how: itself},
+		`/srv/a\.b(/.*)?`: {place: "/srv/a.b", how: below}, "/srv/vm[0-9]+/sock": {place: "/srv", how: matched}, "/srv/ab?": {place: "/srv", how: matched},
+		"/(a|b)": {how: matched}, "/srv/(x|y)/z": {place: "/srv", how: matched}, "/srv/a|/etc/b": {how: matched}, "/srv/.*": {place: "/srv", how: matched},
+		"/srv(/vm.*)?": {place: "/srv", how: matched}, "/srv/x.*(/.*)?": {place: "/srv", how: matched},
+	} {
+		if got, err := reachOf(pattern); err != nil || got.place != want.place || got.how != want.how {
+			t.Errorf("%s: %+v, want %+v, %v", pattern, got, want, err)
 		}
 	}
 	for said, want := range map[string]bool{
@@ -282,6 +366,16 @@ func FuzzSELinuxText(f *testing.F) {
 				}
 			}
 		}
-		literal(text)
+		for _, name := range relabelled(text) {
+			if !strings.HasPrefix(name, "/") {
+				t.Errorf("%q: %q is no path", text, name)
+			}
+		}
+		r, err := reachOf(text)
+		switch {
+		case err != nil:
+		case r.how == itself && r.place != "" && !r.names.MatchString(r.place), r.how == below && !r.names.MatchString(r.place+"/x/y"):
+			t.Errorf("%q does not name what lies at %q", text, r.place)
+		}
 	})
 }

@@ -81,16 +81,3 @@ func parsePorts(text string) map[string]string {
 	}
 	return found
 }
-
-// literal is the directory or file that an expression of paths is about: all before
-// its first sign.
-func literal(pattern string) string {
-	at := strings.IndexAny(pattern, `(.*+?[{^$|\`)
-	if at < 0 {
-		return pattern
-	}
-	if pattern[at] != '(' || at+1 < len(pattern) && pattern[at+1] != '/' {
-		at = strings.LastIndexByte(pattern[:at], '/')
-	}
-	return strings.TrimSuffix(pattern[:max(at, 0)], "/")
-}

@@ -2,8 +2,6 @@ package security
 
 import (
 	"context"
-	"errors"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -65,67 +63,6 @@ func local(ctx context.Context, h host.Host, state policy, object string, what [
 		}
 	}
 	_, err := run("-m", "-t", kind) // the policy itself has one, or the local one differs
-	return err
-}
-
-// unlabelled asks restorecon(8) what it would do.
-func unlabelled(ctx context.Context, v host.View, have policy) ([]string, error) {
-	var found []string
-	for _, pattern := range slices.Sorted(maps.Keys(have.Contexts)) {
-		place, err := placeOf(ctx, v, have, pattern)
-		if err != nil {
-			return nil, err
-		}
-		if place == "" {
-			continue
-		}
-		r, err := v.Commands.Query(ctx, host.Command{Argv: []string{"restorecon", "-R", "-n", "-v", place}})
-		if err != nil {
-			return nil, err
-		}
-		if wouldLabel(string(r.Stdout)) {
-			found = append(found, pattern)
-		}
-	}
-	return found, nil
-}
-
-// wouldLabel says whether restorecon(8) told of a file that it would label. Types that guests
-// get while they run are an administrator's to it, which it leaves, and says so.
-func wouldLabel(said string) bool {
-	for line := range strings.Lines(said) {
-		if strings.TrimSpace(line) != "" && !strings.Contains(line, "customized by admin") {
-			return true
-		}
-	}
-	return false
-}
-
-// placeOf is what files of an expression lie in; empty where there is nothing, or
-// nothing to label.
-func placeOf(ctx context.Context, v host.View, have policy, pattern string) (string, error) {
-	place := literal(pattern)
-	if have.Off || place == "" {
-		return "", nil
-	}
-	_, err := v.Files.Stat(ctx, place)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	return place, err
-}
-
-// relabel gives the files of an expression the type that the policy has for them now.
-func relabel(ctx context.Context, h host.Host, have, want policy, pattern string) error {
-	stale := slices.Contains(have.Unlabelled, pattern) && !slices.Contains(want.Unlabelled, pattern)
-	if have.Contexts[pattern] == want.Contexts[pattern] && !stale {
-		return nil
-	}
-	place, err := placeOf(ctx, h.View(), have, pattern)
-	if err != nil || place == "" {
-		return err
-	}
-	_, err = h.Commands.Run(ctx, host.Command{Argv: []string{"restorecon", "-R", place}})
 	return err
 }
 

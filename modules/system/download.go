@@ -91,6 +91,9 @@ func downloadKind() step.Kind {
 right it takes the place of what was there. A server that does not answer, or sends another file, is passed over for the next; the message says the sum that was
 got and the one wanted. What was fetched before a cut is kept, and the next try, of this run or of another one, goes on from there where curl or wget does it.
 
+Where others than root may write to the directory it is fetched into weft's own, /var/lib/weft/kept, and copied from there, so that has to have the room too, and another run begins anew. The
+plan warns of those who can replace the file.
+
 A file whose sum is right is never fetched again. Files up to 8 MiB that are replaced or removed are kept for undo; the plan says before the run that a larger one cannot come
 back, so give each version a path of its own.
 
@@ -127,6 +130,8 @@ type downloaded struct {
 	Lost string `json:"lost,omitzero" weft:"found"`
 	// Part says whether there is a part of a file that a cut left.
 	Part step.Attr[bool] `json:"part,omitzero" weft:"found"`
+	// Loose says who can put another file into its place.
+	Loose string `json:"loose,omitzero" weft:"found"`
 }
 
 func (d DownloadSpec) state() downloaded {
@@ -156,6 +161,15 @@ func (downloads) Read(ctx context.Context, v host.View, want downloaded) (downlo
 		return have, err
 	}
 	have.Part = step.Is(!gone)
+	if want.State.There() {
+		who, replace, err := writersOf(ctx, v, path.Dir(want.Path))
+		if err != nil {
+			return have, err
+		}
+		if replace {
+			have.Loose = who
+		}
+	}
 	info, err := v.Files.Stat(ctx, want.Path)
 	if errors.Is(err, fs.ErrNotExist) {
 		have.State = step.Absent
@@ -220,9 +234,6 @@ func (d downloads) Write(ctx context.Context, h host.Host, have, want downloaded
 	if text, ok := want.Text.Get(); ok {
 		return h.Files.Write(ctx, want.Path, []byte(text), a)
 	}
-	if err := d.fetch(ctx, h, want); err != nil {
-		return err
-	}
 	// As an existing file has them, and a new one.
 	if a.Mode == nil {
 		mode, err := parseMode(have.Mode.Or("0644"))
@@ -237,16 +248,15 @@ func (d downloads) Write(ctx context.Context, h host.Host, have, want downloaded
 	if a.Group == "" {
 		a.Group = have.Group.Or("root")
 	}
-	if err := h.Files.SetAttributes(ctx, want.part(), a); err != nil {
-		return err
-	}
-	_, err = h.Commands.Run(ctx, host.Command{Argv: []string{"mv", "-fT", "--", want.part(), want.Path}})
-	return err
+	return d.bring(ctx, h, want, a)
 }
 
 // Advise says where a large file cannot come back.
 func (downloads) Advise(f *step.Finding, have, want downloaded) {
 	f.Outputs, _ = json.Marshal(DownloadOutputs{Path: want.Path, SHA256: want.SHA256.Or("")})
+	if have.Loose != "" && want.State.There() {
+		f.Warnings = append(f.Warnings, have.Loose+", and can have another file take the place of this one")
+	}
 	if goes := func(d step.Delta) bool { return d.Path == "sha256" || d.Path == "state" }; slices.ContainsFunc(f.Deltas, goes) && have.State.There() {
 		f.Cost.Irreversible = have.Lost
 	}

@@ -15,10 +15,41 @@ import (
 	"weft/engine/host"
 )
 
-// fetch has a program fetch the file to its part, from the first place that has the
+// bring fetches the file and has it take its place. Programs open what they write by its
+// name, so where others may put a link there meanwhile, they write to a directory of
+// root's, and the file is copied as a file step writes one.
+func (d downloads) bring(ctx context.Context, h host.Host, want downloaded, a host.Attributes) error {
+	who, _, err := writersOf(ctx, h.View(), path.Dir(want.Path))
+	if err != nil {
+		return err
+	}
+	if who == "" {
+		if err := d.fetch(ctx, h, want, want.part()); err != nil {
+			return err
+		}
+		if err := h.Files.SetAttributes(ctx, want.part(), a); err != nil {
+			return err
+		}
+		_, err = h.Commands.Run(ctx, host.Command{Argv: []string{"mv", "-fT", "--", want.part(), want.Path}})
+		return err
+	}
+	if err := makeKept(ctx, h); err != nil {
+		return err
+	}
+	part := path.Join(h.Kept, want.SHA256.Or("")+".part")
+	if err := d.fetch(ctx, h, want, part); err != nil {
+		return err
+	}
+	if err := copyHere(ctx, h, part, want.Path, want.SHA256.Or(""), a); err != nil {
+		return err
+	}
+	return h.Files.Remove(ctx, part)
+}
+
+// fetch has a program fetch the file to a part, from the first place that has the
 // right one. The part of a run that was cut is gone on with.
-func (d downloads) fetch(ctx context.Context, h host.Host, want downloaded) error {
-	part, wanted := want.part(), want.SHA256.Or("")
+func (d downloads) fetch(ctx context.Context, h host.Host, want downloaded, part string) error {
+	wanted := want.SHA256.Or("")
 	if err := distrust(ctx, h, part); err != nil {
 		return err
 	}
@@ -41,8 +72,8 @@ func (d downloads) fetch(ctx context.Context, h host.Host, want downloaded) erro
 	return fmt.Errorf("no URL has it; what was at %s is untouched: %w", want.Path, errors.Join(failures...))
 }
 
-// distrust removes what lies at the part's name and is not root's own file: in a
-// directory that others write to it may be a link to anywhere.
+// distrust removes what lies at the part's name and is not root's own file: others may
+// have written to the directory before.
 func distrust(ctx context.Context, h host.Host, part string) error {
 	info, err := h.Files.Stat(ctx, part)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Type == host.Regular && info.Owner == "root" {

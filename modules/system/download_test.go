@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io/fs"
+	"os"
 	"path"
 	"regexp"
 	"strings"
@@ -193,6 +195,82 @@ func TestDownloadThroughNoLink(t *testing.T) {
 	if text, _ := m.File("/etc/shadow"); text != "root:*:\n" {
 		t.Errorf("it wrote %q", text)
 	}
+}
+
+// TestDownloadAmongOthers: who may write to the directory, or to one above it, lays a link
+// at the part's name while a program fetches. Nothing is written through it.
+func TestDownloadAmongOthers(t *testing.T) {
+	const file = "/srv/loose/in/x.tar"
+	for name, c := range map[string]struct {
+		arrange func(m *fake.Machine)
+		warns   string // empty for no warning
+	}{
+		"another's":         {func(m *fake.Machine) { m.Chown("/srv/loose/in", "daemon", "") }, "/srv/loose/in belongs to daemon"},
+		"a group's":         {func(m *fake.Machine) { m.Chown("/srv/loose/in", "", "daemon"); m.Chmod("/srv/loose/in", 0o775) }, "(mode 0775)"},
+		"everybody's":       {func(m *fake.Machine) { m.Chmod("/srv/loose/in", 0o777) }, "(mode 0777)"},
+		"sticky":            {func(m *fake.Machine) { m.Chmod("/srv/loose/in", 0o777|fs.ModeSticky) }, ""},
+		"below another's":   {func(m *fake.Machine) { m.Chown("/srv/loose", "daemon", "") }, "/srv/loose belongs to daemon"},
+		"behind a symlink":  {func(m *fake.Machine) { m.Chown("/srv/loose", "daemon", ""); m.Symlink("/srv/way", "loose/in") }, "/srv/loose belongs to daemon"},
+		"another's symlink": {func(m *fake.Machine) { m.Symlink("/srv/way", "/srv/loose/in"); m.Chown("/srv/way", "daemon", "") }, "/srv/way belongs to daemon"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			net := servers{"https://a/x": payload}
+			m := fetching(net)()
+			m.WriteFile("/etc/shadow", "root:*:\n")
+			m.Mkdir("/srv/loose/in")
+			c.arrange(m)
+			at := file
+			if info, err := m.Host().Files.Stat(t.Context(), "/srv/way"); err == nil && info.Type == host.Symlink {
+				at = "/srv/way/x.tar"
+			}
+			part := (downloaded{Path: at}).part()
+			m.Program("prlimit", func(m *fake.Machine, c host.Command) host.Result {
+				m.Symlink(part, "/etc/shadow")
+				return curl(m, net, string(c.Stdin))
+			})
+			s, err := downloadKind().Make(step.Unit{Spec: []byte(`{"path":"` + at + `","urls":["https://a/x"],"sha256":"` + sum(payload) + `","max_mb":1,"timeout":"10s","mode":"0640"}`)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := s.Check(t.Context(), m.Host().View())
+			if err == nil {
+				err = s.Apply(t.Context(), m.Host(), f)
+			}
+			if text, _ := m.File("/etc/shadow"); text != "root:*:\n" || err != nil {
+				t.Errorf("it wrote %q through the link, %v", text, err)
+			}
+			info, err := m.Host().Files.Stat(t.Context(), at)
+			if text, _ := m.File(at); err != nil || text != payload || info.Type != host.Regular || info.Mode != 0o640 || info.Owner != "root" {
+				t.Errorf("%q, %+v, %v", text, info, err)
+			}
+			if left, _ := m.Host().Files.List(t.Context(), m.Host().Kept); len(left) > 0 {
+				t.Errorf("it left %v", left)
+			}
+			if got := strings.Join(f.Warnings, ";"); !strings.Contains(got, c.warns) || c.warns == "" && got != "" {
+				t.Errorf("it warns %q", got)
+			}
+		})
+	}
+}
+
+// TestDownloadLawsAmongOthers: there the way of the file is another.
+func TestDownloadLawsAmongOthers(t *testing.T) {
+	if os.Getenv("WEFT_LAWS_HOST") == "1" {
+		t.Skip("the directories of the lab's hosts are root's")
+	}
+	laws(t, steptest.Subject{
+		Kind: downloadKind(),
+		Machine: func() *fake.Machine {
+			m := fetching(nil)()
+			m.Chown("/srv", "daemon", "")
+			return m
+		},
+		Policy: []string{"urls", "username", "password", "environment", "max_mb", "timeout", "owner", "group", "mode"},
+		Found:  []steptest.Hand{{Name: "absent"}, {Name: "different", Fake: together(wrote(lawTarball, "an older one\n"), func(m *fake.Machine) { m.Chmod(lawTarball, 0o755) })}},
+		Cases: []steptest.Case{{Name: "plain", Spec: DownloadSpec{Path: lawTarball, URLs: []string{"file://" + lawSource}, SHA256: sum(payload), MaxMB: 1, Timeout: "10s"}, Drift: []steptest.Hand{
+			{Name: "sha256", Fake: wrote(lawTarball, "tampered\n")}, {Name: "state", Fake: func(m *fake.Machine) { m.Remove(lawTarball) }},
+		}}},
+	})
 }
 
 // TestDownloadHidesSecrets: neither password nor URL is an argument.

@@ -218,12 +218,7 @@ func room(ctx context.Context, h host.Host, name string, size int64) error {
 
 // keep copies a file to where an undo finds it.
 func keep(ctx context.Context, h host.Host, have FileCopy) error {
-	_, err := h.Files.Stat(ctx, h.Kept)
-	if errors.Is(err, fs.ErrNotExist) {
-		mode := fs.FileMode(0o700)
-		err = h.Files.MakeDirectory(ctx, h.Kept, host.Attributes{Mode: &mode})
-	}
-	if err != nil {
+	if err := makeKept(ctx, h); err != nil {
 		return err
 	}
 	kept := path.Join(h.Kept, have.SHA256)
@@ -232,6 +227,16 @@ func keep(ctx context.Context, h host.Host, have FileCopy) error {
 	}
 	mode := fs.FileMode(0o600)
 	return copyHere(ctx, h, have.Path, kept, have.SHA256, host.Attributes{Mode: &mode, Owner: "root", Group: "root"})
+}
+
+// makeKept makes the directory that is root's alone.
+func makeKept(ctx context.Context, h host.Host) error {
+	_, err := h.Files.Stat(ctx, h.Kept)
+	if errors.Is(err, fs.ErrNotExist) {
+		mode := fs.FileMode(0o700)
+		err = h.Files.MakeDirectory(ctx, h.Kept, host.Attributes{Mode: &mode})
+	}
+	return err
 }
 
 // copyHere copies a file of this host.

@@ -52,7 +52,7 @@ func groupKind() step.Kind {
 		Doc: `Made and changed by groupadd, groupmod, groupdel and gpasswd, in the local files alone: a group of LDAP or another source is refused. Members
 that the step does not name stay. A process learns of a new membership when it is started anew, so restart what is to use it.
 
-A group that is somebody's primary group cannot be removed.`,
+A group that is somebody's primary group cannot be removed. An undo leaves a group that it made where another hand put members into it since.`,
 		Spec: GroupSpec{}, Outputs: GroupOutputs{},
 		Example: `step "group" "hugetlbfs" {
   system  = true
@@ -81,13 +81,16 @@ type localGroup struct {
 	State   step.State                 `json:"state,omitzero"`
 	// Order is that of the members of a group that goes.
 	Order []string `json:"order,omitzero" weft:"found"`
+	// Found is set in every state that was read: a group that is to go by one was made
+	// by weft.
+	Found bool `json:"found,omitzero" weft:"found"`
 }
 
 type localGroups struct{}
 
 // Read reads /etc/group.
 func (localGroups) Read(ctx context.Context, v host.View, want localGroup) (localGroup, error) {
-	have := localGroup{Group: want.Group, State: step.Absent, Members: map[string]step.Attr[bool]{}}
+	have := localGroup{Group: want.Group, State: step.Absent, Found: true, Members: map[string]step.Attr[bool]{}}
 	all, err := readAccounts(ctx, v)
 	if err != nil {
 		return have, err
@@ -125,6 +128,11 @@ func (localGroups) Write(ctx context.Context, h host.Host, have, want localGroup
 	case !want.State.There() && !have.State.There():
 		return nil
 	case !want.State.There():
+		if want.Found {
+			if err := othersInGroup(ctx, h.View(), have); err != nil {
+				return err
+			}
+		}
 		return run("groupdel", "--", want.Group)
 	case !have.State.There():
 		argv := []string{"groupadd"}

@@ -102,6 +102,48 @@ func needsParent(ctx context.Context, v host.View, name string) error {
 	return err
 }
 
+// linksFollowed is how many symlinks in a path the kernel follows; path_resolution(7).
+const linksFollowed = 40
+
+// writersOf says who but root may write to a directory, or put another into its place,
+// as "/srv/x belongs to bob"; empty for nobody. Replace says whether they can rename and
+// remove what root has there, which a sticky directory of root's forbids.
+func writersOf(ctx context.Context, v host.View, dir string) (who string, replace bool, err error) {
+	at, rest := "/", strings.Split(strings.Trim(dir, "/"), "/")
+	for links := 0; ; {
+		info, err := v.Files.Stat(ctx, at)
+		if errors.Is(err, fs.ErrNotExist) {
+			return "", false, nil // an earlier step makes it
+		}
+		if err != nil {
+			return "", false, err
+		}
+		last := len(rest) == 0 || len(rest) == 1 && rest[0] == ""
+		loose := info.Mode.Perm()&0o002 != 0 || info.Mode.Perm()&0o020 != 0 && info.Group != "root"
+		switch {
+		case info.Owner != "root":
+			return at + " belongs to " + info.Owner, true, nil
+		case info.Type == host.Symlink:
+			if links++; links > linksFollowed {
+				return "", false, fmt.Errorf("%s leads through more than %d symlinks", dir, linksFollowed)
+			}
+			target := info.Target
+			if !path.IsAbs(target) {
+				target = path.Join(path.Dir(at), target)
+			}
+			at, rest = "/", append(strings.Split(strings.Trim(path.Clean(target), "/"), "/"), rest...)
+			continue
+		case loose && info.Mode&fs.ModeSticky == 0:
+			return fmt.Sprintf("others than root may write to %s (mode %s)", at, formatMode(info.Mode)), true, nil
+		case loose && last:
+			return fmt.Sprintf("others than root may write to %s (mode %s)", at, formatMode(info.Mode)), false, nil
+		case last:
+			return "", false, nil
+		}
+		at, rest = path.Join(at, rest[0]), rest[1:]
+	}
+}
+
 // pathProblems are the mistakes in the path of a file or directory.
 func pathProblems(name string) []step.Problem {
 	switch {

@@ -72,7 +72,7 @@ Units of other types, and instances of a template (name@.service), go on as befo
 Whether it runs and starts at boot is the business of a service step after this one. A unit that is removed, and of which no packaged file is left, is stopped
 and disabled before; undo gives all of it back.
 
-A drop-in of another hand that is read later may say otherwise. The plan warns, and names it.`,
+A drop-in of another hand that is read later may say otherwise. The plan warns, and names it. A file with a sensitive text has the mode 0600.`,
 		Spec: SystemdUnitSpec{}, Outputs: SystemdUnitOutputs{},
 		Example: `step "systemd_unit" "ovs-vswitchd" {
   override = <<-EOT
@@ -101,6 +101,8 @@ type unitFile struct {
 	State    step.State         `json:"state,omitzero"`
 
 	Restart bool `json:"restart,omitzero" weft:"found"`
+	// Private says that the text is sensitive, and of a state that was read that what is
+	// wanted there is.
 	Private bool `json:"private,omitzero" weft:"found"`
 
 	// Mode, Owner and Group are those of a file that is to be made again.
@@ -156,14 +158,25 @@ func (s unitFile) text() step.Attr[content] {
 	return s.Content
 }
 
+// mode is the one that the file is held to; empty where its mode is nobody's business.
+func (s unitFile) mode() string {
+	switch {
+	case !s.Private:
+		return ""
+	case s.Mode != "":
+		return s.Mode // as it was found
+	}
+	return "0600"
+}
+
 // Advise raises the need to restart what goes by the file.
 func (unitFiles) Advise(f *step.Finding, have, want unitFile) {
 	f.Outputs, _ = json.Marshal(SystemdUnitOutputs{Unit: want.Unit, Path: want.Path})
 	if have.Later != "" && want.State.There() {
 		f.Warnings = append(f.Warnings, have.Later+" is read later and sets some of it again")
 	}
-	if !f.Changed() {
-		return
+	if !slices.ContainsFunc(f.Deltas, func(d step.Delta) bool { return d.Path != "mode" }) {
+		return // nothing goes by a mode
 	}
 	restarts := strings.HasSuffix(want.Unit, ".service") || strings.HasSuffix(want.Unit, ".timer")
 	switch {

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ type unitFiles struct{}
 
 // Read reads the file and asks systemd how it has the unit.
 func (unitFiles) Read(ctx context.Context, v host.View, want unitFile) (unitFile, error) {
-	have := unitFile{Unit: want.Unit, Path: want.Path, State: step.Absent, Restart: want.Restart}
+	have := unitFile{Unit: want.Unit, Path: want.Path, State: step.Absent, Restart: want.Restart, Private: want.Private}
 	info, err := v.Files.Stat(ctx, want.Path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -147,6 +148,9 @@ func (unitFiles) Diff(have, want unitFile) []step.Delta {
 			deltas = append(deltas, step.Change(d.path, d.have.Or(false), was))
 		}
 	}
+	if mode := want.mode(); mode != "" && mode != have.Mode && have.State.There() && want.State.There() {
+		deltas = append(deltas, step.Change("mode", have.Mode, mode))
+	}
 	if want.Bare.Or(false) && have.Empty {
 		deltas = append(deltas, step.Change("directory", true, nil))
 	}
@@ -201,21 +205,20 @@ func (unitFiles) put(ctx context.Context, h host.Host, have, want unitFile) erro
 			return err
 		}
 	}
-	text, ok := want.text().Get()
-	if found, there := have.text().Get(); !ok || there && found == text {
-		return nil
-	}
 	a := host.Attributes{Owner: want.Owner, Group: want.Group}
-	switch {
-	case want.Mode != "":
-		mode, err := parseMode(want.Mode)
+	if text := cmp.Or(want.mode(), want.Mode); text != "" {
+		mode, err := parseMode(text)
 		if err != nil {
 			return err
 		}
 		a.Mode = &mode
-	case want.Private:
-		mode := fs.FileMode(0o600)
-		a.Mode = &mode
+	}
+	text, ok := want.text().Get()
+	if found, there := have.text().Get(); !ok || there && found == text {
+		if mode := want.mode(); mode != "" && mode != have.Mode {
+			return h.Files.SetAttributes(ctx, want.Path, host.Attributes{Mode: a.Mode})
+		}
+		return nil
 	}
 	return h.Files.Write(ctx, want.Path, []byte(text), a)
 }

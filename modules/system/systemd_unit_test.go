@@ -166,3 +166,46 @@ func FuzzUnitText(f *testing.F) {
 		}
 	})
 }
+
+// TestSystemdUnitBecomesSensitive: a text that was no secret and is one now is no longer
+// for all to read, whether or not it changes; a mode alone restarts nothing, and an undo
+// gives it back.
+func TestSystemdUnitBecomesSensitive(t *testing.T) {
+	const public = "[Service]\nEnvironment=KEY=old\nExecStart=/bin/sleep 9999\n"
+	for name, found := range map[string]string{"the same text": sleeper, "another text": public} {
+		for attribute, at := range map[string]string{"content": lawUnitFile, "override": lawDropIn} {
+			t.Run(name+", "+attribute, func(t *testing.T) {
+				m := unitMachine()
+				m.WriteFile(at, found)
+				m.Systemctl(host.Reload, "")
+				m.Systemctl(host.Start, lawUnit)
+				before := m.Snapshot()
+				s, err := systemdUnitKind().Make(step.Unit{Spec: []byte(`{"unit":"weft-laws","restart":true,"` + attribute + `":` + quoted(sleeper) + `}`), Secret: []string{attribute}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				f := applied(t, m, s)
+				if restarts := len(f.Needs) > 0; restarts != (found != sleeper) {
+					t.Errorf("needs: %+v", f.Needs)
+				}
+				if info, err := m.Host().Files.Stat(t.Context(), at); err != nil || info.Mode != 0o600 {
+					t.Errorf("its mode is %v, %v", info.Mode, err)
+				}
+				if again, err := s.Check(t.Context(), m.Host().View()); err != nil || again.Changed() {
+					t.Errorf("there is still %+v to do, %v", again.Deltas, err)
+				}
+				m.Chmod(at, 0o644)
+				if again, err := s.Check(t.Context(), m.Host().View()); err != nil || len(again.Deltas) != 1 || again.Deltas[0].Path != "mode" {
+					t.Errorf("its drift is %+v, %v", again.Deltas, err)
+				}
+				m.Chmod(at, 0o600)
+				if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+					t.Error(err)
+				}
+				if after := m.Snapshot(); after != before {
+					t.Errorf("undo left\n%s\nof\n%s", after, before)
+				}
+			})
+		}
+	}
+}

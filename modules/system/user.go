@@ -74,7 +74,7 @@ func userKind() step.Kind {
 that the step does not name stay, so nobody loses one. Groups must be there: a step group before this one makes them. A new user has no password.
 
 No file is touched: a home directory is the business of a step directory, and files keep the number of a user that goes or gets another one. A user whose
-processes still run is not removed, by an undo neither; the message names them.
+processes still run is not removed, by an undo neither; the message names them. An undo leaves a user that it made where another hand gave it groups or a password since.
 
 What is removed comes back with number, groups, password and its age. Subordinate numbers (subuid(5)) are given anew.`,
 		Spec: UserSpec{}, Outputs: UserOutputs{},
@@ -113,6 +113,9 @@ type localUser struct {
 	Primary string `json:"primary,omitzero" weft:"found"`
 	// Busy names a process of it.
 	Busy string `json:"busy,omitzero" weft:"found"`
+	// Found is set in every state that was read: a user that is to go by one was made
+	// by weft.
+	Found bool `json:"found,omitzero" weft:"found"`
 }
 
 func (s UserSpec) state() localUser {

@@ -18,7 +18,7 @@ type localUsers struct{}
 
 // Read reads the local files.
 func (localUsers) Read(ctx context.Context, v host.View, want localUser) (localUser, error) {
-	have := localUser{User: want.User, State: step.Absent, Groups: map[string]step.Attr[bool]{}}
+	have := localUser{User: want.User, State: step.Absent, Found: true, Groups: map[string]step.Attr[bool]{}}
 	all, err := readAccounts(ctx, v)
 	if err != nil {
 		return have, err
@@ -234,6 +234,11 @@ func (localUsers) ownGroup(ctx context.Context, h host.Host, want localUser, run
 // remove takes a user away that nothing runs as.
 func (u localUsers) remove(ctx context.Context, h host.Host, have, want localUser, run func(...string) error) error {
 	if have.State.There() {
+		if want.Found {
+			if err := othersOfUser(ctx, h.View(), have, want); err != nil {
+				return err
+			}
+		}
 		busy, err := processOf(ctx, h.View(), have.UID.Or(-1))
 		if err != nil {
 			return err

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 const (
@@ -96,7 +98,6 @@ func TestBuilds(t *testing.T) {
 	if os.Getenv("WEFT_BUILDS") == "" {
 		t.Skip("builds DPDK and Open vSwitch: make builds")
 	}
-	t.Parallel()
 	labUp(t, buildsLab)
 	h := labHost{t, buildsLab, "builder1"}
 	h.sees(sysModule)
@@ -188,6 +189,54 @@ func keepBuilds(t *testing.T, h labHost, to string) {
 
 // buildState is what builds may change of a host.
 const buildState = "ls -A /opt /usr/local/bin /usr/local/sbin /etc/systemd/system /etc/ld.so.conf.d /var/cache/weft/builds 2>&1; dpkg-query -W -f '${Package} ${Version} ${db:Status-Status}\n'"
+
+// TestBuildsHypervisor is scenario S3 from source: one hypervisor compiles, or takes what
+// TestBuilds kept, and the other takes its result.
+func TestBuildsHypervisor(t *testing.T) {
+	if os.Getenv("WEFT_BUILDS") == "" {
+		t.Skip("builds DPDK and Open vSwitch: make builds")
+	}
+	s := scenario{inventory: "inventories/ovs-dpdk-source.hcl", hosts: []string{"hyper1", "hyper2"}, playbooks: []string{dpdkHypervisor}}
+	labUp(t, s.inventory)
+	guestImage(t, s)
+	kept := filepath.Join(root(t), "bin/builds.tar")
+	if _, err := os.Stat(kept); err == nil {
+		s.on(t, "hyper1", "mkdir -p "+buildsCache)
+		put(t, sshConfigOf(t, s.inventory), "hyper1", kept, "/root/builds.tar")
+		s.on(t, "hyper1", "tar -C "+buildsCache+" -xf /root/builds.tar && rm /root/builds.tar")
+	}
+	found := map[string]string{}
+	for _, h := range s.hosts {
+		s.on(t, h, sysModule)
+		found[h] = s.state(t, h) + s.on(t, h, buildState)
+	}
+	long(t, "apply", "-y", dpdkHypervisor, "-i", s.inventory)
+	s.unchanged(t)
+	for _, h := range s.hosts {
+		if exe := s.on(t, h, "readlink /proc/$(cat /run/openvswitch/ovs-vswitchd.pid)/exe"); !strings.HasPrefix(exe, "/opt/openvswitch-3.1.0-") {
+			t.Errorf("%s runs %s", h, exe)
+		}
+	}
+	if s.on(t, "hyper1", "readlink /opt/openvswitch /opt/dpdk") != s.on(t, "hyper2", "readlink /opt/openvswitch /opt/dpdk") {
+		t.Error("they have not the same builds")
+	}
+	t.Run("restart", func(t *testing.T) {
+		s.on(t, "hyper1", "systemctl restart weft-ovs-vswitchd")
+		s.unchanged(t)
+	})
+	t.Run("cold boot", func(t *testing.T) {
+		must(t, "lab", "cold-boot", "-i", s.inventory)
+		s.unchanged(t)
+	})
+	t.Run("rollback", func(t *testing.T) {
+		must(t, append([]string{"rollback", "-y", "-i", s.inventory}, s.standing(t)...)...)
+		for _, h := range s.hosts {
+			if d := cmp.Diff(found[h], s.state(t, h)+s.on(t, h, buildState)); d != "" {
+				t.Errorf("%s is not as it was found:\n%s", h, d)
+			}
+		}
+	})
+}
 
 // switches sees that the Open vSwitch that was built is at work, with DPDK.
 func switches(t *testing.T, h labHost) {

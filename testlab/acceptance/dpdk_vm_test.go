@@ -3,6 +3,9 @@ package acceptance
 import (
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -11,11 +14,15 @@ import (
 
 // answering is a guest that is a program: dpdk-testpmd listens where qemu would, with
 // a card of virtio, and answers pings. Its processor is that of the host's other
-// programs, which come first.
+// programs, which come first, and its libraries are its own: packages take minutes to
+// install on an emulated machine.
 const answering = `[Unit]
 After=local-fs.target
 
 [Service]
+RootDirectory=/srv/testpmd
+MountAPIVFS=yes
+BindPaths=/dev /sys /run /var/lib/vhost-user
 ExecStart=/usr/bin/dpdk-testpmd --lcores 0@0,1@0 --no-pci --file-prefix=guest --single-file-segments --socket-mem 48 --vdev=net_virtio_user0,mac=%s,path=/var/lib/vhost-user/%s.sock,server=1 -- --forward-mode=icmpecho --auto-start --stats-period=3600 --total-num-mbufs=4096 --no-numa
 Restart=always
 RestartSec=10
@@ -24,6 +31,40 @@ Nice=19
 [Install]
 WantedBy=multi-user.target
 `
+
+// testpmd makes an archive of dpdk-testpmd, its drivers and all libraries that they want.
+func testpmd(t *testing.T) (archive string) {
+	t.Helper()
+	dir := t.TempDir()
+	tree := filepath.Join(dir, "tree")
+	const drivers = "/usr/lib/x86_64-linux-gnu/dpdk/pmds-23.0/librte_"
+	wanted := []string{"/usr/bin/dpdk-testpmd", drivers + "bus_vdev.so.23.0", drivers + "mempool_ring.so.23.0", drivers + "net_virtio.so.23.0"}
+	out, err := exec.Command("mmdebstrap", "--variant=extract", "--include=dpdk-dev,librte-bus-vdev23,librte-mempool-ring23,librte-net-virtio23", "bookworm", tree).CombinedOutput()
+	if err != nil {
+		t.Fatalf("fetch dpdk-testpmd: %v: %s", err, out)
+	}
+	const loader = "/lib64/ld-linux-x86-64.so.2"
+	files := map[string]bool{loader: true}
+	for _, w := range wanted {
+		files[w] = true
+		libraries, err := exec.Command("chroot", tree, loader, "--list", w).Output()
+		if err != nil {
+			t.Fatalf("libraries of %s: %v", w, err)
+		}
+		for _, path := range regexp.MustCompile(`(?m)=> (/\S+)`).FindAllSubmatch(libraries, -1) {
+			files[string(path[1])] = true
+		}
+	}
+	archive = filepath.Join(dir, "testpmd.tar")
+	args := []string{"-C", tree, "--dereference", "--transform", "s,^,srv/testpmd/,", "-cf", archive}
+	for f := range files {
+		args = append(args, strings.TrimPrefix(f, "/"))
+	}
+	if out, err := exec.Command("tar", args...).CombinedOutput(); err != nil {
+		t.Fatalf("pack it: %v: %s", err, out)
+	}
+	return archive
+}
 
 // TestDPDKMachines is scenario S3 on machines with kernels of their own: huge pages on
 // two nodes, NICs that VFIO has, an LACP bond of them between the two machines. The guests
@@ -35,9 +76,11 @@ func TestDPDKMachines(t *testing.T) {
 	}
 	s := scenario{inventory: "inventories/ovs-dpdk-vm.hcl", hosts: []string{"hyper1", "hyper2"}, playbooks: []string{dpdkHypervisor}}
 	labUp(t, s.inventory)
+	program := testpmd(t)
 	for host, guest := range map[string][]string{"hyper1": {"52:54:00:53:01:11", "t1"}, "hyper2": {"52:54:00:53:01:22", "t2"}} {
-		s.on(t, host, "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install dpdk-dev librte-net-virtio23 librte-bus-vdev23 librte-mempool-ring23 >/dev/null"+
-			" && mkdir -p /var/lib/vhost-user && cat > /etc/systemd/system/guest.service <<'END'\n"+fmt.Sprintf(answering, guest[0], guest[1])+"END\nsystemctl enable --now guest")
+		put(t, sshConfigOf(t, s.inventory), host, program, "/root/testpmd.tar")
+		s.on(t, host, "tar -C / -xf /root/testpmd.tar && rm /root/testpmd.tar && mkdir -p /srv/testpmd/var /var/lib/vhost-user && ln -s /run /srv/testpmd/var/run"+
+			" && cat > /etc/systemd/system/guest.service <<'END'\n"+fmt.Sprintf(answering, guest[0], guest[1])+"END\nsystemctl enable --now guest")
 	}
 	found := map[string]string{}
 	for _, h := range s.hosts {

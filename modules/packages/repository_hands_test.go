@@ -1,0 +1,144 @@
+package packages
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"weft/engine/host/fake"
+	"weft/engine/step"
+)
+
+func aptMachine() *fake.Machine {
+	m := fake.New()
+	for _, dir := range []string{"/etc/apt/preferences.d", "/etc/apt/sources.list.d"} {
+		m.Mkdir(dir)
+	}
+	return m
+}
+
+// TestEachRecordOfAPinCounts: a repository of two servers has two records, and both are
+// compared, with their servers.
+func TestEachRecordOfAPinCounts(t *testing.T) {
+	const pin = "/etc/apt/preferences.d/x"
+	for _, tt := range []struct{ name, old, text, path string }{
+		{"the first priority", "Pin-Priority: 100", "Pin-Priority: 900", "pin"},
+		{"the first server", `"a.example"`, `"evil.example"`, "pin_text"},
+		{"the packages", "Package: *", "Package: nothing", "pin_text"},
+		{"the kind of pin", "Pin: origin", "Pin: version", "pin_text"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := aptMachine()
+			s := repositoryStep(t, RepositorySpec{
+				Name: "x", By: apt, URIs: []string{"http://a.example/x", "http://b.example/x"}, Suites: []string{"stable"}, Pin: step.Is(100),
+			})
+			applied(t, m, s)
+			whole, _ := m.File(pin)
+			replaced("", pin, tt.old, tt.text).Fake(m)
+			drifted, _ := m.File(pin)
+			f := applied(t, m, s)
+			if len(f.Deltas) != 1 || f.Deltas[0].Path != tt.path {
+				t.Errorf("deltas are %v", f.Deltas)
+			}
+			if now, _ := m.File(pin); now != whole {
+				t.Errorf("the pin is\n%s", now)
+			}
+			if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+				t.Fatal(err)
+			}
+			if now, _ := m.File(pin); now != drifted {
+				t.Errorf("after undo the pin is\n%s\nand was\n%s", now, drifted)
+			}
+		})
+	}
+}
+
+// TestPinFollowsItsServers: the pin alone is managed, and another hand moved the
+// repository.
+func TestPinFollowsItsServers(t *testing.T) {
+	m := aptMachine()
+	const sources = "/etc/apt/sources.list.d/x.sources"
+	m.WriteFile(sources, "Types: deb\nURIs: http://a.example/x\nSuites: stable\n")
+	s := repositoryStep(t, RepositorySpec{Name: "x", By: apt, Pin: step.Is(100)})
+	applied(t, m, s)
+	replaced("", sources, "a.example", "b.example").Fake(m)
+	if f := applied(t, m, s); !f.Changed() {
+		t.Error("nothing is to be done")
+	}
+	if text, _ := m.File("/etc/apt/preferences.d/x"); !strings.Contains(text, "b.example") || strings.Contains(text, "a.example") {
+		t.Errorf("the pin is\n%s", text)
+	}
+}
+
+// TestUndoLeavesAPinOfAnotherHand: the priority or the servers were
+// changed since, and the other half goes back.
+func TestUndoLeavesAPinOfAnotherHand(t *testing.T) {
+	const pin = "/etc/apt/preferences.d/x"
+	for _, by := range [][2]string{{"Pin-Priority: 100", "Pin-Priority: 900"}, {`"a.example"`, `"other.example"`}} {
+		m := aptMachine()
+		m.WriteFile(pin, "Package: *\nPin: origin \"old.example\"\nPin-Priority: 100\n")
+		s := repositoryStep(t, RepositorySpec{Name: "x", By: apt, URIs: []string{"http://a.example/x", "http://b.example/x"}, Suites: []string{"stable"}, Pin: step.Is(100)})
+		applied(t, m, s)
+		s = repositoryStep(t, RepositorySpec{Name: "x", By: apt, URIs: []string{"http://a.example/x", "http://b.example/x"}, Suites: []string{"stable"}, Pin: step.Is(200)})
+		f := applied(t, m, s)
+		replaced("", pin, strings.Replace(by[0], "100", "200", 1), by[1]).Fake(m)
+		theirs, _ := m.File(pin)
+		if err := s.Undo(t.Context(), m.Host(), f); !errors.Is(err, step.ErrConflict) {
+			t.Errorf("%s: %v", by[1], err)
+		}
+		if strings.Contains(by[0], "example") { // the priority is the step's
+			theirs = strings.ReplaceAll(theirs, "200", "100")
+		}
+		if now, _ := m.File(pin); now != theirs {
+			t.Errorf("%s: the pin is\n%s", by[1], now)
+		}
+	}
+}
+
+func FuzzPin(f *testing.F) {
+	f.Add(pinText("x", []string{"http://a.example", "file:///srv"}, 100), "http://a.example")
+	f.Add("Package: *\nPin: origin\nPin-Priority: 1\n\nPin-Priority: x\n", "file:///x")
+	f.Fuzz(func(t *testing.T, text, uri string) {
+		if left := unpinned(text, []string{uri}); len(left) > 1 {
+			t.Errorf("%q", left)
+		}
+		if n, ok := pinIn(text).Get(); ok && len(pinRecords(text)) == 0 {
+			t.Errorf("a pin of %d without a record", n)
+		}
+	})
+}
+
+// TestPasswordsInURLs: what a host holds by another hand is shown nowhere, and a playbook
+// gives none.
+func TestPasswordsInURLs(t *testing.T) {
+	const password = "s3cr3t"
+	for name, field := range map[string]string{"uris": "baseurl", "mirrorlist": "mirrorlist", "metalink": "metalink", "key_file": "gpgkey"} {
+		m := yumMachine()
+		m.WriteFile("/etc/yum.repos.d/x.repo", "[x]\nname=X\n"+field+"=http://me:"+password+"@a.example/x\n")
+		spec := RepositorySpec{Name: "x", By: dnf, URIs: []string{"http://b.example/x"}}
+		switch name {
+		case "mirrorlist":
+			spec = RepositorySpec{Name: "x", By: dnf, Mirrorlist: step.Is("http://b.example/x")}
+		case "metalink":
+			spec = RepositorySpec{Name: "x", By: dnf, Metalink: step.Is("http://b.example/x")}
+		case "key_file":
+			spec = RepositorySpec{Name: "x", By: dnf, KeyFile: step.Is("/etc/key")}
+		}
+		f, err := repositoryStep(t, spec).Check(t.Context(), m.Host().View())
+		if err != nil || len(f.Deltas) != 1 || f.Deltas[0].Path != name || !f.Deltas[0].Secret {
+			t.Errorf("%s: %v, %v", name, f.Deltas, err)
+		}
+	}
+	for _, uri := range []string{"http://me:" + password + "@a.example", "http://me:" + password + "@a .example", "gopher://me:" + password + "@a.example", "file://me:" + password + "@x/y"} {
+		spec := RepositorySpec{Name: "x", URIs: []string{uri}}
+		problems := spec.Validate()
+		if len(problems) != 1 || strings.Contains(problems[0].Message, password) {
+			t.Errorf("%s: %v", uri, problems)
+		}
+	}
+	unit := step.Unit{Address: "package_repository.x", Spec: json.RawMessage(`{"name":"x","uris":["http://a.example/token"]}`), Secret: []string{"uris.0"}}
+	if _, err := repositoryKind().Make(unit); err == nil || !strings.Contains(err.Error(), "uris.0 is sensitive") || strings.Contains(err.Error(), "token") {
+		t.Errorf("a sensitive URL: %v", err)
+	}
+}

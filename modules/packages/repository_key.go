@@ -1,0 +1,189 @@
+package packages
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"weft/engine/host"
+	"weft/engine/step"
+)
+
+// keyField is the field that names the key.
+func (p place) keyField() string {
+	if p.by == apt {
+		return "Signed-By"
+	}
+	return "gpgkey"
+}
+
+// keyValue is how the field names a key of the host.
+func (p place) keyValue(file string) string {
+	if p.by == apt {
+		return file
+	}
+	return "file://" + file
+}
+
+// readKey tells weft's own key of the repository from another.
+func (p place) readKey(ctx context.Context, v host.View, have *RepositorySpec) error {
+	have.Key, have.KeyFile = step.None[string](), step.None[string]()
+	content, ok, err := readText(ctx, v, p.keyFile)
+	if ok {
+		have.KeyText = step.Is(content)
+	}
+	if err != nil {
+		return err
+	}
+	value := ""
+	if p.there {
+		value, _ = p.fields().get(p.keyField())
+	}
+	if value == p.keyValue(p.keyFile) {
+		have.Key = have.KeyText
+	} else if value != "" {
+		have.KeyFile = step.Is(strings.TrimPrefix(value, "file://"))
+	}
+	return nil
+}
+
+// known asks which keys rpm's keyring has, of those that the step brings and of those
+// that it replaces. Only undo needs it, so a check that finds nothing to do spawns nothing.
+func (p place) known(ctx context.Context, v host.View, have *RepositorySpec, want RepositorySpec) error {
+	if p.by == apt {
+		return nil
+	}
+	for _, key := range keysIn(want.Key.Or(""), have.KeyText.Or("")) {
+		trusted, err := key.trusted(ctx, v)
+		if err != nil {
+			return err
+		}
+		if trusted {
+			have.Known = append(have.Known, key.rpm())
+		}
+	}
+	return nil
+}
+
+// keysIn are the keys of texts, each once. What is no key is another hand's.
+func keysIn(texts ...string) []publicKey {
+	var all []publicKey
+	for _, text := range texts {
+		keys, err := parseKeys(text)
+		if err != nil {
+			continue
+		}
+		for _, key := range keys {
+			if !slices.Contains(all, key) {
+				all = append(all, key)
+			}
+		}
+	}
+	return all
+}
+
+// keyText is what an undo leaves in the file of the key: what was found, or what
+// another hand made of it since.
+func (s *RepositorySpec) keyText() step.Attr[string] {
+	if _, ok := s.Key.Get(); ok {
+		return s.Key
+	}
+	return s.KeyText
+}
+
+// writeKey writes the key and has rpm trust it.
+func (p place) writeKey(ctx context.Context, h host.Host, key string, want RepositorySpec) error {
+	have, ok, err := readText(ctx, h.View(), p.keyFile)
+	if err != nil {
+		return err
+	}
+	if want.undo() { // while the file still says which keys the step brought
+		if err := p.distrust(ctx, h, want, have, key); err != nil {
+			return err
+		}
+	}
+	if !ok || have != key {
+		if err := makeParents(ctx, h, p.keyFile); err != nil {
+			return err
+		}
+		if err := h.Files.Write(ctx, p.keyFile, []byte(key), host.Attributes{}); err != nil {
+			return err
+		}
+	}
+	if p.by == apt || want.undo() {
+		return nil
+	}
+	return p.trust(ctx, h, key)
+}
+
+// trust has rpm import the file of the key, where its keyring lacks a key of it.
+func (p place) trust(ctx context.Context, h host.Host, text string) error {
+	keys, err := parseKeys(text)
+	if err != nil {
+		return err
+	}
+	lacks, err := lacking(ctx, h.View(), keys)
+	if err != nil || len(lacks) == 0 {
+		return err
+	}
+	if _, err := h.Commands.Run(ctx, host.Command{Argv: []string{"rpm", "--import", p.keyFile}}); err != nil {
+		return fmt.Errorf("have rpm trust the key: %w", err)
+	}
+	if lacks, err = lacking(ctx, h.View(), lacks); err != nil || len(lacks) == 0 {
+		return err
+	}
+	return fmt.Errorf("rpm read %s and does not trust the key %s of it: give each key a block of its own", p.keyFile, lacks[0].id)
+}
+
+// lacking are the keys that rpm's keyring does not have.
+func lacking(ctx context.Context, v host.View, keys []publicKey) ([]publicKey, error) {
+	var lacks []publicKey
+	for _, key := range keys {
+		trusted, err := key.trusted(ctx, v)
+		if err != nil {
+			return nil, err
+		}
+		if !trusted {
+			lacks = append(lacks, key)
+		}
+	}
+	return lacks, nil
+}
+
+// removeKey takes weft's own key of the repository; out of rpm's keyring only where
+// this is the undo of what brought it there.
+func (p place) removeKey(ctx context.Context, h host.Host, want RepositorySpec) error {
+	content, ok, err := readText(ctx, h.View(), p.keyFile)
+	if err != nil || !ok {
+		return err
+	}
+	if err := p.distrust(ctx, h, want, content); err != nil {
+		return err
+	}
+	return h.Files.Remove(ctx, p.keyFile)
+}
+
+// distrust takes the keys of texts out of rpm's keyring where this is the undo of what
+// brought them there.
+func (p place) distrust(ctx context.Context, h host.Host, want RepositorySpec, texts ...string) error {
+	if !want.undo() || p.by == apt {
+		return nil
+	}
+	for _, key := range keysIn(texts...) {
+		if slices.Contains(want.Known, key.rpm()) {
+			continue
+		}
+		known, err := key.trusted(ctx, h.View())
+		if err != nil {
+			return err
+		}
+		if !known {
+			continue
+		}
+		if _, err := h.Commands.Run(ctx, host.Command{Argv: []string{"rpm", "-e", key.rpm()}}); err != nil {
+			return fmt.Errorf("take the key out of rpm's keyring: %w", err)
+		}
+	}
+	return nil
+}
