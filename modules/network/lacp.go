@@ -19,6 +19,7 @@ type lacpMember struct {
 	Attached bool // of the group of ports that the bond uses
 	Enabled  bool // carries traffic
 	Down     bool // has no carrier
+	Damaged  int  // LACPDUs that came and could not be read
 
 	Partner      string // system id, an Ethernet address; empty where nobody is heard
 	PartnerKey   int    // of the partner's group of ports
@@ -95,6 +96,22 @@ func readShow(lacp, bond string) lacpBond {
 		}
 	}
 	return b
+}
+
+// readDamaged reads what ovs-vswitchd(8) says to lacp/show-stats BOND.
+func (b *lacpBond) readDamaged(stats string) {
+	var at *lacpMember
+	for line := range strings.Lines(stats) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		value = strings.TrimSpace(value)
+		switch {
+		case name == "member" || name == "slave":
+			of, _, _ := strings.Cut(value, ":")
+			at = b.member(of)
+		case at != nil && name == "RX Bad PDUs":
+			at.Damaged, _ = strconv.Atoi(value)
+		}
+	}
 }
 
 func takesAll(state []string) bool {

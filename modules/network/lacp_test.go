@@ -114,7 +114,8 @@ func switchWith(lacp, bond string) *fake.Machine {
 		insert("Bridge", "b", ovsdb.Row{"name": "br0", "ports": row.UUIDs("p")}),
 		ovsdb.Operation{Op: ovsdb.OperationMutate, Table: "Open_vSwitch", Where: []ovsdb.Condition{row.IsRow(root)}, Mutations: []ovsdb.Mutation{row.AddRefs("bridges", "b")}})
 	m.OnAsk(func(_ *fake.Machine, daemon, command string, args []string) (string, error) {
-		said := map[string]string{"lacp/show": lacp, "bond/show": bond}[command]
+		lacp, stats, _ := strings.Cut(lacp, "---- bond0 statistics ----\n")
+		said := map[string]string{"lacp/show": lacp, "bond/show": bond, "lacp/show-stats": stats}[command]
 		if said == "" || len(args) != 1 || args[0] != "bond0" {
 			return "", &host.DaemonError{Daemon: daemon, Command: command, Said: "no such bond"}
 		}
@@ -144,14 +145,16 @@ func TestProbeLACP(t *testing.T) {
 		spec ProbeLACPSpec
 		seen string // in the error, or, after "ok:", in the report
 	}{
-		"negotiated":     {switchWith(negotiated, enabled), ProbeLACPSpec{Members: []string{"pa1", "pa0"}, Partner: step.Is(strings.ToUpper(ourPartner))}, "ok:pa0, pa1 current and enabled, partner " + ourPartner},
-		"leg down":       {switchWith(testdata(t, "ovs-leg-down"), testdata(t, "ovs-leg-down-bond")), ProbeLACPSpec{}, "pa1 hears no LACPDU"},
-		"leg may":        {switchWith(testdata(t, "ovs-leg-down"), testdata(t, "ovs-leg-down-bond")), ProbeLACPSpec{Minimum: step.Is(1)}, "ok:pa0 current"},
-		"no carrier":     {pulled, ProbeLACPSpec{}, "pa1 has no carrier"},
-		"two partners":   {switchWith(testdata(t, "ovs-two-partners"), enabled), ProbeLACPSpec{}, "pa1 is detached: its partner be:ae:81:e4:df:4f"},
-		"two that take":  {switchWith(strings.Replace(testdata(t, "ovs-two-partners"), "detached", "attached", 1), enabled), ProbeLACPSpec{Minimum: step.Is(1)}, "pa1 at be:ae:81:e4:df:4f key 1"},
-		"two groups":     {switchWith(strings.Replace(negotiated, "partner key: 5", "partner key: 9", 1), enabled), ProbeLACPSpec{}, "pa0 at " + ourPartner + " key 9"},
-		"silent":         {switchWith(testdata(t, "ovs-silent"), enabled), ProbeLACPSpec{Minimum: step.Is(1)}, "pa0 hears no LACPDU"},
+		"negotiated":    {switchWith(negotiated, enabled), ProbeLACPSpec{Members: []string{"pa1", "pa0"}, Partner: step.Is(strings.ToUpper(ourPartner))}, "ok:pa0, pa1 current and enabled, partner " + ourPartner},
+		"leg down":      {switchWith(testdata(t, "ovs-leg-down"), testdata(t, "ovs-leg-down-bond")), ProbeLACPSpec{}, "pa1 hears no LACPDU"},
+		"leg may":       {switchWith(testdata(t, "ovs-leg-down"), testdata(t, "ovs-leg-down-bond")), ProbeLACPSpec{Minimum: step.Is(1)}, "ok:pa0 current"},
+		"no carrier":    {pulled, ProbeLACPSpec{}, "pa1 has no carrier"},
+		"two partners":  {switchWith(testdata(t, "ovs-two-partners"), enabled), ProbeLACPSpec{}, "pa1 is detached: its partner be:ae:81:e4:df:4f"},
+		"two that take": {switchWith(strings.Replace(testdata(t, "ovs-two-partners"), "detached", "attached", 1), enabled), ProbeLACPSpec{Minimum: step.Is(1)}, "pa1 at be:ae:81:e4:df:4f key 1"},
+		"two groups":    {switchWith(strings.Replace(negotiated, "partner key: 5", "partner key: 9", 1), enabled), ProbeLACPSpec{}, "pa0 at " + ourPartner + " key 9"},
+		"silent":        {switchWith(testdata(t, "ovs-silent"), enabled), ProbeLACPSpec{Minimum: step.Is(1)}, "pa0 hears no LACPDU"},
+		"damaged": {switchWith(testdata(t, "ovs-silent")+"---- bond0 statistics ----\n\nmember: pa0:\n  TX PDUs: 6\n  RX PDUs: 5\n  RX Bad PDUs: 5\n\nmember: pa1:\n  RX Bad PDUs: 0\n", enabled),
+			ProbeLACPSpec{}, "pa0 got 5 LACPDUs that it could not read: cut short or damaged on the way, by its NIC's driver or the cable; pa1 hears no LACPDU"},
 		"expired":        {switchWith(strings.Replace(negotiated, "current", "expired", 1), enabled), ProbeLACPSpec{}, "any more"},
 		"held out":       {switchWith(strings.Replace(negotiated, "partner state: activity timeout aggregation synchronized collecting distributing", "partner state: activity", 1), enabled), ProbeLACPSpec{}, "pa0 is held out"},
 		"not enabled":    {switchWith(negotiated, strings.Replace(enabled, "pa1: enabled", "pa1: disabled", 1)), ProbeLACPSpec{}, "pa1 is current but not enabled"},
@@ -214,7 +217,11 @@ func FuzzReadShow(f *testing.F) {
 	f.Add(testdata(f, "ovs-negotiated"), testdata(f, "ovs-negotiated-bond"))
 	f.Add(testdata(f, "ovs-two-partners"), testdata(f, "ovs-leg-down-bond"))
 	f.Add("member: : \nmember:\npartner key: x", "member  : enabled")
-	f.Fuzz(func(t *testing.T, lacp, bond string) { neverGoodUnheard(t, readShow(lacp, bond)) })
+	f.Fuzz(func(t *testing.T, lacp, bond string) {
+		b := readShow(lacp, bond)
+		b.readDamaged(bond)
+		neverGoodUnheard(t, b)
+	})
 }
 
 func FuzzReadBonding(f *testing.F) {

@@ -140,6 +140,13 @@ func readSwitchBond(ctx context.Context, v host.View, name string) (lacpBond, er
 		return lacpBond{}, err
 	}
 	b := readShow(lacp, bond)
+	if slices.ContainsFunc(b.Members, func(m lacpMember) bool { return m.Heard != current }) {
+		stats, err := v.Daemons.Ask(ctx, "ovs-vswitchd", "lacp/show-stats", name)
+		if err != nil && !errors.As(err, new(*host.DaemonError)) { // older than 2.10
+			return lacpBond{}, err
+		}
+		b.readDamaged(stats)
+	}
 	var links []host.Link
 	if links, err = v.Links.List(ctx, ""); err != nil {
 		return b, err
@@ -214,6 +221,8 @@ func (s ProbeLACPSpec) fault(m lacpMember) string {
 	switch {
 	case m.Down:
 		return "has no carrier: is the cable in, and the switch's port up?"
+	case m.Heard == defaulted && m.Damaged > 0:
+		return fmt.Sprintf("got %d LACPDUs that it could not read: cut short or damaged on the way, by its NIC's driver or the cable", m.Damaged)
 	case m.Heard == defaulted:
 		return "hears no LACPDU: LACP is off at the other end, or a bridge between eats the frames to 01:80:c2:00:00:02"
 	case m.Heard == expired:
