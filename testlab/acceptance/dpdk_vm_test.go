@@ -86,7 +86,7 @@ func TestDPDKMachines(t *testing.T) {
 	for _, h := range s.hosts {
 		found[h] = s.state(t, h) + s.on(t, h, server)
 	}
-	s.apply(t, dpdkHypervisor, "--var", "at_a_time=2")
+	long(t, "apply", "-y", dpdkHypervisor, "-i", s.inventory, "--var", "at_a_time=2")
 	s.passes(t)
 	s.unchanged(t)
 	t.Run("restart", func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestDPDKMachines(t *testing.T) {
 		s.passes(t)
 	})
 	t.Run("rollback", func(t *testing.T) {
-		must(t, append([]string{"rollback", "-y", "-i", s.inventory}, s.standing(t)...)...)
+		long(t, append([]string{"rollback", "-y", "-i", s.inventory}, s.standing(t)...)...)
 		for _, h := range s.hosts {
 			if d := cmp.Diff(found[h], s.state(t, h)+s.on(t, h, server)); d != "" {
 				t.Errorf("%s is not as it was found:\n%s", h, d)
