@@ -3,6 +3,7 @@ package onhost
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -22,13 +23,12 @@ import (
 // and another undo writes what the oldest run found and asks no more.
 //
 // Also one that goes by itself may have found what another hand had done to a part that
-// no delta tells (the key beside a certificate). Where its undo wrote all of that back, the
-// undo of the change under it is begun as well: what differs then is what its successor
-// had found, and no other hand's work since.
+// no delta tells (the key beside a certificate). Where it manages all that the change under
+// it does, what its undo brought back is what that one's undo takes for its own.
 type lineage struct {
 	heirs    map[*journal.Record][]heir // in the order of the runs
 	absorbed map[*journal.Record]bool
-	under    map[*journal.Record]heir // the change under one that covers it
+	over     map[*journal.Record]*journal.Record // the change that covers one
 }
 
 // An heir is a later run's change of an object.
@@ -41,7 +41,7 @@ type heir struct {
 // out of it: only their own runner reads what they found.
 func newLineage(runs []*journal.Journal, digest string) lineage {
 	l := lineage{
-		heirs: map[*journal.Record][]heir{}, absorbed: map[*journal.Record]bool{}, under: map[*journal.Record]heir{},
+		heirs: map[*journal.Record][]heir{}, absorbed: map[*journal.Record]bool{}, over: map[*journal.Record]*journal.Record{},
 	}
 	oldest, latest := map[string]heir{}, map[string]*journal.Record{}
 	for _, j := range runs {
@@ -50,23 +50,28 @@ func newLineage(runs []*journal.Journal, digest string) lineage {
 		}
 		for _, rec := range j.Records {
 			object := rec.Unit.Kind + " " + rec.Finding.Object
+			first, there := oldest[object]
 			if !rec.InForce() {
+				_, covered := l.over[first.record]
+				if there && !covered && rec.State == journal.Undone && buildsOn(rec.Finding, latest[object].Finding) && l.covers(rec, first.record) {
+					l.over[first.record] = rec
+				}
 				continue
 			}
 			if rec.State == journal.Final || rec.Finding.Cost.Irreversible != "" {
 				delete(oldest, object) // no way leads past it
 				continue
 			}
-			first, there := oldest[object]
 			before := latest[object]
 			latest[object] = rec
 			if !there || first.journal == j || buildsOn(rec.Finding, before.Finding) {
 				oldest[object] = heir{j, rec} // of one run's changes the last is nearest to the heirs
 				if there && first.journal != j && l.covers(rec, first.record) {
-					l.under[rec] = first
+					l.over[first.record] = rec
 				}
 				continue
 			}
+			delete(l.over, first.record)
 			l.heirs[first.record] = append(l.heirs[first.record], heir{j, rec})
 			l.absorbed[rec] = true
 		}
@@ -99,10 +104,12 @@ func buildsOn(newer, older step.Finding) bool {
 }
 
 // covers says whether a change manages all that an earlier one and its heirs did, so that
-// what it found tells all of them. Changes of other plays may stay.
+// what it found tells all of them.
 func (l lineage) covers(newer, older *journal.Record) bool {
-	return !slices.ContainsFunc(l.all(older), func(o *journal.Record) bool {
-		return o.Play != newer.Play || !within(o.Finding.Want, newer.Finding.Want)
+	found := newer.Finding.Before
+	whole := string(fields(found)["state"]) == `"absent"` || within(older.Finding.Want, found)
+	return whole && !slices.ContainsFunc(l.all(older), func(o *journal.Record) bool {
+		return !within(o.Finding.Want, newer.Finding.Want)
 	})
 }
 
@@ -132,7 +139,22 @@ func (l lineage) finding(rec *journal.Record) step.Finding {
 		begun = begun || h.record.UndoBegan
 		f.Settled = h.record.Settled() && !begun
 	}
+	if over := l.over[rec]; over != nil && over.State == journal.Undone {
+		f.Want = only(l.finding(over).Before, f.Want, f.Before)
+	}
 	return f
+}
+
+// only is a state without the fields that none of others have.
+func only(state json.RawMessage, others ...json.RawMessage) json.RawMessage {
+	left := fields(state)
+	maps.DeleteFunc(left, func(name string, _ json.RawMessage) bool {
+		return !slices.ContainsFunc(others, func(o json.RawMessage) bool {
+			_, there := fields(o)[name]
+			return there || name == "state"
+		})
+	})
+	return encode(left)
 }
 
 // begin notes that the undo of a record and its heirs begins.
@@ -154,19 +176,6 @@ func (l lineage) announce(j *journal.Journal, rec *journal.Record, e host.Effect
 		}
 	}
 	return j.FollowUp(rec, e)
-}
-
-// reveal notes that the undo of a record wrote back all that it had found, and so
-// that of the change under it is begun.
-func (l lineage) reveal(rec *journal.Record) error {
-	under, covering := l.under[rec]
-	if !covering || !rec.UndoBegan || !under.record.InForce() {
-		return nil
-	}
-	if err := l.begin(under.journal, under.record); err != nil {
-		return err
-	}
-	return l.announce(under.journal, under.record, host.Effect{Door: "journal", Verb: "reveal", Object: rec.Finding.Object})
 }
 
 // close notes that the heirs of a record went with it, the newest first.

@@ -127,10 +127,7 @@ func (s *session) conclude(ctx context.Context, j *journal.Journal, rec *journal
 		e.Error = "it is undone once what else could not be taken back is: " + e.Error
 	}
 	var noted error
-	if a.err == nil {
-		noted = s.lineage.reveal(rec)
-	}
-	if noted == nil && (a.err == nil || foreign) {
+	if a.err == nil || foreign {
 		noted = s.lineage.close(rec, s.moment())
 	}
 	switch {

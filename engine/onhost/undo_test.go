@@ -223,22 +223,28 @@ func TestRunsThatRepairedGoTogether(t *testing.T) {
 	c.bye()
 }
 
-// A run that made something else of what it found, on top of a drift that no delta of it tells.
-func TestRunsOnADriftThatNobodyTold(t *testing.T) {
-	for point := range 11 { // of three undos of two effects each, but for the part that the first one's undo finds; 0 is none
-		s := newSite(t)
-		before := s.machine.Snapshot()
-		for i := range 3 {
-			if i == 2 {
-				s.machine.WriteFile("/etc/b", "by hand")
-			}
-			content := fmt.Sprint(i)
-			c := s.open()
-			c.hello("r" + content)
-			c.apply(unitOf("pair", "p", pairSpec{step.Is(content), step.Is(content)}))
-			c.endPlay()
-			c.bye()
+// drifted is a site where three runs made a pair of files, the last on top of a drift that no
+// delta of it tells.
+func drifted(t *testing.T) *site {
+	s := newSite(t)
+	for i := range 3 {
+		if i == 2 {
+			s.machine.WriteFile("/etc/b", "by hand")
 		}
+		content := fmt.Sprint(i)
+		c := s.open()
+		c.hello("r" + content)
+		c.apply(unitOf("pair", "p", pairSpec{step.Is(content), step.Is(content)}))
+		c.endPlay()
+		c.bye()
+	}
+	return s
+}
+
+func TestRunsOnADriftThatNobodyTold(t *testing.T) {
+	before := newSite(t).machine.Snapshot()
+	for point := range 11 { // of three undos of two effects each, but for the part that the first one's undo finds; 0 is none
+		s := drifted(t)
 		if point > 0 {
 			disk := killAt(s, point)
 			c := s.open()
@@ -254,6 +260,25 @@ func TestRunsOnADriftThatNobodyTold(t *testing.T) {
 		if d := s.machine.Snapshot(); d != before {
 			t.Errorf("killed at point %d, the machine is not as it was after %s:\n%s", point, r, d)
 		}
+	}
+}
+
+// Run by run, and cut in between: what another hand does then is its own.
+func TestRunsOnADriftLeaveWhatIsNew(t *testing.T) {
+	s := drifted(t)
+	c := s.open()
+	c.hello("r3")
+	all := []string{"r0", "r1", "r2"}
+	want(t, c.do(wire.Request{Rollback: &wire.Rollback{Runs: all, Run: "r2"}}), "pair.p undone, run r2 undone 0/1")
+	c.bye()
+	c = s.open()
+	c.hello("r4")
+	want(t, c.do(wire.Request{Runs: &wire.Runs{}}), "run r0 done 1/0, run r1 done 1/0, run r2 undone 0/1")
+	s.machine.WriteFile("/etc/b", "anew")
+	want(t, c.do(rollback(all...)), "pair.p conflict, pair.p conflict, run r2 undone 0/1, run r1 conflict 0/1, run r0 conflict 0/1")
+	c.bye()
+	if got, _ := s.machine.File("/etc/b"); got != "anew" {
+		t.Errorf("/etc/b holds %q", got)
 	}
 }
 
