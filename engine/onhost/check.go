@@ -61,6 +61,9 @@ func (s *session) checked(ctx context.Context, x *unit, seen looked, rest []*uni
 		return failure(err, elapsed)
 	}
 	c := &change{s: s, x: x, found: f, left: s.leftAt(ctx, x)}
+	for _, j := range s.journals() {
+		c.half = append(c.half, c.halfIn(j)...)
+	}
 	if err := c.nameGuests(ctx); err != nil {
 		return failure(err, elapsed)
 	}

@@ -28,6 +28,10 @@ func (s *session) hits(ctx context.Context, n step.Need) (found guests.Found, er
 	case isReboot(n):
 		found, err = guests.Running(ctx, s.Host.View())
 	case slices.Contains(switchUnits(), strings.TrimSuffix(n.Object, ".service")):
+		u, lost := s.Host.Units.Unit(ctx, switchUnits()[0]+".service")
+		if lost == nil && (u.ActiveState == "failed" || u.ActiveState == "inactive") {
+			break // who had a card on it is cut off already
+		}
 		found, err = guests.OnSwitch(ctx, s.Host.View())
 	}
 	if err != nil {
@@ -42,7 +46,7 @@ func (s *session) hits(ctx context.Context, n step.Need) (found guests.Found, er
 // step manages.
 func (c *change) nameGuests(ctx context.Context) error {
 	var needs []step.Need
-	if c.found.Changed() {
+	if c.found.Changed() || len(c.half) > 0 {
 		needs = c.needs()
 		if c.x.settles != nil && c.found.Cost.Disruption != "" {
 			needs = append(needs, *c.x.settles)
@@ -55,6 +59,9 @@ func (c *change) nameGuests(ctx context.Context) error {
 	}
 	f := &c.found
 	for _, n := range needs {
+		if isReboot(n) && (c.x.Reboot == step.RebootNever || c.x.Reboot == step.RebootStaged) {
+			continue // nobody orders it
+		}
 		if isReboot(n) && c.rebootCame() && !slices.ContainsFunc(c.left, func(o openNeed) bool { return isReboot(o.Need) }) {
 			continue
 		}
@@ -94,7 +101,7 @@ func (s *session) toCome(n openNeed) bool {
 // allowed refuses a change, or what was left of one, that hits virtual machines
 // without the operator's word.
 func (c *change) allowed() error {
-	if !c.found.Changed() && len(c.left) == 0 || c.disrupts || len(c.found.Cost.Guests) == 0 {
+	if !c.found.Changed() && len(c.left)+len(c.half) == 0 || c.disrupts || len(c.found.Cost.Guests) == 0 {
 		return nil
 	}
 	return fmt.Errorf("the change hits virtual machines that run here, %s: %s; move them or shut them down, or allow it by --allow-disruption",

@@ -65,7 +65,11 @@ func (t tables) beforeRestart(ctx context.Context, v host.View, have, want Confi
 	}
 	if initialises := strings.EqualFold(asked["dpdk-init"], "true") || strings.EqualFold(asked["dpdk-init"], "try"); initialises {
 		g := ground{tables: t, asked: asked}
-		if err := g.look(ctx, v, restarts); err != nil {
+		err := g.look(ctx, v, restarts)
+		switch {
+		case errors.Is(err, step.ErrNotYet) && strings.EqualFold(asked["dpdk-init"], "try"):
+			g.warnings = append(g.warnings, fmt.Sprintf("DPDK will not start, and dpdk-init = \"try\" does without: %v", err))
+		case err != nil:
 			return seen, err
 		}
 		seen.Warnings = g.warnings

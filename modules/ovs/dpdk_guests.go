@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strconv"
+	"time"
 
 	"weft/engine/host"
 	"weft/engine/host/cpus"
@@ -41,7 +42,7 @@ const definitions = "/etc/libvirt/qemu"
 // Where libvirtd does not answer and has some to tell of, that is a warning.
 func hungryGuests(ctx context.Context, v host.View) (all []guestMemory, warnings []string, err error) {
 	names, err := v.Libvirt.Domains(ctx)
-	if errors.Is(err, host.ErrNotReady) {
+	if err != nil && ctx.Err() == nil {
 		files, listed := v.Files.List(ctx, definitions)
 		if listed != nil && !errors.Is(listed, fs.ErrNotExist) {
 			return nil, nil, listed
@@ -55,12 +56,15 @@ func hungryGuests(ctx context.Context, v host.View) (all []guestMemory, warnings
 		return nil, nil, err
 	}
 	for _, n := range names {
-		d, err := v.Libvirt.Virtual(ctx, host.VirtualDomain, n.Name)
-		if errors.Is(err, fs.ErrNotExist) {
+		d, err := definedSoon(ctx, v, n.Name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			continue // gone meanwhile
-		}
-		if err != nil {
-			return nil, nil, err
+		case ctx.Err() != nil:
+			return nil, nil, ctx.Err()
+		case err != nil: // of a guest that hangs in its start, DPDK being down
+			warnings = append(warnings, fmt.Sprintf("libvirtd does not tell of %s, whose huge pages are not counted: %v", n.Name, err))
+			continue
 		}
 		if d.Active || d.Defined == "" {
 			continue
@@ -74,7 +78,14 @@ func hungryGuests(ctx context.Context, v host.View) (all []guestMemory, warnings
 			all = append(all, g)
 		}
 	}
-	return all, nil, nil
+	return all, warnings, nil
+}
+
+// definedSoon asks for a domain, and waits no longer than for one that answers.
+func definedSoon(ctx context.Context, v host.View, name string) (host.Virtual, error) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return v.Libvirt.Virtual(ctx, host.VirtualDomain, name)
 }
 
 // memoryOf is what a definition wants of huge pages, by node where it is bound to
@@ -97,7 +108,7 @@ func memoryOf(domain *xmltree.Node) guestMemory {
 		}
 		g.claims = append(g.claims, c)
 	}
-	of := tune.At("memory").Get("nodeset")
+	of := boundTo(tune.At("memory"))
 	cells := domain.At("cpu").At("numa").All("cell")
 	for i, c := range cells {
 		id := c.Get("id")
@@ -107,7 +118,7 @@ func memoryOf(domain *xmltree.Node) guestMemory {
 		nodeset := of
 		for _, m := range tune.All("memnode") {
 			if m.Get("cellid") == id {
-				nodeset = m.Get("nodeset")
+				nodeset = boundTo(m)
 			}
 		}
 		add(id, kibibytes(c.Get("memory"), c.Get("unit")), nodeset)
@@ -116,6 +127,14 @@ func memoryOf(domain *xmltree.Node) guestMemory {
 		add("0", kibibytes(memory.Text, memory.Get("unit")), of)
 	}
 	return g
+}
+
+// boundTo are the nodes that memory has to come from: all but strict may take others.
+func boundTo(tune *xmltree.Node) string {
+	if mode := tune.Get("mode"); mode != "" && mode != "strict" {
+		return ""
+	}
+	return tune.Get("nodeset")
 }
 
 // pageOf is the size of the pages of a guest's own node, 0 for the normal one; a
@@ -138,7 +157,7 @@ func pageOf(hugepages *xmltree.Node, cell string) (kb int, huge bool) {
 
 // kibibytes reads a size of libvirt's, whose unit is KiB where none is said.
 func kibibytes(text, unit string) int {
-	n, err := strconv.ParseUint(text, 10, 30)
+	n, err := strconv.ParseUint(text, 10, 40)
 	if err != nil {
 		return 0
 	}

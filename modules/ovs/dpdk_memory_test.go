@@ -70,11 +70,14 @@ func TestMemoryThatDPDKTakes(t *testing.T) {
 		{"DPDK takes both sizes", mounts(both, 1), dpdk("dpdk-socket-mem", "0,1536"), ""},
 		{"a page that DPDK does not fill", nil, dpdk("dpdk-socket-mem", "0,511"), ""},
 		{"DPDK rounds up", mounts(both, 1), dpdk("dpdk-socket-mem", "0,1537"), "node 1: wanted 1537 MB"},
-		{"a size that is not mounted", mounts(mountedHuge, 1), dpdk("dpdk-socket-mem", "0,1024"), "1024 MB in pages of 1G, for which no hugetlbfs is mounted (a step mount) and 512 MB in pages of 2M"},
-		{"nothing is mounted", mounts("21 1 254:0 / / rw - ext4 /dev/vda1 rw\n", 0), dpdk(), "no hugetlbfs is mounted"},
+		{"a size that is not mounted", mounts(mountedHuge, 1), dpdk("dpdk-socket-mem", "0,1024"), ""},
+		{"a size that is not mounted, of the legacy kind", mounts(mountedHuge, 1), dpdk("dpdk-socket-mem", "0,1024", "dpdk-extra", "--legacy-mem"), "1024 MB in pages of 1G, for which no hugetlbfs is mounted (a step mount) and 512 MB in pages of 2M"},
+		{"nothing is mounted", mounts("21 1 254:0 / / rw - ext4 /dev/vda1 rw\n", 0), dpdk("dpdk-extra", "--legacy-mem"), "no hugetlbfs is mounted"},
 		{"it needs no mount", mounts("21 1 254:0 / / rw - ext4 /dev/vda1 rw\n", 0), dpdk("dpdk-extra", "--in-memory"), ""},
-		{"the one that it is told of", mounts(both, 1), dpdk("dpdk-socket-mem", "0,1024", "dpdk-hugepage-dir", "/dev/hugepages"), "node 1: wanted 1024 MB"},
-		{"the other one", mounts(both, 1), dpdk("dpdk-socket-mem", "0,1024", "dpdk-extra", "--huge-dir /mnt/huge"), ""},
+		{"the one that it is told of", mounts(both, 1), dpdk("dpdk-socket-mem", "0,1024", "dpdk-hugepage-dir", "/dev/hugepages", "dpdk-extra", "--legacy-mem"), "node 1: wanted 1024 MB"},
+		{"the other one", mounts(both, 1), dpdk("dpdk-socket-mem", "0,1024", "dpdk-extra", "--legacy-mem --huge-dir /mnt/huge"), ""},
+		{"a guest that prefers its node", starts(strings.Replace(domainOf("1024", ""), "<memory mode=\"strict\"", "<memory mode=\"preferred\"", 1)), dpdk("dpdk-socket-mem", "0,512"), ""},
+		{"it tries, and does without", nil, dpdk("dpdk-init", "try", "dpdk-socket-mem", "0,1537"), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := hypervisor(512, 256)

@@ -100,9 +100,12 @@ func before217(said string) bool {
 }
 
 // mountedSizes are the sizes of pages that DPDK can take: those that a hugetlbfs is
-// mounted for, or the one that it is told to use. Nil is any.
+// mounted for, or the one that it is told to use. Nil is any: since 2.17 Open vSwitch has
+// DPDK take them without files (--in-memory), unless its memory is of the legacy kind.
 func (g *ground) mountedSizes(mounts []hugetlbfs, known bool) []int {
-	if !known || slices.Contains(g.words(), "--in-memory") {
+	words := g.words()
+	inMemory := slices.Contains(words, "--in-memory") || !before217(g.version) && !slices.Contains(words, "--legacy-mem")
+	if !known || inMemory {
 		return nil
 	}
 	dir, told := g.extra("--huge-dir")

@@ -18,7 +18,10 @@ import (
 // socket of a vhost-user port. None where there is no Open vSwitch.
 func OnSwitch(ctx context.Context, v host.View, bridges ...string) (Found, error) {
 	p, err := readPlugs(ctx, v, bridges)
-	if errors.Is(err, host.ErrNotReady) || err == nil && p.empty() {
+	if errors.Is(err, host.ErrNotReady) {
+		return blind(ctx, v)
+	}
+	if err == nil && p.empty() {
 		return Found{}, nil
 	}
 	if err != nil {
@@ -29,6 +32,19 @@ func OnSwitch(ctx context.Context, v host.View, bridges ...string) (Found, error
 		return Found{}, err
 	}
 	return all.found(p.hold), nil
+}
+
+// blind are all that run where the switch does and its database does not answer.
+func blind(ctx context.Context, v host.View) (Found, error) {
+	u, err := v.Units.Unit(ctx, "ovs-vswitchd.service")
+	if err != nil || u.ActiveState != "active" {
+		return Found{}, nil // no Open vSwitch, or none that forwards
+	}
+	f, err := Running(ctx, v)
+	if len(f.Names) > 0 {
+		f.Warnings = append(f.Warnings, "the database of Open vSwitch does not answer: all virtual machines count as having a card on it")
+	}
+	return f, err
 }
 
 // plugs are what cards can be in: names of devices, and sockets by their paths or,
