@@ -74,6 +74,31 @@ func TestATriggerHitsGuests(t *testing.T) {
 	}
 }
 
+// TestADeadSwitchHitsNobody: whoever had a card on it is cut off already, and a restart is
+// what helps.
+func TestADeadSwitchHitsNobody(t *testing.T) {
+	s := switched(t)
+	s.startGuest()
+	s.machine.FailUnit("ovs-vswitchd.service")
+	conf := file("/etc/ovs.conf", "x")
+	c := s.open()
+	c.hello("r1")
+	want(t, c.apply(conf, service("ovs-vswitchd", conf)), "file.etc/ovs.conf applying, file.etc/ovs.conf changed, service.ovs-vswitchd applying, service.ovs-vswitchd changed")
+	c.bye()
+}
+
+// TestADeadDatabaseHidesNobody: ovs-vswitchd forwards without it.
+func TestADeadDatabaseHidesNobody(t *testing.T) {
+	s := switched(t)
+	s.startGuest()
+	s.machine.RemoveDatabase(host.OpenVSwitch)
+	conf := file("/etc/ovs.conf", "x")
+	c := s.open()
+	c.hello("r1")
+	s.hitting(c, conf, conf, service("ovs-vswitchd", conf))
+	c.bye()
+}
+
 func TestAServiceOfAnotherDaemonHitsNobody(t *testing.T) {
 	s := switched(t)
 	s.machine.WriteFile("/usr/lib/systemd/system/d.service", fake.Service("/usr/sbin/d"))
