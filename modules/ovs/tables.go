@@ -139,7 +139,7 @@ const patience = 16 * time.Millisecond
 func configured(ctx context.Context, v host.View, next int) error {
 	ctx, cancel := context.WithTimeout(ctx, configureTime)
 	defer cancel()
-	cur := 0
+	cur, began := 0, time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 100*time.Millisecond) {
 		results, err := v.OVSDB.Select(ctx, host.OpenVSwitch, row.Select("Open_vSwitch", []string{"cur_cfg"}))
 		switch {
@@ -152,7 +152,7 @@ func configured(ctx context.Context, v host.View, next int) error {
 			return nil
 		}
 		if pause >= patience {
-			if err := down(ctx, v); err != nil {
+			if err := down(ctx, v, time.Since(began)); err != nil {
 				return err
 			}
 		}
@@ -166,11 +166,15 @@ func configured(ctx context.Context, v host.View, next int) error {
 	}
 }
 
+// untilRestart is for how long a daemon that died may be inactive before systemd starts
+// it again (dead-before-auto-restart).
+const untilRestart = 3 * time.Second
+
 // down says that ovs-vswitchd does not run and that nobody is starting it; nil also
 // where that is not known, or where it runs without its unit.
-func down(ctx context.Context, v host.View) error {
+func down(ctx context.Context, v host.View, waited time.Duration) error {
 	u, err := v.Units.Unit(ctx, switchUnit)
-	if err != nil || u.LoadState != "loaded" || u.ActiveState != "failed" && u.ActiveState != "inactive" {
+	if err != nil || u.LoadState != "loaded" || u.ActiveState != "failed" && (u.ActiveState != "inactive" || waited < untilRestart) {
 		return nil
 	}
 	if _, err := v.Daemons.Ask(ctx, "ovs-vswitchd", "version"); !errors.Is(err, host.ErrNotReady) {
