@@ -78,7 +78,8 @@ func handPortCommands() []host.Command {
 func portDrift(path string, value any, text string) steptest.Hand {
 	return steptest.Hand{
 		Name: path, Fake: update(host.Northbound, "Logical_Switch_Port", "name", lawsPort, ovsdb.Row{path: value}),
-		Host: steptest.Run(nbctl, "set", "Logical_Switch_Port", lawsPort, path+"="+text),
+		// Once ovn-northd is through: it copies tag_request to tag.
+		Host: steptest.Run(nbctl, "--timeout=30", "--wait=sb", "set", "Logical_Switch_Port", lawsPort, path+"="+text),
 	}
 }
 
