@@ -127,6 +127,9 @@ func TestDoneOfNothing(t *testing.T) {
 		m := machine()
 		b := build{greeting()}
 		key := outputs(t, found(t, m, hello()))["key"]
+		m.Mkdir(b.home(key))
+		m.Chmod(b.work(key), 0o700)
+		m.Chmod(b.home(key), 0o700)
 		m.WriteFile(path.Join(b.work(key), "done.json"), text)
 		applied(t, m, hello())
 	}
