@@ -219,19 +219,48 @@ func (b build) planPacked(ctx context.Context, v host.View, p *plan, tree string
 // idle refuses to take a unit away that runs or that a boot starts: its links would
 // lead nowhere.
 func idle(ctx context.Context, v host.View, file string) error {
-	u, err := v.Units.Unit(ctx, path.Base(file))
-	if err != nil {
-		return err
-	}
+	u, err := useOf(ctx, v, file)
 	switch {
-	case u.FragmentPath != file:
-		return nil
-	case u.ActiveState == "active":
-		return waits(u.Name + " runs: stop it first, by a step \"service\" before this one")
-	case u.FileState == "enabled" || u.FileState == "enabled-runtime":
-		return waits(u.Name + " is enabled: disable it first, by a step \"service\" with enabled = false before this one")
+	case err != nil:
+		return err
+	case u.runs:
+		return waits(u.name + " runs: stop it first, by a step \"service\" before this one")
+	case u.enabled:
+		return waits(u.name + " is enabled: disable it first, by a step \"service\" with enabled = false before this one")
 	}
 	return nil
+}
+
+// use is what systemd has of a unit of ours.
+type use struct {
+	name          string
+	runs, enabled bool
+}
+
+// useOf is the use of the unit in a file; none where systemd reads it from another.
+func useOf(ctx context.Context, v host.View, file string) (use, error) {
+	u, err := v.Units.Unit(ctx, path.Base(file))
+	if err != nil || u.FragmentPath != file {
+		return use{}, err
+	}
+	return use{
+		name: u.Name, runs: slices.Contains([]string{"active", "activating", "reloading", "deactivating"}, u.ActiveState),
+		enabled: u.FileState == "enabled" || u.FileState == "enabled-runtime",
+	}, nil
+}
+
+// stops says by which command the use of a unit ends; empty where there is none. A unit
+// that runs and was never enabled may have been started by another that requires it.
+func (u use) stops() string {
+	switch {
+	case u.runs && u.enabled:
+		return "it runs and is enabled: systemctl disable --now " + u.name
+	case u.runs:
+		return "it runs: systemctl stop " + u.name
+	case u.enabled:
+		return "it is enabled: systemctl disable " + u.name
+	}
+	return ""
 }
 
 // waits says what an earlier step of the host is to stop first: a plan that has such a

@@ -299,6 +299,11 @@ func TestSpoiledResult(t *testing.T) {
 	if err := b.Apply(t.Context(), m.Host(), found(t, m, hello())); err == nil || !strings.Contains(err.Error(), "builds it again") {
 		t.Errorf("it says %v", err)
 	}
+	for _, file := range []string{out["archive"], sumFile(out["archive"])} {
+		if _, there := m.File(file); there {
+			t.Errorf("%s is there yet", file)
+		}
+	}
 	applied(t, m, hello())
 }
 

@@ -63,15 +63,16 @@ func (c compilation) finish(ctx context.Context, phase string) error {
 	return c.h.Files.Write(ctx, c.doneFile(), text, host.Attributes{})
 }
 
-// empty makes a directory anew, the build user's.
-func (c compilation) empty(ctx context.Context, name string) error {
+// empty makes a directory anew, the build user's or root's.
+func (c compilation) empty(ctx context.Context, name, owner string) error {
 	at := path.Join(c.dir, name)
 	if _, err := c.h.Files.Stat(ctx, at); err == nil {
 		if err := removeAll(ctx, c.h, at); err != nil {
 			return err
 		}
 	}
-	return c.h.Files.MakeDirectory(ctx, at, host.Attributes{Owner: c.user})
+	private := fs.FileMode(0o700)
+	return c.h.Files.MakeDirectory(ctx, at, host.Attributes{Mode: &private, Owner: owner})
 }
 
 // unpack checks the tarball and unpacks it. GNU tar lets no member out of the
@@ -89,7 +90,7 @@ func (c compilation) unpack(ctx context.Context) error {
 		return fmt.Errorf("%s is not the source that was asked for: its SHA-256 is %s, not %s", c.source, sum, c.sum)
 	}
 	c.h.Tell("unpacking")
-	if err := c.empty(ctx, "source"); err != nil {
+	if err := c.empty(ctx, "source", c.user); err != nil {
 		return err
 	}
 	source := path.Join(c.dir, "source")
@@ -97,14 +98,8 @@ func (c compilation) unpack(ctx context.Context) error {
 	if err := c.program(ctx, "unpack", host.Command{Argv: argv, Timeout: c.timeout}, nil); err != nil {
 		return err
 	}
-	files, err := list(ctx, c.h.Files, source)
-	if err != nil {
-		return fmt.Errorf("look at what was unpacked: %w", err)
-	}
-	for _, f := range files {
-		if f.Target != "" && (path.IsAbs(f.Target) || !below(path.Join(path.Dir(f.Path), f.Target)) && path.Join(path.Dir(f.Path), f.Target) != ".") {
-			return fmt.Errorf("%s is not built: %s in it leads to %s, out of the source", c.source, f.Path, f.Target)
-		}
+	if err := c.inspect(ctx, source); err != nil {
+		return err
 	}
 	return c.finish(ctx, "unpack")
 }
@@ -144,7 +139,7 @@ func (c compilation) phase(ctx context.Context, ph phase, words *strings.Replace
 		return nil
 	}
 	if directory, fresh := map[string]string{"configure": "build", "install": "staging"}[ph.name]; fresh {
-		if err := c.empty(ctx, directory); err != nil {
+		if err := c.empty(ctx, directory, c.user); err != nil {
 			return err
 		}
 	}
@@ -160,12 +155,13 @@ func (c compilation) phase(ctx context.Context, ph phase, words *strings.Replace
 		for i, word := range argv {
 			filled[i] = words.Replace(word)
 		}
-		env := []string{"HOME=" + c.dir, "SOURCE_DATE_EPOCH=" + strconv.FormatInt(builtAt.Unix(), 10)}
+		env := []string{"HOME=" + c.home(c.key), "SOURCE_DATE_EPOCH=" + strconv.FormatInt(builtAt.Unix(), 10)}
 		for name, value := range c.env {
 			env = append(env, name+"="+words.Replace(value))
 		}
 		slices.Sort(env)
-		cmd := host.Command{Argv: c.as(filled...), Dir: words.Replace(ph.dir), Env: env, Timeout: c.timeout}
+		cmd := c.command(words.Replace(ph.dir), filled)
+		cmd.Env, cmd.Timeout = env, c.timeout
 		c.h.Tell(ph.name)
 		if err := c.program(ctx, ph.name, cmd, c.progress(ph.name)); err != nil {
 			return err
@@ -193,10 +189,13 @@ func (c compilation) makesConfigure(ctx context.Context, source string) ([][]str
 	return [][]string{{"autoreconf", "--install", "--force"}}, nil
 }
 
-// pack writes the manifest into what was staged, and packs it.
+// pack writes the manifest beside what was staged, and packs it.
 func (c compilation) pack(ctx context.Context) error {
 	c.h.Tell("packing")
-	staging := path.Join(c.dir, "staging")
+	staging, err := c.staged(ctx)
+	if err != nil {
+		return err
+	}
 	all, err := list(ctx, c.h.Files, staging)
 	if err != nil {
 		return fmt.Errorf("look at what was installed: %w", err)
@@ -207,6 +206,12 @@ func (c compilation) pack(ctx context.Context) error {
 		name, ours := strings.CutPrefix("/"+f.Path, tree+"/")
 		if !ours {
 			return fmt.Errorf("the build installs /%s, outside of its prefix %s: have it put all below {prefix}", f.Path, tree)
+		}
+		if name == manifestName {
+			return fmt.Errorf("the build installs %s/%s, which weft writes: have it leave that out", tree, name)
+		}
+		if c.user != "" && modeOf(f.Mode)&(fs.ModeSetuid|fs.ModeSetgid) != 0 {
+			return fmt.Errorf("the build installs %s/%s with mode %s, which %s may not give to a program of root's: leave user out, or that mode", tree, name, f.Mode, c.user)
 		}
 		if f.Path = name; f.Mode != "" {
 			content, err := c.h.Files.Read(ctx, path.Join(staging, tree, name))
@@ -230,15 +235,31 @@ func (c compilation) pack(ctx context.Context) error {
 	return c.archived(ctx, c.h, path.Join(staging, tree), c.packed(c.key))
 }
 
-// archived packs a tree. Owners and times are the same for all, so that equal files
-// make equal archives.
+// archived packs a tree of root's, which all may read once it is packed. Owners and times
+// are the same for all, so that equal files make equal archives.
 func (r recipe) archived(ctx context.Context, h host.Host, tree, archive string) error {
 	fresh := archive + ".new"
+	if err := layOut(ctx, h, fresh, ""); err != nil {
+		return err
+	}
 	if err := run(ctx, h, "tar", "--create", "--format=gnu", "--sort=name", "--owner=0", "--group=0", "--numeric-owner",
 		"--mtime=@"+strconv.FormatInt(builtAt.Unix(), 10), "--file="+fresh, "--directory="+tree, "."); err != nil {
 		return err
 	}
+	public := fs.FileMode(0o644)
+	if err := h.Files.SetAttributes(ctx, fresh, host.Attributes{Mode: &public}); err != nil {
+		return err
+	}
 	return enter(ctx, h, fresh, archive)
+}
+
+// layOut makes an empty file that its owner alone may read and write.
+func layOut(ctx context.Context, h host.Host, file, owner string) error {
+	if err := h.Files.Remove(ctx, file); err != nil {
+		return err
+	}
+	private := fs.FileMode(0o600)
+	return h.Files.Write(ctx, file, nil, host.Attributes{Mode: &private, Owner: owner})
 }
 
 // enter has a new archive take its place, with its sum: a sum beside an archive

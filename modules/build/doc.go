@@ -18,6 +18,7 @@
 //	check.go     what is to be done about the tree; around.go: about what leads to it
 //	choose.go    where a tree comes from
 //	compile.go   unpack, configure, make, install into a staging directory, pack
+//	handover.go  what is root's and what is the build user's
 //	place.go     apply, and each part made as it should be; tree.go: the tree
 //	undo.go      each part made as it was found
 //

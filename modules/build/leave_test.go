@@ -127,6 +127,9 @@ func TestDoneOfNothing(t *testing.T) {
 		m := machine()
 		b := build{greeting()}
 		key := outputs(t, found(t, m, hello()))["key"]
+		m.Mkdir(b.home(key))
+		m.Chmod(b.work(key), 0o700)
+		m.Chmod(b.home(key), 0o700)
 		m.WriteFile(path.Join(b.work(key), "done.json"), text)
 		applied(t, m, hello())
 	}
@@ -154,8 +157,14 @@ func TestEnabledUnit(t *testing.T) {
 			t.Errorf("%s: it says %v", name, err)
 		}
 	}
-	if err := b.Undo(t.Context(), m.Host(), f); !errors.Is(err, step.ErrConflict) {
+	if err := b.Undo(t.Context(), m.Host(), f); !errors.Is(err, step.ErrConflict) || !strings.Contains(err.Error(), "systemctl disable "+databaseUnit) {
 		t.Errorf("undo says %v", err)
+	}
+	out := outputs(t, f)
+	for _, at := range []string{out["tree"] + "/bin/hello", out["prefix"] + "/bin/hello", out["archive"], "/usr/local/bin/hello"} {
+		if _, there := m.File(at); !there {
+			t.Errorf("undo took %s away, which a boot starts from", at)
+		}
 	}
 	if _, leads := m.File(links); !leads {
 		t.Error("what enables it leads nowhere")
@@ -166,5 +175,56 @@ func TestEnabledUnit(t *testing.T) {
 	m.Systemctl(host.Disable, databaseUnit)
 	if err := b.Undo(t.Context(), m.Host(), f); err != nil {
 		t.Error(err)
+	}
+	for _, at := range []string{out["tree"], out["prefix"], out["archive"], "/usr/local/bin/hello", "/etc/systemd/system/" + databaseUnit} {
+		if _, err := m.Host().Files.Stat(t.Context(), at); err == nil {
+			t.Errorf("the second undo left %s", at)
+		}
+	}
+}
+
+// TestDatabaseThatTheSwitchStarted: nobody enabled or started it by its name, and an undo
+// cannot tell who is connected to it by now.
+func TestDatabaseThatTheSwitchStarted(t *testing.T) {
+	m := machine()
+	s := OVSSpec{Name: "ovs", Version: "3.1.0", Source: lawsSource, SHA256: sumOf([]byte(helloSource())), Programs: []string{"bin/hello"}, Units: step.Is(false)}
+	apply := func(s OVSSpec) step.Finding {
+		t.Helper()
+		b := build{s.recipe()}
+		f, err := b.Check(t.Context(), m.Host().View())
+		if err == nil {
+			err = b.Apply(t.Context(), m.Host(), f)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Settled = true
+		return f
+	}
+	old := outputs(t, apply(s))
+	s.Units, s.Options = step.Is(true), []string{"--enable-x"}
+	f := apply(s)
+	out := outputs(t, f)
+	m.Systemctl(host.Start, switchUnit)
+	m.Systemctl(host.Stop, switchUnit)
+	b := build{s.recipe()}
+	err := b.Undo(t.Context(), m.Host(), f)
+	if !errors.Is(err, step.ErrConflict) || !strings.Contains(err.Error(), "systemctl stop "+databaseUnit+", and then undo again") {
+		t.Errorf("undo says %v", err)
+	}
+	leadsTo := func(want string) {
+		t.Helper()
+		if text, _ := m.File("/opt/ovs/bin/hello"); !strings.HasSuffix(text, want) {
+			t.Errorf("the prefix leads to %q, not to %s", text, want)
+		}
+	}
+	leadsTo(out["tree"])
+	m.Systemctl(host.Stop, databaseUnit)
+	if err := b.Undo(t.Context(), m.Host(), f); err != nil {
+		t.Error(err)
+	}
+	leadsTo(old["tree"])
+	if _, there := m.File(out["tree"] + "/bin/hello"); there {
+		t.Error("the second undo left the new tree")
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"fmt"
 	"io"
 	"maps"
-
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -128,6 +128,9 @@ func machine() *fake.Machine {
 	inner := func(skip int) fake.Program {
 		return func(m *fake.Machine, c host.Command) host.Result {
 			c.Argv = c.Argv[skip:]
+			if i := slices.Index(c.Argv, "find"); i >= 0 { // which is a query, as all that runs it
+				return fakeFind(m, c.Argv[i+1])
+			}
 			r, err := m.Host().Commands.Run(context.Background(), c)
 			if err != nil && r.Exit == 0 {
 				return host.Result{Exit: 127, Stderr: []byte(err.Error())}
@@ -136,7 +139,25 @@ func machine() *fake.Machine {
 		}
 	}
 	m.Program("nice", inner(3))
-	m.Program("runuser", inner(4))
+	asUser := inner(4)
+	m.Program("runuser", func(m *fake.Machine, c host.Command) host.Result {
+		for dir := c.Dir; dir != "" && dir != "/"; dir = path.Dir(dir) {
+			if info, err := read(m).Stat(context.Background(), dir); err != nil || info.Owner != "root" {
+				return host.Result{Exit: 1, Stderr: []byte("root entered " + dir + ", and may have followed a link of " + c.Argv[2] + "\n")}
+			}
+		}
+		if file := option(c, "--file"); slices.Contains(c.Argv, "--create") {
+			if info, err := read(m).Stat(context.Background(), file); err != nil || info.Type != host.Regular || info.Owner != c.Argv[2] {
+				return host.Result{Exit: 2, Stderr: []byte("tar: " + file + ": Cannot open: Permission denied\n")}
+			}
+		}
+		return asUser(m, c)
+	})
+	within := inner(3)
+	m.Program("env", func(m *fake.Machine, c host.Command) host.Result {
+		c.Dir = option(c, "--chdir")
+		return within(m, c)
+	})
 	return m
 }
 
@@ -205,6 +226,22 @@ func fakeTar(m *fake.Machine, c host.Command) error {
 	}
 }
 
+// fakeFind prints the type, the name and the target of what is neither a file nor a
+// directory.
+func fakeFind(m *fake.Machine, root string) host.Result {
+	var b bytes.Buffer
+	walkAll(m, root, func(at string, info host.FileInfo) {
+		name := strings.TrimPrefix(at, root+"/")
+		switch info.Type {
+		case host.Symlink:
+			fmt.Fprintf(&b, "l\x00%s\x00%s\x00", name, info.Target)
+		case host.Special:
+			fmt.Fprintf(&b, "p\x00%s\x00\x00", name)
+		}
+	})
+	return host.Result{Stdout: b.Bytes()}
+}
+
 // fakeShow prints a member.
 func fakeShow(m *fake.Machine, c host.Command) host.Result {
 	text, _ := m.File(option(c, "--file"))
@@ -221,7 +258,11 @@ func fakeShow(m *fake.Machine, c host.Command) host.Result {
 	}
 }
 
+// fakePack packs a directory, which may be a link to it.
 func fakePack(m *fake.Machine, file, dir string) error {
+	if info, err := read(m).Stat(context.Background(), dir); err == nil && info.Type == host.Symlink {
+		dir = info.Target
+	}
 	files := map[string]string{}
 	modes := map[string]int64{}
 	walkAll(m, dir, func(at string, info host.FileInfo) {
@@ -231,7 +272,9 @@ func fakePack(m *fake.Machine, file, dir string) error {
 			files[name] = "-> " + info.Target
 		case host.Regular:
 			files[name], _ = m.File(at)
-			modes[name] = int64(info.Mode.Perm())
+			mode, err := strconv.ParseInt(octal(info), 8, 64)
+			check(err)
+			modes[name] = mode
 		}
 	})
 	m.WriteFile(file, withModes(archiveOf(files), modes))

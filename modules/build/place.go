@@ -3,9 +3,7 @@ package build
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -49,12 +47,7 @@ func (b build) begin(ctx context.Context, h host.Host, p *plan) error {
 	if b.absent {
 		return nil
 	}
-	_, err := h.Files.Stat(ctx, b.work(p.key))
-	if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	private := fs.FileMode(0o700)
-	return h.Files.MakeDirectory(ctx, b.work(p.key), host.Attributes{Mode: &private, Owner: b.user})
+	return b.workPlace(ctx, h, p.key)
 }
 
 // obtain makes or brings the archive, and sees that what is to be linked is in it.
@@ -67,6 +60,9 @@ func (b build) obtain(ctx context.Context, h host.Host, p *plan) error {
 	case foreign:
 		h.Tell("taking " + b.archive)
 		fresh := b.packed(p.key) + ".new"
+		if err := layOut(ctx, h, fresh, ""); err != nil {
+			return err
+		}
 		if err := run(ctx, h, "cp", "--no-target-directory", "--", b.archive, fresh); err != nil {
 			return err
 		}

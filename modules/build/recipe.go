@@ -95,6 +95,9 @@ func (c common) recipe(kind string) recipe {
 	if d, err := time.ParseDuration(c.timeout); err == nil {
 		r.timeout = d
 	}
+	if r.user == "root" {
+		r.user = ""
+	}
 	r.asked = map[string]string{"kind": kind, "version": r.version, "sha256": r.sum, "prefix": r.prefix}
 	for _, name := range slices.Sorted(maps.Keys(c.environment)) {
 		r.asked["environment."+name] = c.environment[name]
@@ -194,6 +197,9 @@ func outgoing(tree string) string { return hidden(tree) + ".old" }
 
 // work is the directory of a build under way.
 func (r recipe) work(key string) string { return path.Join(r.dir, r.base(key)) }
+
+// home is where the build user's programs leave what they will.
+func (r recipe) home(key string) string { return path.Join(r.work(key), "home") }
 
 // packed is the archive of a result.
 func (r recipe) packed(key string) string { return path.Join(cacheDir, r.base(key)+".tar") }

@@ -15,4 +15,5 @@ distribution and machine type.
 A build that is cut goes on in the next run with what was configured and compiled. What compilers print is shown where they fail, and lies whole in /var/log/weft-build-NAME.log, which stays.
 
 Undo brings back what was found, and removes the result from the cache with the tree. Removed trees come back from their archives; the plan says where one cannot, since it drifted and its archive is
-gone. A tree into which other hands put files or that an Open vSwitch is linked to, and a unit that runs or is enabled, are left as conflicts by an undo, and refused by state = "absent".`
+gone. A tree into which other hands put files or that an Open vSwitch is linked to, and a unit that runs or is enabled, are left as conflicts by an undo, and refused by state = "absent". With such a unit
+an undo leaves all that it starts from; once it is stopped and disabled, a second undo takes that away.`

@@ -117,10 +117,10 @@ func (b build) sound(ctx context.Context, h host.Host, archive string) error {
 	return nil
 }
 
-// unsound has an archive built again the next time.
+// unsound takes an archive away, so that it is built again the next time.
 func (b build) unsound(ctx context.Context, h host.Host, archive, why string) error {
 	err := fmt.Errorf("the result %s is not what was built: %s; the next run builds it again", archive, why)
-	return errors.Join(err, h.Files.Remove(ctx, sumFile(archive)))
+	return errors.Join(err, h.Files.Remove(ctx, sumFile(archive)), h.Files.Remove(ctx, archive))
 }
 
 // repair takes files that drifted from the archive. Each is a new file in the place of

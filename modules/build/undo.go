@@ -33,6 +33,9 @@ func (b build) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 	if len(kept) > 0 {
 		conflict = fmt.Errorf("%s: %s: %w", f.Object, strings.Join(said, ", "), step.ErrConflict)
 	}
+	if err := b.keepUnder(ctx, h.View(), kept, target); err != nil {
+		return err
+	}
 	for _, name := range kept {
 		delete(target, name)
 		if at := partOf(name); at.class == treePart {
@@ -40,6 +43,34 @@ func (b build) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 		}
 	}
 	return errors.Join(conflict, b.settle(ctx, h, target))
+}
+
+// keepUnder leaves what a unit that runs or that a boot starts works with, where such a
+// unit is kept: the prefix as it leads now, and all that would go.
+func (b build) keepUnder(ctx context.Context, v host.View, kept []string, target parts) error {
+	used := false
+	for _, name := range kept {
+		if at := partOf(name); at.class == unit {
+			u, err := useOf(ctx, v, at.path)
+			if err != nil {
+				return err
+			}
+			used = used || u.stops() != ""
+		}
+	}
+	if !used {
+		return nil
+	}
+	maps.DeleteFunc(target, func(name, state string) bool {
+		switch partOf(name).class {
+		case prefix:
+			return true
+		case treePart, archive, linker, link:
+			return !stays(state)
+		}
+		return false
+	})
+	return nil
 }
 
 // kept are the parts that are left as they are, and the same for people, with reasons.
@@ -65,8 +96,16 @@ func (b build) kept(ctx context.Context, v host.View, f step.Finding, target, wa
 		}
 	}
 	for _, name := range names {
-		if linked[name] != "" {
-			name += " (" + linked[name] + ", and then undo again)"
+		why := linked[name]
+		if at := partOf(name); at.class == unit {
+			u, err := useOf(ctx, v, at.path)
+			if err != nil {
+				return nil, nil, err
+			}
+			why = u.stops()
+		}
+		if why != "" {
+			name += " (" + why + ", and then undo again)"
 		}
 		said = append(said, name)
 	}
@@ -108,11 +147,8 @@ func (b build) others(ctx context.Context, v host.View, before, want parts) ([]s
 func inUse(ctx context.Context, v host.View, at part) (bool, error) {
 	switch at.class {
 	case unit:
-		err := idle(ctx, v, at.path)
-		if errors.As(err, new(waits)) {
-			return true, nil
-		}
-		return false, err
+		u, err := useOf(ctx, v, at.path)
+		return u.stops() != "", err
 	case treePart:
 		m, err := readManifest(ctx, v.Files, at.path)
 		if err != nil || m == nil {
