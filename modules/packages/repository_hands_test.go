@@ -3,6 +3,7 @@ package packages
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +94,52 @@ func TestUndoLeavesAPinOfAnotherHand(t *testing.T) {
 		if now, _ := m.File(pin); now != theirs {
 			t.Errorf("%s: the pin is\n%s", by[1], now)
 		}
+	}
+}
+
+// TestUndoLeavesKeysOfOtherHands: out of rpm's keyring goes what the step brought, and
+// nothing that a key file needs which stays.
+func TestUndoLeavesKeysOfOtherHands(t *testing.T) {
+	const dir = "/etc/pki/rpm-gpg/RPM-GPG-KEY-"
+	theirs := armoured(nextPacket)
+	next, err := parseKeys(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nextRPM := next[0].rpm()
+	imported := func(m *fake.Machine) { m.WriteFile("/var/lib/rpm/"+nextRPM, "") }
+	for _, tt := range []struct {
+		name     string
+		hand     func(m *fake.Machine)
+		trusted  []string
+		file     string // what is in the file of the key then
+		conflict bool
+	}{
+		{"nobody", func(*fake.Machine) {}, nil, "", false},
+		{"another key", func(m *fake.Machine) { m.WriteFile(dir+"x", theirs); imported(m) }, []string{nextRPM}, theirs, true},
+		{"one more key", func(m *fake.Machine) { m.WriteFile(dir+"x", testKey+theirs); imported(m) }, []string{testKeyRPM, nextRPM}, testKey + theirs, true},
+		{"no key file", func(m *fake.Machine) { m.Remove(dir + "x") }, nil, "", false},
+		{"another repository's", func(m *fake.Machine) { m.WriteFile(dir+"y", testKey) }, []string{testKeyRPM}, "", false},
+		{"another repository's with another key", func(m *fake.Machine) { m.WriteFile(dir+"y", theirs); imported(m) }, []string{nextRPM}, "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := yumMachine()
+			m.Mkdir("/etc/pki/rpm-gpg")
+			m.WriteFile("/etc/yum.repos.d/x.repo", "[x]\nname=X\nbaseurl=http://a.example\n")
+			s := repositoryStep(t, RepositorySpec{Name: "x", By: dnf, Enabled: step.Is(false), Key: step.Is(testKey)})
+			f := applied(t, m, s)
+			tt.hand(m)
+			if err := s.Undo(t.Context(), m.Host(), f); errors.Is(err, step.ErrConflict) != tt.conflict || err != nil && !tt.conflict {
+				t.Errorf("undo: %v", err)
+			}
+			slices.Sort(tt.trusted)
+			if got := trustedBy(t, m); !slices.Equal(got, tt.trusted) {
+				t.Errorf("trusted are %q, and should be %q", got, tt.trusted)
+			}
+			if text, _ := m.File(dir + "x"); text != tt.file {
+				t.Errorf("the key file is %q", text)
+			}
+		})
 	}
 }
 

@@ -75,7 +75,7 @@ func aptPlace(ctx context.Context, v host.View, name string) (place, error) {
 
 func repoPlace(ctx context.Context, v host.View, by, name string) (place, error) {
 	const dir = "/etc/yum.repos.d"
-	p := place{by: by, file: dir + "/" + name + ".repo", keyFile: "/etc/pki/rpm-gpg/RPM-GPG-KEY-" + name}
+	p := place{by: by, file: dir + "/" + name + ".repo", keyFile: "/etc/pki/rpm-gpg/" + keyFilePrefix + name}
 	names, err := listed(ctx, v, dir)
 	if err != nil {
 		return p, err
@@ -145,7 +145,7 @@ func (r repositories) Read(ctx context.Context, v host.View, want RepositorySpec
 	if err := p.missing(ctx, v, &have); err != nil || !differs {
 		return have, err
 	}
-	return have, p.known(ctx, v, &have, want)
+	return have, p.addable(ctx, v, &have, want)
 }
 
 // forget leaves out what the step does not manage, so that an undo leaves it alone:

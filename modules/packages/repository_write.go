@@ -28,6 +28,11 @@ func (r repositories) Write(ctx context.Context, h host.Host, _, want Repository
 	} else if !want.State.There() {
 		ok = false
 	}
+	if want.undo() { // first: the keyring is not compared, and an undo that is cut shall find something to do
+		if err := p.distrust(ctx, h, want, key); err != nil {
+			return err
+		}
+	}
 	if ok {
 		if err := p.writeKey(ctx, h, key, want); err != nil {
 			return err
@@ -40,7 +45,7 @@ func (r repositories) Write(ctx context.Context, h host.Host, _, want Repository
 		return err
 	}
 	if !ok && (want.undo() || want.Key.Managed() || want.KeyFile.Managed() || !want.State.There()) {
-		if err := p.removeKey(ctx, h, want); err != nil {
+		if err := p.removeKey(ctx, h); err != nil {
 			return err
 		}
 	}
