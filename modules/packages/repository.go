@@ -36,6 +36,7 @@ type RepositorySpec struct {
 	KeyText step.Attr[string] `json:"key_text,omitzero" weft:"found"` // of the key's file, whoever names it
 	Added   []string          `json:"added,omitzero" weft:"found"`    // keys of the step that rpm's keyring did not have
 	Missing []string          `json:"missing,omitzero" weft:"found"`  // directories that were not there
+	Empty   []string          `json:"empty,omitzero" weft:"found"`    // directories that hold nothing
 
 	Unpinned []string `json:"unpinned,omitzero" weft:"found"` // servers that the file of the pin leaves out
 }

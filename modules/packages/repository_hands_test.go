@@ -3,6 +3,7 @@ package packages
 import (
 	"encoding/json"
 	"errors"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +139,39 @@ func TestUndoLeavesKeysOfOtherHands(t *testing.T) {
 			}
 			if text, _ := m.File(dir + "x"); text != tt.file {
 				t.Errorf("the key file is %q", text)
+			}
+		})
+	}
+}
+
+// TestUndoLeavesADirectoryInUse: another hand keeps a file of its own in a directory that
+// the step made, and a second undo finds nothing to do.
+func TestUndoLeavesADirectoryInUse(t *testing.T) {
+	for _, tt := range []struct {
+		machine func() *fake.Machine
+		spec    RepositorySpec
+		file    string
+	}{
+		{aptMachine, RepositorySpec{By: apt, Suites: []string{"./"}}, "/etc/apt/keyrings/docker.asc"},
+		{yumMachine, RepositorySpec{By: dnf}, "/etc/pki/rpm-gpg/other"},
+		{yumMachine, RepositorySpec{By: dnf}, "/etc/pki/other"},
+	} {
+		t.Run(tt.file, func(t *testing.T) {
+			m := tt.machine()
+			tt.spec.Name, tt.spec.URIs, tt.spec.Key = "x", []string{"http://a.example"}, step.Is(testKey)
+			s := repositoryStep(t, tt.spec)
+			f := applied(t, m, s)
+			m.WriteFile(tt.file, "of another hand")
+			for _, which := range []string{"first", "second"} {
+				if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+					t.Errorf("the %s undo: %v", which, err)
+				}
+			}
+			want := tt.machine()
+			want.Mkdir(path.Dir(tt.file))
+			want.WriteFile(tt.file, "of another hand")
+			if now := m.Snapshot(); now != want.Snapshot() {
+				t.Errorf("is:\n%s\nand should be:\n%s", now, want.Snapshot())
 			}
 		})
 	}

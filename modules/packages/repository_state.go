@@ -232,7 +232,7 @@ func truth(f fields, name string) step.Attr[bool] {
 	return step.None[bool]()
 }
 
-// missing are the directories that are not there.
+// missing are the directories that are not there, and those that are empty.
 func (p place) missing(ctx context.Context, v host.View, have *RepositorySpec) error {
 	for _, dir := range []string{path.Dir(p.file), path.Dir(path.Dir(p.keyFile)), path.Dir(p.keyFile)} {
 		ok, err := there(ctx, v, dir)
@@ -241,6 +241,14 @@ func (p place) missing(ctx context.Context, v host.View, have *RepositorySpec) e
 		}
 		if !ok {
 			have.Missing = append(have.Missing, dir)
+			continue
+		}
+		names, err := listed(ctx, v, dir)
+		if err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			have.Empty = append(have.Empty, dir)
 		}
 	}
 	return nil
@@ -267,8 +275,10 @@ func (repositories) Diff(have, want RepositorySpec) []step.Delta {
 	if key := want.keyText(); have.KeyText != key {
 		deltas = append(deltas, step.Change("key_text", have.KeyText, key))
 	}
-	if len(have.Missing) < len(want.Missing) {
-		deltas = append(deltas, step.Change("missing", have.Missing, want.Missing))
+	for _, dir := range want.Missing {
+		if slices.Contains(have.Empty, dir) { // what others use by now stays
+			return append(deltas, step.Change("missing", have.Missing, want.Missing))
+		}
 	}
 	return deltas
 }
