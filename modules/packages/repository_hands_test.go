@@ -144,6 +144,40 @@ func TestUndoLeavesKeysOfOtherHands(t *testing.T) {
 	}
 }
 
+// TestUndoLeavesAKeyThatNoStepManages: another hand wrote it since.
+func TestUndoLeavesAKeyThatNoStepManages(t *testing.T) {
+	for _, tt := range []struct {
+		name, file, text, key string
+		machine               func() *fake.Machine
+		spec                  RepositorySpec
+	}{
+		{"a new one of dnf", "/etc/yum.repos.d/x.repo", "", "/etc/pki/rpm-gpg/RPM-GPG-KEY-x", yumMachine, RepositorySpec{By: dnf, URIs: []string{"http://a.example"}}},
+		{"of dnf", "/etc/yum.repos.d/x.repo", "[x]\nname=X\n", "/etc/pki/rpm-gpg/RPM-GPG-KEY-x", yumMachine, RepositorySpec{By: dnf, Enabled: step.Is(false)}},
+		{"of apt", "/etc/apt/sources.list.d/x.sources", "Types: deb\nURIs: http://a.example\nSuites: ./\n", "/etc/apt/keyrings/x.asc", aptMachine, RepositorySpec{By: apt, Enabled: step.Is(false)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := tt.machine()
+			m.Mkdir(path.Dir(tt.key))
+			if tt.text != "" {
+				m.WriteFile(tt.file, tt.text)
+			}
+			tt.spec.Name = "x"
+			s := repositoryStep(t, tt.spec)
+			f := applied(t, m, s)
+			m.WriteFile(tt.key, testKey)
+			if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+				t.Error(err)
+			}
+			if text, _ := m.File(tt.file); text != tt.text {
+				t.Errorf("the file is %q", text)
+			}
+			if text, _ := m.File(tt.key); text != testKey {
+				t.Errorf("the key file is %q", text)
+			}
+		})
+	}
+}
+
 // TestUndoLeavesADirectoryInUse: another hand keeps a file of its own in a directory that
 // the step made, and a second undo finds nothing to do.
 func TestUndoLeavesADirectoryInUse(t *testing.T) {

@@ -82,6 +82,12 @@ func keysIn(texts ...string) []publicKey {
 	return all
 }
 
+// leavesKey says whether a state that was found tells nothing of the key: the step did
+// not manage it.
+func (s *RepositorySpec) leavesKey() bool {
+	return s.undo() && s.Key.IsZero() && s.KeyFile.IsZero()
+}
+
 // keyText is what an undo leaves in the file of the key: what was found, or what
 // another hand made of it since.
 func (s *RepositorySpec) keyText() step.Attr[string] {

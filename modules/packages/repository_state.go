@@ -272,7 +272,7 @@ func (repositories) Diff(have, want RepositorySpec) []step.Delta {
 	if text, ok := want.pinText(); ok && have.PinText != step.Is(text) {
 		deltas = append(deltas, step.Change("pin_text", have.PinText, text))
 	}
-	if key := want.keyText(); have.KeyText != key {
+	if key := want.keyText(); have.KeyText != key && !want.leavesKey() {
 		deltas = append(deltas, step.Change("key_text", have.KeyText, key))
 	}
 	for _, dir := range want.Missing {

@@ -23,9 +23,12 @@ func (r repositories) Write(ctx context.Context, h host.Host, _, want Repository
 		return err
 	}
 	key, ok := want.Key.Get()
-	if want.undo() {
+	switch {
+	case want.leavesKey():
+		ok = false
+	case want.undo():
 		key, ok = want.keyText().Get()
-	} else if !want.State.There() {
+	case !want.State.There():
 		ok = false
 	}
 	if want.undo() { // first: the keyring is not compared, and an undo that is cut shall find something to do
@@ -44,7 +47,7 @@ func (r repositories) Write(ctx context.Context, h host.Host, _, want Repository
 	if err := p.writePin(ctx, h, want); err != nil {
 		return err
 	}
-	if !ok && (want.undo() || want.Key.Managed() || want.KeyFile.Managed() || !want.State.There()) {
+	if !ok && !want.leavesKey() && (want.undo() || want.Key.Managed() || want.KeyFile.Managed() || !want.State.There()) {
 		if err := p.removeKey(ctx, h); err != nil {
 			return err
 		}
