@@ -21,9 +21,9 @@ type publicKey struct {
 
 func (k publicKey) rpm() string { return "gpg-pubkey-" + k.id + "-" + k.time }
 
-// trusted says whether rpm's keyring has it.
-func (k publicKey) trusted(ctx context.Context, v host.View) (bool, error) {
-	_, err := v.Commands.Query(ctx, host.Command{Argv: []string{"rpm", "-q", k.rpm()}})
+// trusted says whether rpm's keyring has the key of a name.
+func trusted(ctx context.Context, v host.View, name string) (bool, error) {
+	_, err := v.Commands.Query(ctx, host.Command{Argv: []string{"rpm", "-q", name}})
 	var exit *host.ExitError
 	if errors.As(err, &exit) {
 		return false, nil

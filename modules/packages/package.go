@@ -141,7 +141,8 @@ where there are none, they are older than lists_age, a repository was changed si
 
 Undo brings back the set of names, versions, automatic marks and holds that was found: what this step installed goes (apt: is purged), and with it what came as its
 dependency and nothing else needs by now; what it upgraded is put back, if a repository still has that version; what it removed, and what went with it, is installed again.
-A package that another hand's package needs in its new version stays, and so do package and data where another file system is mounted in a directory of data.
+A package that another hand's package needs in its new version stays, and so do package and data where a disk or a server's file system is mounted in a directory of
+data. What a package's own daemon mounts there goes with the package; where it does not, the data stays.
 
 Not brought back ("bare" means the packages, not the disk): logs and data that a program wrote outside the directories named by data, users and groups that a
 package's scripts made, package lists and caches, the version that dpkg notes beside left-over configuration, what purge took, and, of an RPM that was removed,
@@ -234,10 +235,10 @@ func newDirectories(ctx context.Context, v host.View, dirs []string) ([]string, 
 }
 
 // removeData takes what the programs of a package made. What is mounted there may have
-// come while the package went.
+// come while the package went, or be a daemon's that did not unmount it.
 func removeData(ctx context.Context, h host.Host, object string, dirs []string) error {
-	if err := noMounts(ctx, h.View(), dirs); err != nil {
-		return err
+	if err := noMounts(ctx, h.View(), dirs, mount.any); err != nil {
+		return fmt.Errorf("the data of %s stays: %w", object, err)
 	}
 	for _, dir := range dirs {
 		if err := removeTree(ctx, h, dir); err != nil {

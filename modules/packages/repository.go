@@ -34,8 +34,9 @@ type RepositorySpec struct {
 	Text    step.Attr[string] `json:"text,omitzero" weft:"found"` // of the file, whole
 	PinText step.Attr[string] `json:"pin_text,omitzero" weft:"found"`
 	KeyText step.Attr[string] `json:"key_text,omitzero" weft:"found"` // of the key's file, whoever names it
-	Known   []string          `json:"known,omitzero" weft:"found"`    // keys of the file that rpm's keyring had
+	Added   []string          `json:"added,omitzero" weft:"found"`    // keys of the step that rpm's keyring did not have
 	Missing []string          `json:"missing,omitzero" weft:"found"`  // directories that were not there
+	Empty   []string          `json:"empty,omitzero" weft:"found"`    // directories that hold nothing
 
 	Unpinned []string `json:"unpinned,omitzero" weft:"found"` // servers that the file of the pin leaves out
 }
@@ -159,7 +160,8 @@ An attribute that is left out stays as it is, and so do comments and whatever el
 distribution brought. The check reads files only. After a change apt fetches its lists anew before the next installation; dnf keeps what it fetched by URL, and asks
 a file: repository each time.
 
-Undo brings the file back to the byte, unless another hand changed it since; the key goes out of rpm's keyring where the step brought it in. A removal leaves that keyring alone.`,
+Undo brings the file back to the byte, unless another hand changed it since; the key goes out of rpm's keyring where the step brought it in, unless a key
+file of /etc/pki/rpm-gpg that stays holds it. A removal leaves that keyring alone.`,
 		Spec: RepositorySpec{},
 		Example: `step "package_repository" "openvswitch" {
   uris = ["file:///srv/rpms/openvswitch"]

@@ -3,6 +3,8 @@ package packages
 import (
 	"encoding/json"
 	"errors"
+	"path"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +95,119 @@ func TestUndoLeavesAPinOfAnotherHand(t *testing.T) {
 		if now, _ := m.File(pin); now != theirs {
 			t.Errorf("%s: the pin is\n%s", by[1], now)
 		}
+	}
+}
+
+// TestUndoLeavesKeysOfOtherHands: out of rpm's keyring goes what the step brought, and
+// nothing that a key file needs which stays.
+func TestUndoLeavesKeysOfOtherHands(t *testing.T) {
+	const dir = "/etc/pki/rpm-gpg/RPM-GPG-KEY-"
+	theirs := armoured(nextPacket)
+	next, err := parseKeys(theirs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nextRPM := next[0].rpm()
+	imported := func(m *fake.Machine) { m.WriteFile("/var/lib/rpm/"+nextRPM, "") }
+	for _, tt := range []struct {
+		name     string
+		hand     func(m *fake.Machine)
+		trusted  []string
+		file     string // what is in the file of the key then
+		conflict bool
+	}{
+		{"nobody", func(*fake.Machine) {}, nil, "", false},
+		{"another key", func(m *fake.Machine) { m.WriteFile(dir+"x", theirs); imported(m) }, []string{nextRPM}, theirs, true},
+		{"one more key", func(m *fake.Machine) { m.WriteFile(dir+"x", testKey+theirs); imported(m) }, []string{testKeyRPM, nextRPM}, testKey + theirs, true},
+		{"no key file", func(m *fake.Machine) { m.Remove(dir + "x") }, nil, "", false},
+		{"another repository's", func(m *fake.Machine) { m.WriteFile(dir+"y", testKey) }, []string{testKeyRPM}, "", false},
+		{"another repository's with another key", func(m *fake.Machine) { m.WriteFile(dir+"y", theirs); imported(m) }, []string{nextRPM}, "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := yumMachine()
+			m.Mkdir("/etc/pki/rpm-gpg")
+			m.WriteFile("/etc/yum.repos.d/x.repo", "[x]\nname=X\nbaseurl=http://a.example\n")
+			s := repositoryStep(t, RepositorySpec{Name: "x", By: dnf, Enabled: step.Is(false), Key: step.Is(testKey)})
+			f := applied(t, m, s)
+			tt.hand(m)
+			if err := s.Undo(t.Context(), m.Host(), f); errors.Is(err, step.ErrConflict) != tt.conflict || err != nil && !tt.conflict {
+				t.Errorf("undo: %v", err)
+			}
+			slices.Sort(tt.trusted)
+			if got := trustedBy(t, m); !slices.Equal(got, tt.trusted) {
+				t.Errorf("trusted are %q, and should be %q", got, tt.trusted)
+			}
+			if text, _ := m.File(dir + "x"); text != tt.file {
+				t.Errorf("the key file is %q", text)
+			}
+		})
+	}
+}
+
+// TestUndoLeavesAKeyThatNoStepManages: another hand wrote it since.
+func TestUndoLeavesAKeyThatNoStepManages(t *testing.T) {
+	for _, tt := range []struct {
+		name, file, text, key string
+		machine               func() *fake.Machine
+		spec                  RepositorySpec
+	}{
+		{"a new one of dnf", "/etc/yum.repos.d/x.repo", "", "/etc/pki/rpm-gpg/RPM-GPG-KEY-x", yumMachine, RepositorySpec{By: dnf, URIs: []string{"http://a.example"}}},
+		{"of dnf", "/etc/yum.repos.d/x.repo", "[x]\nname=X\n", "/etc/pki/rpm-gpg/RPM-GPG-KEY-x", yumMachine, RepositorySpec{By: dnf, Enabled: step.Is(false)}},
+		{"of apt", "/etc/apt/sources.list.d/x.sources", "Types: deb\nURIs: http://a.example\nSuites: ./\n", "/etc/apt/keyrings/x.asc", aptMachine, RepositorySpec{By: apt, Enabled: step.Is(false)}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			m := tt.machine()
+			m.Mkdir(path.Dir(tt.key))
+			if tt.text != "" {
+				m.WriteFile(tt.file, tt.text)
+			}
+			tt.spec.Name = "x"
+			s := repositoryStep(t, tt.spec)
+			f := applied(t, m, s)
+			m.WriteFile(tt.key, testKey)
+			if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+				t.Error(err)
+			}
+			if text, _ := m.File(tt.file); text != tt.text {
+				t.Errorf("the file is %q", text)
+			}
+			if text, _ := m.File(tt.key); text != testKey {
+				t.Errorf("the key file is %q", text)
+			}
+		})
+	}
+}
+
+// TestUndoLeavesADirectoryInUse: another hand keeps a file of its own in a directory that
+// the step made, and a second undo finds nothing to do.
+func TestUndoLeavesADirectoryInUse(t *testing.T) {
+	for _, tt := range []struct {
+		machine func() *fake.Machine
+		spec    RepositorySpec
+		file    string
+	}{
+		{aptMachine, RepositorySpec{By: apt, Suites: []string{"./"}}, "/etc/apt/keyrings/docker.asc"},
+		{yumMachine, RepositorySpec{By: dnf}, "/etc/pki/rpm-gpg/other"},
+		{yumMachine, RepositorySpec{By: dnf}, "/etc/pki/other"},
+	} {
+		t.Run(tt.file, func(t *testing.T) {
+			m := tt.machine()
+			tt.spec.Name, tt.spec.URIs, tt.spec.Key = "x", []string{"http://a.example"}, step.Is(testKey)
+			s := repositoryStep(t, tt.spec)
+			f := applied(t, m, s)
+			m.WriteFile(tt.file, "of another hand")
+			for _, which := range []string{"first", "second"} {
+				if err := s.Undo(t.Context(), m.Host(), f); err != nil {
+					t.Errorf("the %s undo: %v", which, err)
+				}
+			}
+			want := tt.machine()
+			want.Mkdir(path.Dir(tt.file))
+			want.WriteFile(tt.file, "of another hand")
+			if now := m.Snapshot(); now != want.Snapshot() {
+				t.Errorf("is:\n%s\nand should be:\n%s", now, want.Snapshot())
+			}
+		})
 	}
 }
 

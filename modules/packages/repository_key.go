@@ -3,12 +3,16 @@ package packages
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
 	"weft/engine/host"
 	"weft/engine/step"
 )
+
+// keyFilePrefix begins the names of key files of dnf and yum.
+const keyFilePrefix = "RPM-GPG-KEY-"
 
 // keyField is the field that names the key.
 func (p place) keyField() string {
@@ -48,22 +52,17 @@ func (p place) readKey(ctx context.Context, v host.View, have *RepositorySpec) e
 	return nil
 }
 
-// known asks which keys rpm's keyring has, of those that the step brings and of those
-// that it replaces. Only undo needs it, so a check that finds nothing to do spawns nothing.
-func (p place) known(ctx context.Context, v host.View, have *RepositorySpec, want RepositorySpec) error {
-	if p.by == apt {
+// addable are the keys that the step will bring into rpm's keyring. Only undo needs them,
+// so a check that finds nothing to do spawns nothing.
+func (p place) addable(ctx context.Context, v host.View, have *RepositorySpec, want RepositorySpec) error {
+	if p.by == apt || want.undo() {
 		return nil
 	}
-	for _, key := range keysIn(want.Key.Or(""), have.KeyText.Or("")) {
-		trusted, err := key.trusted(ctx, v)
-		if err != nil {
-			return err
-		}
-		if trusted {
-			have.Known = append(have.Known, key.rpm())
-		}
+	lacks, err := lacking(ctx, v, keysIn(want.Key.Or("")))
+	for _, key := range lacks {
+		have.Added = append(have.Added, key.rpm())
 	}
-	return nil
+	return err
 }
 
 // keysIn are the keys of texts, each once. What is no key is another hand's.
@@ -83,6 +82,12 @@ func keysIn(texts ...string) []publicKey {
 	return all
 }
 
+// leavesKey says whether a state that was found tells nothing of the key: the step did
+// not manage it.
+func (s *RepositorySpec) leavesKey() bool {
+	return s.undo() && s.Key.IsZero() && s.KeyFile.IsZero()
+}
+
 // keyText is what an undo leaves in the file of the key: what was found, or what
 // another hand made of it since.
 func (s *RepositorySpec) keyText() step.Attr[string] {
@@ -97,11 +102,6 @@ func (p place) writeKey(ctx context.Context, h host.Host, key string, want Repos
 	have, ok, err := readText(ctx, h.View(), p.keyFile)
 	if err != nil {
 		return err
-	}
-	if want.undo() { // while the file still says which keys the step brought
-		if err := p.distrust(ctx, h, want, have, key); err != nil {
-			return err
-		}
 	}
 	if !ok || have != key {
 		if err := makeParents(ctx, h, p.keyFile); err != nil {
@@ -140,7 +140,7 @@ func (p place) trust(ctx context.Context, h host.Host, text string) error {
 func lacking(ctx context.Context, v host.View, keys []publicKey) ([]publicKey, error) {
 	var lacks []publicKey
 	for _, key := range keys {
-		trusted, err := key.trusted(ctx, v)
+		trusted, err := trusted(ctx, v, key.rpm())
 		if err != nil {
 			return nil, err
 		}
@@ -151,39 +151,65 @@ func lacking(ctx context.Context, v host.View, keys []publicKey) ([]publicKey, e
 	return lacks, nil
 }
 
-// removeKey takes weft's own key of the repository; out of rpm's keyring only where
-// this is the undo of what brought it there.
-func (p place) removeKey(ctx context.Context, h host.Host, want RepositorySpec) error {
-	content, ok, err := readText(ctx, h.View(), p.keyFile)
+// removeKey takes weft's own key file of the repository.
+func (p place) removeKey(ctx context.Context, h host.Host) error {
+	ok, err := there(ctx, h.View(), p.keyFile)
 	if err != nil || !ok {
-		return err
-	}
-	if err := p.distrust(ctx, h, want, content); err != nil {
 		return err
 	}
 	return h.Files.Remove(ctx, p.keyFile)
 }
 
-// distrust takes the keys of texts out of rpm's keyring where this is the undo of what
-// brought them there.
-func (p place) distrust(ctx context.Context, h host.Host, want RepositorySpec, texts ...string) error {
-	if !want.undo() || p.by == apt {
+// distrust takes the keys out of rpm's keyring that the step brought there, but for those
+// of a file that stays: own is the text of the repository's own, which did without those
+// that it was found with.
+func (p place) distrust(ctx context.Context, h host.Host, want RepositorySpec, own string) error {
+	if p.by == apt || len(want.Added) == 0 {
 		return nil
 	}
-	for _, key := range keysIn(texts...) {
-		if slices.Contains(want.Known, key.rpm()) {
+	others, err := p.otherKeys(ctx, h.View())
+	if err != nil {
+		return err
+	}
+	idle := keysIn(want.KeyText.Or(""))
+	needed := slices.DeleteFunc(keysIn(own), func(k publicKey) bool { return slices.Contains(idle, k) })
+	needed = append(needed, keysIn(others...)...)
+	for _, name := range want.Added {
+		if slices.ContainsFunc(needed, func(k publicKey) bool { return k.rpm() == name }) {
 			continue
 		}
-		known, err := key.trusted(ctx, h.View())
+		known, err := trusted(ctx, h.View(), name)
 		if err != nil {
 			return err
 		}
 		if !known {
 			continue
 		}
-		if _, err := h.Commands.Run(ctx, host.Command{Argv: []string{"rpm", "-e", key.rpm()}}); err != nil {
+		if _, err := h.Commands.Run(ctx, host.Command{Argv: []string{"rpm", "-e", name}}); err != nil {
 			return fmt.Errorf("take the key out of rpm's keyring: %w", err)
 		}
 	}
 	return nil
+}
+
+// otherKeys are the texts of the key files of other repositories.
+func (p place) otherKeys(ctx context.Context, v host.View) ([]string, error) {
+	dir := path.Dir(p.keyFile)
+	names, err := listed(ctx, v, dir)
+	if err != nil {
+		return nil, err
+	}
+	var texts []string
+	for _, name := range names {
+		file := path.Join(dir, name)
+		if !strings.HasPrefix(name, keyFilePrefix) || file == p.keyFile {
+			continue
+		}
+		text, _, err := readText(ctx, v, file)
+		if err != nil {
+			return nil, fmt.Errorf("read the keys that other repositories need: %w", err)
+		}
+		texts = append(texts, text)
+	}
+	return texts, nil
 }

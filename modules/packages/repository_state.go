@@ -75,7 +75,7 @@ func aptPlace(ctx context.Context, v host.View, name string) (place, error) {
 
 func repoPlace(ctx context.Context, v host.View, by, name string) (place, error) {
 	const dir = "/etc/yum.repos.d"
-	p := place{by: by, file: dir + "/" + name + ".repo", keyFile: "/etc/pki/rpm-gpg/RPM-GPG-KEY-" + name}
+	p := place{by: by, file: dir + "/" + name + ".repo", keyFile: "/etc/pki/rpm-gpg/" + keyFilePrefix + name}
 	names, err := listed(ctx, v, dir)
 	if err != nil {
 		return p, err
@@ -145,7 +145,7 @@ func (r repositories) Read(ctx context.Context, v host.View, want RepositorySpec
 	if err := p.missing(ctx, v, &have); err != nil || !differs {
 		return have, err
 	}
-	return have, p.known(ctx, v, &have, want)
+	return have, p.addable(ctx, v, &have, want)
 }
 
 // forget leaves out what the step does not manage, so that an undo leaves it alone:
@@ -232,7 +232,7 @@ func truth(f fields, name string) step.Attr[bool] {
 	return step.None[bool]()
 }
 
-// missing are the directories that are not there.
+// missing are the directories that are not there, and those that are empty.
 func (p place) missing(ctx context.Context, v host.View, have *RepositorySpec) error {
 	for _, dir := range []string{path.Dir(p.file), path.Dir(path.Dir(p.keyFile)), path.Dir(p.keyFile)} {
 		ok, err := there(ctx, v, dir)
@@ -241,6 +241,14 @@ func (p place) missing(ctx context.Context, v host.View, have *RepositorySpec) e
 		}
 		if !ok {
 			have.Missing = append(have.Missing, dir)
+			continue
+		}
+		names, err := listed(ctx, v, dir)
+		if err != nil {
+			return err
+		}
+		if len(names) == 0 {
+			have.Empty = append(have.Empty, dir)
 		}
 	}
 	return nil
@@ -264,11 +272,13 @@ func (repositories) Diff(have, want RepositorySpec) []step.Delta {
 	if text, ok := want.pinText(); ok && have.PinText != step.Is(text) {
 		deltas = append(deltas, step.Change("pin_text", have.PinText, text))
 	}
-	if key := want.keyText(); have.KeyText != key {
+	if key := want.keyText(); have.KeyText != key && !want.leavesKey() {
 		deltas = append(deltas, step.Change("key_text", have.KeyText, key))
 	}
-	if len(have.Missing) < len(want.Missing) {
-		deltas = append(deltas, step.Change("missing", have.Missing, want.Missing))
+	for _, dir := range want.Missing {
+		if slices.Contains(have.Empty, dir) { // what others use by now stays
+			return append(deltas, step.Change("missing", have.Missing, want.Missing))
+		}
 	}
 	return deltas
 }

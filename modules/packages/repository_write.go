@@ -23,10 +23,18 @@ func (r repositories) Write(ctx context.Context, h host.Host, _, want Repository
 		return err
 	}
 	key, ok := want.Key.Get()
-	if want.undo() {
-		key, ok = want.keyText().Get()
-	} else if !want.State.There() {
+	switch {
+	case want.leavesKey():
 		ok = false
+	case want.undo():
+		key, ok = want.keyText().Get()
+	case !want.State.There():
+		ok = false
+	}
+	if want.undo() { // first: the keyring is not compared, and an undo that is cut shall find something to do
+		if err := p.distrust(ctx, h, want, key); err != nil {
+			return err
+		}
 	}
 	if ok {
 		if err := p.writeKey(ctx, h, key, want); err != nil {
@@ -39,8 +47,8 @@ func (r repositories) Write(ctx context.Context, h host.Host, _, want Repository
 	if err := p.writePin(ctx, h, want); err != nil {
 		return err
 	}
-	if !ok && (want.undo() || want.Key.Managed() || want.KeyFile.Managed() || !want.State.There()) {
-		if err := p.removeKey(ctx, h, want); err != nil {
+	if !ok && !want.leavesKey() && (want.undo() || want.Key.Managed() || want.KeyFile.Managed() || !want.State.There()) {
+		if err := p.removeKey(ctx, h); err != nil {
 			return err
 		}
 	}

@@ -319,7 +319,7 @@ func (s rpms) Undo(ctx context.Context, h host.Host, f step.Finding) error {
 	if err := json.Unmarshal(f.Before, &record); err != nil {
 		return fmt.Errorf("decode the record of %s: %w", f.Object, err)
 	}
-	if err := noMounts(ctx, h.View(), record.Data); err != nil {
+	if err := noMounts(ctx, h.View(), record.Data, mount.lasting); err != nil {
 		return fmt.Errorf("%s stays: %w", f.Object, err)
 	}
 	before, err := recalledRPMs(record.Table)

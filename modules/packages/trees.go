@@ -13,9 +13,9 @@ import (
 	"weft/engine/step"
 )
 
-// noMounts refuses directories that are to go where a file system is mounted at or below
-// one of them: what is on it is another hand's.
-func noMounts(ctx context.Context, v host.View, dirs []string) error {
+// noMounts refuses directories that are to go where a file system of those that refused
+// chooses is mounted at or below one of them: what is on it is another hand's.
+func noMounts(ctx context.Context, v host.View, dirs []string, refused func(mount) bool) error {
 	if len(dirs) == 0 {
 		return nil
 	}
@@ -23,33 +23,69 @@ func noMounts(ctx context.Context, v host.View, dirs []string) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	points := mountPoints(table)
+	mounts := mountsIn(table)
 	for _, dir := range dirs {
 		real, err := realPath(ctx, v, dir)
 		if err != nil {
 			return err
 		}
-		for _, point := range points {
-			if point == real || strings.HasPrefix(point, real+"/") {
+		for _, m := range mounts {
+			if refused(m) && (m.point == real || strings.HasPrefix(m.point, real+"/")) {
 				return fmt.Errorf("%s holds data that would go with the package, and a file system is mounted at %s, whose content would go too; unmount it first: %w",
-					dir, point, step.ErrConflict)
+					dir, m.point, step.ErrConflict)
 			}
 		}
 	}
 	return nil
 }
 
-// mountPoints are those of mountinfo (proc_pid_mountinfo(5)), sorted.
-func mountPoints(mountinfo string) []string {
-	plain := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
-	var points []string
-	for line := range strings.Lines(mountinfo) {
-		if words := strings.Fields(line); len(words) > 4 {
-			points = append(points, plain.Replace(words[4]))
-		}
+// A mount is a line of mountinfo.
+type mount struct {
+	point  string
+	device string // major:minor; the major is 0 where no block device is behind it
+	fstype string
+	source string
+}
+
+// any is every mount.
+func (mount) any() bool { return true }
+
+// serverTypes are file systems of a server or a pool of disks whose sources need not look
+// like one.
+var serverTypes = []string{"9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "nfs4", "smb3", "virtiofs", "zfs"}
+
+// lasting says whether a disk or a server is behind it, bind mounts among them. Others
+// (fuse.lxcfs, rpc_pipefs, tmpfs, overlay) are what a package's own daemon mounts, and
+// unmounts when the package goes.
+func (m mount) lasting() bool {
+	fstype := strings.TrimPrefix(m.fstype, "fuse.")
+	switch {
+	case fstype == "":
+		return true // what it is cannot be told
+	case fstype == "autofs" || m.source == "/dev/fuse":
+		return false
 	}
-	slices.Sort(points)
-	return slices.Compact(points)
+	return !strings.HasPrefix(m.device, "0:") || slices.Contains(serverTypes, fstype) ||
+		strings.HasPrefix(m.source, "/") || strings.Contains(m.source, ":")
+}
+
+// mountsIn are those of mountinfo (proc_pid_mountinfo(5)), by their points.
+func mountsIn(mountinfo string) []mount {
+	plain := strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)
+	var mounts []mount
+	for line := range strings.Lines(mountinfo) {
+		words := strings.Fields(line)
+		if len(words) <= 4 {
+			continue
+		}
+		m := mount{point: plain.Replace(words[4]), device: words[2]}
+		if end := slices.Index(words, "-"); end > 4 && len(words) > end+2 {
+			m.fstype, m.source = words[end+1], words[end+2]
+		}
+		mounts = append(mounts, m)
+	}
+	slices.SortFunc(mounts, func(a, b mount) int { return strings.Compare(a.point, b.point) })
+	return mounts
 }
 
 // linksMost is how many links a path may lead through, as the kernel has it.

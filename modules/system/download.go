@@ -109,7 +109,7 @@ User name and password are handed to curl on its standard input. No program's ar
 				return nil, err
 			}
 			hidden := slices.ContainsFunc(u.Secret, func(p string) bool { return strings.HasPrefix(p, "urls") })
-			s := parented{step.Of("file "+spec.Path, downloads{spec, hidden}, spec.state()), spec.Path, spec.State}
+			s := received{parented{step.Of("file "+spec.Path, downloads{spec, hidden}, spec.state()), spec.Path, spec.State}}
 			return honest{s}, nil
 		},
 	}

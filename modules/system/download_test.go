@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -271,6 +272,32 @@ func TestDownloadLawsAmongOthers(t *testing.T) {
 			{Name: "sha256", Fake: wrote(lawTarball, "tampered\n")}, {Name: "state", Fake: func(m *fake.Machine) { m.Remove(lawTarball) }},
 		}}},
 	})
+}
+
+// TestDownloadLeavesNothingHalf: a runner that was killed among others leaves a part of the
+// file, which an undo takes away unless it refuses.
+func TestDownloadLeavesNothingHalf(t *testing.T) {
+	for name, lost := range map[string]bool{"an undo": false, "what cannot be undone": true} {
+		m := fetching(nil)()
+		m.Chown("/srv", "daemon", "")
+		if lost {
+			m.WriteFile(lawTarball, strings.Repeat("x", fileLimit+1))
+		}
+		spec := DownloadSpec{Path: lawTarball, URLs: []string{"file://" + lawSource}, SHA256: sum(payload), MaxMB: 1, Timeout: "10s"}
+		f, err := check(t, downloadKind(), m, spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		was := m.Snapshot()
+		m.WriteFile(host.Temporary(lawTarball), payload[:4])
+		if lost {
+			was = m.Snapshot()
+		}
+		err = stepOf(t, downloadKind(), spec).Undo(t.Context(), m.Host(), f)
+		if errors.Is(err, step.ErrIrreversible) != lost || err != nil && !lost || m.Snapshot() != was {
+			t.Errorf("%s: %v\n%s", name, err, m.Snapshot())
+		}
+	}
 }
 
 // TestDownloadHidesSecrets: neither password nor URL is an argument.

@@ -83,34 +83,19 @@ the file by hand first. Times, extended attributes and hard links of a replaced 
 				return nil, err
 			}
 			want.Mode, want.SHA256 = canonicalMode(want.Mode), strings.ToLower(want.SHA256)
-			return fileCopy{parented{step.Of("file "+want.Path, fileCopies{}, want), want.Path, want.State}, want}, nil
+			return fileCopy{received{parented{step.Of("file "+want.Path, fileCopies{}, want), want.Path, want.State}}, want}, nil
 		},
 	}
 }
 
 // fileCopy is the step.
 type fileCopy struct {
-	parented
+	received
 	want FileCopy
 }
 
 // Imports implements [step.Importer].
 func (c fileCopy) Imports() step.Origin { return step.Origin{Host: c.want.Host, Path: c.want.Source} }
-
-// Undo first removes what a runner that was killed left of a file on its way.
-func (c fileCopy) Undo(ctx context.Context, h host.Host, f step.Finding) error {
-	left := host.Temporary(c.path)
-	_, err := h.Files.Stat(ctx, left)
-	switch {
-	case err == nil:
-		if err := h.Files.Remove(ctx, left); err != nil {
-			return err
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return err
-	}
-	return c.parented.Undo(ctx, h, f)
-}
 
 type fileCopies struct{}
 
@@ -237,6 +222,25 @@ func makeKept(ctx context.Context, h host.Host) error {
 		err = h.Files.MakeDirectory(ctx, h.Kept, host.Attributes{Mode: &mode})
 	}
 	return err
+}
+
+// received is a step whose file is written in parts.
+type received struct{ parented }
+
+// Undo first removes what a runner that was killed left of a file on its way.
+func (r received) Undo(ctx context.Context, h host.Host, f step.Finding) error {
+	left := host.Temporary(r.path)
+	info, err := h.Files.Stat(ctx, left)
+	switch {
+	case err == nil && info.Type != host.Regular: // others may write there
+	case err == nil:
+		if err := h.Files.Remove(ctx, left); err != nil {
+			return err
+		}
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return r.parented.Undo(ctx, h, f)
 }
 
 // copyHere copies a file of this host.
