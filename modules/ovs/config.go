@@ -202,7 +202,7 @@ With ` + "`dpdk-init`" + ` "true" the step is done when ovs-vswitchd says that D
 Before anything is written, what DPDK is to stand on is looked at: whether the ovs-vswitchd that the next start takes was built with DPDK; the free
 huge pages of each NUMA node and size, for ` + "`dpdk-socket-mem`" + ` or ` + "`dpdk-alloc-mem`" + ` (1024 MB a node before Open vSwitch 2.17 where both are left out) and for the
 virtual machines that start with the host and do not run yet; and that the processors of ` + "`pmd-cpu-mask`" + ` and ` + "`dpdk-lcore-mask`" + ` are online. DPDK takes pages of
-a size that a hugetlbfs is mounted for, and a virtual machine those of its own size alone. A shortfall is an error that names the node, what is wanted and what
+a size that a hugetlbfs is mounted for (any, since Open vSwitch 2.17 and without --legacy-mem), and a virtual machine those of its own size alone. A shortfall is an error that names the node, what is wanted and what
 is there. Processors that are not isolated, and NICs on a node without a polling thread or memory, are warnings. In ` + "`dpdk-extra`" + ` these are understood:
 ` + "`--no-huge`, `--socket-mem`, `-m`, `--huge-dir`, `--in-memory`, `--file-prefix`" + `.
 
