@@ -92,7 +92,8 @@ networkmanager: setup-tests build
 	WEFT_NETWORKMANAGER=1 $(GO) test -count=1 -v -timeout 1h -run TestNetworkManagerBond ./testlab/acceptance
 
 # DPDK and Open vSwitch with it, built from Debian's source packages, started, upgraded and
-# taken away: a quarter of an hour where nothing else runs. WEFT_BUILDS=cached takes what the last time built: two minutes.
+# taken away, and two hypervisors with them: half an hour. WEFT_BUILDS=cached takes what the
+# last time built: five minutes.
 WEFT_BUILDS ?= 1
 .PHONY: builds
 builds: setup-tests build
