@@ -83,8 +83,8 @@ func newLineage(runs []*journal.Journal, digest string) lineage {
 // was. A change that wants the same found a drift, or there would be none; so did one whose
 // differences are not from what the earlier one wanted.
 func buildsOn(newer, older step.Finding) bool {
-	wanted := fields(older.Want)
-	if wanted == nil || fields(newer.Want) == nil || bytes.Equal(newer.Want, older.Want) {
+	wanted, asked := fields(older.Want), fields(newer.Want)
+	if wanted == nil || asked == nil || bytes.Equal(newer.Want, older.Want) {
 		return false // no states of a module, or the same
 	}
 	if _, said := wanted["state"]; !said {
@@ -93,7 +93,10 @@ func buildsOn(newer, older step.Finding) bool {
 	return !slices.ContainsFunc(newer.Deltas, func(d step.Delta) bool {
 		top, _, _ := strings.Cut(d.Path, ".")
 		was, managed := wanted[top]
+		_, told := asked[top]
 		switch {
+		case !told && top != "state":
+			return true // no attribute: it speaks of what it found in words of its own
 		case string(wanted["state"]) == `"absent"`:
 			return d.From != nil
 		case !managed:
