@@ -31,6 +31,10 @@ func testKinds() step.Table {
 			s, err := step.Decode[pairSpec](u)
 			return step.Of("a pair of files", pairKind{}, s), err
 		}},
+		{Name: "wordy", Spec: pairSpec{}, Make: func(u step.Unit) (step.Step, error) {
+			s, err := step.Decode[pairSpec](u)
+			return step.Of("a pair of files", wordyKind{}, s), err
+		}},
 		{Name: "service", Spec: serviceSpec{}, Make: func(u step.Unit) (step.Step, error) {
 			s, err := step.Decode[serviceSpec](u)
 			return serviceStep{Step: step.Of("service "+s.Unit, serviceKind{}, s), unit: s.Unit}, err
@@ -198,6 +202,17 @@ func (pairKind) Diff(have, want pairSpec) []step.Delta {
 
 func (pairKind) Write(ctx context.Context, h host.Host, have, want pairSpec) error {
 	return filesKind{}.Write(ctx, h, have.files(), want.files())
+}
+
+// wordyKind tells differences in words of its own.
+type wordyKind struct{ pairKind }
+
+func (wordyKind) Diff(have, want pairSpec) []step.Delta {
+	deltas := step.Compare(have, want)
+	for i := range deltas {
+		deltas[i].Path = "the file " + deltas[i].Path
+	}
+	return deltas
 }
 
 // serviceSpec is a unit that settles a restart.

@@ -282,6 +282,28 @@ func TestRunsOnADriftLeaveWhatIsNew(t *testing.T) {
 	}
 }
 
+// A kind that tells in words of its own what it found may have repaired a drift.
+func TestRunsOfAKindWithItsOwnWords(t *testing.T) {
+	s := newSite(t)
+	before := s.machine.Snapshot()
+	for i, spec := range []pairSpec{{A: step.Is("1"), B: step.Is("1")}, {A: step.Is("1")}} {
+		c := s.open()
+		c.hello(fmt.Sprint("r", i))
+		c.apply(unitOf("wordy", "p", spec))
+		c.endPlay()
+		c.bye()
+		s.machine.WriteFile("/etc/a", "drift")
+	}
+	s.machine.WriteFile("/etc/a", "1")
+	c := s.open()
+	c.hello("r2")
+	r := c.do(rollback("r0", "r1"))
+	c.bye()
+	if d := s.machine.Snapshot(); d != before {
+		t.Errorf("the machine is not as it was after %s:\n%s", r, d)
+	}
+}
+
 func TestRunsTogetherLeaveAnotherHandsChange(t *testing.T) {
 	s := applied(t, file("/etc/a", "after"))
 	s.machine.WriteFile("/etc/a", "drift")
