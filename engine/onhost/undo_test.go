@@ -298,6 +298,7 @@ func TestRunsOfAKindWithItsOwnWords(t *testing.T) {
 	c := s.open()
 	c.hello("r2")
 	r := c.do(rollback("r0", "r1"))
+	want(t, r, "wordy.p undone, run r1 undone 0/1, run r0 undone 0/1")
 	c.bye()
 	if d := s.machine.Snapshot(); d != before {
 		t.Errorf("the machine is not as it was after %s:\n%s", r, d)
