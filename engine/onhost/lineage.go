@@ -14,8 +14,8 @@ import (
 
 // A lineage is what several runs that are taken back together did to the same
 // objects. Where a run made something else of what the one before had written, they go
-// back one by one. Else that would restore what only stood in between (a
-// drift that a run repaired) and then find that it is not what the run before
+// back one by one. Where it repaired a drift, that would bring the drift back, and
+// then find that it is not what the run before
 // had written. So the object's change of the oldest run is taken back alone,
 // from what the newest wanted, and the others with it: each effect is announced
 // in the journals of all of them, and the heirs are noted as undone before the

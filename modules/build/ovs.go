@@ -74,8 +74,7 @@ func ovsKind() step.Kind {
 		Doc: sharedDoc + `
 
 Its database lies in /etc/openvswitch, its sockets in /run/openvswitch and its logs in /var/log/openvswitch, where all of weft looks for them, whichever tree is in use. They stay when it is taken
-away, as those of a package do. With dpdk it is linked to the
-shared libraries of that very tree, so a later DPDK is no matter to it until it is built with it.
+away, as those of a package do. With dpdk it is linked to the shared libraries of that very tree, so a later DPDK is no matter to it until it is built with it.
 
 The units weft-ovsdb-server and weft-ovs-vswitchd start what the prefix leads to. Steps "service" enable and start them; with restart_on they restart after an upgrade, which
 is an outage of the dataplane. Once they are enabled they answer to the names ovsdb-server and ovs-vswitchd too, by which other steps restart them. Where the distribution's own Open vSwitch runs,
